@@ -257,7 +257,7 @@ class Crash(BaseException):
     """Stands for a kill of the agent at one exact line."""
 
 
-@pytest.mark.parametrize("line", ["LocalConnector._advance", "_start_shepherd", "RunFolder.write_order"])
+@pytest.mark.parametrize("line", ["LocalConnector._advance", "start_shepherd", "RunFolder.write_order"])
 def test_an_agent_that_died_before_the_start_starts_the_run_once(host: Host, line: str) -> None:
     def crash(*_: object) -> None:
         raise Crash
@@ -376,6 +376,18 @@ def test_runs_are_pinned_to_processors_of_their_own(tmp_path: Path) -> None:
     for tag in (first, second):
         (host.folder / tag / "go").touch()
         host.ended(tag)
+
+
+def test_no_shepherd_stays_behind_as_a_zombie(host: Host) -> None:
+    tag = host.submit("true")
+    shepherd = host.shepherd(tag)
+    host.ended(tag)
+
+    def gone() -> bool:
+        host.connector.observe([])
+        return not procfs.stat_fields(shepherd)
+
+    until(gone)
 
 
 def test_forget_keeps_what_has_not_ended_and_removes_what_has(host: Host) -> None:

@@ -13,31 +13,26 @@ import os
 import pwd
 import re
 import secrets
-import select
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import suanwang
 from suanwang.domain.connector import Load, NodeShape, Observation, RunOrder, RunState
 from suanwang.domain.errors import InvalidRequest, Unavailable
 from suanwang.sensing.connectors.local import procfs
-from suanwang.sensing.connectors.local.records import TOKEN_NAME, Ended, Order, RunFolder
+from suanwang.sensing.connectors.local.launching import end_orphans, is_reaped, start_shepherd
+from suanwang.sensing.connectors.local.records import Ended, Order, RunFolder
 from suanwang.sensing.connectors.local.slots import Capacity, Held, Need
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _GB = 10**9
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 """What a run sees of the agent's own environment; the rest may hold the agent's secrets."""
-_START_WAIT_S = 15.0
 _MAX_TRIES = 3
-_KILL_WAIT_S = 5.0
 
 
 class LocalConnector:
@@ -80,6 +75,8 @@ class LocalConnector:
         self._spool.mkdir(parents=True, exist_ok=True)
         self._spool.chmod(0o711)  # a mapped account reaches its script, and lists nothing
         self._node = socket.gethostname()
+        self._shepherds: list[int] = []
+        """Those this process started and must reap; after its death the host's init does."""
 
     def submit(self, order: RunOrder) -> str:
         """Write the order into the spool and start it when there is room. The same tag again is the same run."""
@@ -219,6 +216,7 @@ class LocalConnector:
 
     def _advance(self) -> None:
         """Settle what nobody supervises any more, then start what waits, strictly in turn."""
+        self._shepherds = [pid for pid in self._shepherds if not is_reaped(pid)]
         runs = self._open_runs()
         waiting: list[tuple[RunFolder, Order]] = []
         for folder, order in runs:
@@ -256,7 +254,7 @@ class LocalConnector:
             return
         left: list[int] = []
         if started["boot_id"] == procfs.boot_id():
-            left = _end_orphans(started["session"], started["shepherd_ticks"], order["token"])
+            left = end_orphans(started["session"], started["shepherd_ticks"], order["token"])
             reason = "its supervisor on the host was killed; its processes were ended"
         else:
             reason = "the host was restarted"
@@ -277,7 +275,7 @@ class LocalConnector:
             return
         grant["tries"] += 1
         folder.write_granted(grant)
-        _start_shepherd(folder)
+        self._shepherds.append(start_shepherd(folder))
 
     def _observation(self, tag: str) -> Observation:
         folder = self._folder(tag) if _TAG.fullmatch(tag) else None
@@ -377,40 +375,6 @@ def _surroundings(account: pwd.struct_passwd | None) -> dict[str, str]:
     home = who.pw_dir if account is not None else os.environ.get("HOME", who.pw_dir)
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return {"PATH": os.defpath, **kept, "HOME": home, "USER": who.pw_name, "LOGNAME": who.pw_name, "SHELL": "/bin/bash"}
-
-
-def _start_shepherd(folder: RunFolder) -> None:
-    """Start a shepherd in a session of its own. Its first line, or the end of its output, is its answer."""
-    root = str(Path(suanwang.__file__).parents[1])
-    command = [sys.executable, "-S", "-m", "suanwang.sensing.connectors.local.shepherd", folder.path]
-    with open(folder.file("shepherd.log"), "ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            cwd="/",
-            env={"PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.defpath, "LANG": "C.UTF-8"},
-            start_new_session=True,
-        )
-    # The first process leaves at once and hands over to the shepherd, which keeps the pipe open until the script runs.
-    with process:
-        if process.stdout is not None:
-            select.select([process.stdout], [], [], _START_WAIT_S)
-
-
-def _end_orphans(session: int, since_ticks: int, token: str) -> list[int]:
-    """Kill whatever is left of a run whose shepherd is gone; the processes that would not die in time."""
-    marker = f"{TOKEN_NAME}={token}".encode()
-    give_up_at = time.monotonic() + _KILL_WAIT_S
-    while True:
-        left = procfs.members(session=session, since_ticks=since_ticks, marker=marker)
-        if not left or time.monotonic() >= give_up_at:
-            return left
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
 
 
 def _unsupervised(state: RunState, reason: str) -> Ended:

@@ -35,8 +35,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         print("usage: python -m suanwang.sensing.connectors.local.shepherd FOLDER", file=sys.stderr)
         return 2
-    if os.fork():
-        return 0  # the agent waits for this one alone, so that it never keeps a zombie
+    os.chdir("/")
     folder = RunFolder(arguments[1])
     if _take_lock(folder) is None or folder.started() is not None or folder.ended() is not None:
         return 0
