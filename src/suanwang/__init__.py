@@ -1,0 +1,1 @@
+"""算网 Suanwang: the open operating system for computing-power networks."""

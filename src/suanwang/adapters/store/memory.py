@@ -1,0 +1,469 @@
+"""The store in memory: the reference for the Protocol, and what the simulation runs on.
+
+Owns the same rules that PostgreSQL enforces with keys and guards. One lock stands for transactions.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right, insort
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+
+from suanwang.domain.errors import Conflict
+from suanwang.domain.file import FileRecord
+from suanwang.domain.identity import Project, Token
+from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
+from suanwang.domain.job import (
+    Allocation,
+    AllocationState,
+    BillLine,
+    Event,
+    Job,
+    LogChunk,
+    Point,
+    Step,
+    UsageRecord,
+)
+from suanwang.domain.lifecycle import ENDED, JobState
+from suanwang.domain.sample import Sample
+from suanwang.domain.site import Held, Site
+from suanwang.ports import BillQuery, BillTotal, Extent, Idempotency, JobQuery, Notice
+
+LIVE_ALLOCATION = frozenset({AllocationState.LEASED, AllocationState.RUNNING})
+
+
+class MemoryStore:
+    """Implements `ports.Store`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._jobs: dict[JobId, Job] = {}
+        self._order: list[JobId] = []
+        self._queue: list[tuple[datetime, JobId]] = []
+        self._waiting: dict[JobId, None] = {}
+        self._allocations: dict[AllocationId, Allocation] = {}
+        self._of_job: dict[JobId, list[AllocationId]] = defaultdict(list)
+        self._live: dict[AllocationId, JobId] = {}
+        self._sites: dict[SiteId, Site] = {}
+        self._samples: dict[tuple[SiteId, str, str, str], Sample] = {}
+        self._chunks: list[tuple[int, LogChunk]] = []
+        self._points: dict[tuple[AllocationId, int, str], Point] = {}
+        self._extents: dict[AllocationId, Extent] = {}
+        self._events: list[Event] = []
+        self._usage: dict[str, UsageRecord] = {}
+        self._bills: list[BillLine] = []
+        self._files: dict[tuple[ProjectId, str], list[FileRecord]] = defaultdict(list)
+        self._tokens: dict[str, Token] = {}
+        self._projects: dict[ProjectId, Project] = {}
+        self._keys: dict[tuple[str, str], tuple[str, tuple[JobId, ...]]] = {}
+        self._notices: dict[int, tuple[Notice, datetime | None]] = {}
+        self._notice_id = 0
+
+    # jobs
+
+    def add_jobs(
+        self, jobs: Sequence[Job], events: Sequence[Event], idempotency: Idempotency | None = None
+    ) -> tuple[tuple[JobId, ...], bool]:
+        with self._lock:
+            if idempotency is not None:
+                known = self._keys.get((idempotency.principal, idempotency.key))
+                if known is not None:
+                    if known[0] != idempotency.digest:
+                        raise Conflict("this Idempotency-Key was used for another request", field="Idempotency-Key")
+                    return known[1], True
+            for job in jobs:
+                if job.id in self._jobs:
+                    raise Conflict(f"job {job.id} exists")
+            identifiers = tuple(job.id for job in jobs)
+            for job in jobs:
+                self._order.append(job.id)
+                self._put_job(job, None)
+            if idempotency is not None:
+                self._keys[idempotency.principal, idempotency.key] = (idempotency.digest, identifiers)
+            self.append_events(events)
+            return identifiers, False
+
+    def _put_job(self, job: Job, old: Job | None) -> None:
+        if old is not None and old.state is JobState.QUEUED:
+            self._queue.remove((old.ready_at or old.submitted_at, old.id))
+        self._waiting.pop(job.id, None)
+        if job.state is JobState.QUEUED:
+            insort(self._queue, (job.ready_at or job.submitted_at, job.id))
+        elif job.state is JobState.WAITING:
+            self._waiting[job.id] = None
+        self._jobs[job.id] = job
+
+    def job(self, job_id: JobId) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def jobs(self, query: JobQuery, cursor: str | None, limit: int) -> tuple[Sequence[Job], str | None]:
+        with self._lock:
+            end = int(cursor) if cursor else len(self._order)
+            found: list[Job] = []
+            for index in range(end - 1, -1, -1):
+                job = self._jobs[self._order[index]]
+                if _matches(job, query):
+                    if len(found) == limit:
+                        return found, str(index + 1)
+                    found.append(job)
+            return found, None
+
+    def jobs_by_id(self, job_ids: Sequence[JobId]) -> Mapping[JobId, Job]:
+        return {job_id: self._jobs[job_id] for job_id in job_ids if job_id in self._jobs}
+
+    def count_jobs(self, projects: Collection[ProjectId] | None = None) -> Mapping[JobState, int]:
+        with self._lock:
+            counts: dict[JobState, int] = defaultdict(int)
+            for job in self._jobs.values():
+                if projects is None or job.project in projects:
+                    counts[job.state] += 1
+            return counts
+
+    def queued(self, limit: int) -> Sequence[Job]:
+        with self._lock:
+            return [self._jobs[job_id] for _, job_id in self._queue[:limit]]
+
+    def decided_waiting(self, limit: int) -> Sequence[tuple[Job, Mapping[JobId, JobState]]]:
+        with self._lock:
+            found: list[tuple[Job, Mapping[JobId, JobState]]] = []
+            for job_id in self._waiting:
+                job = self._jobs[job_id]
+                states = {need: self._jobs[need].state for need in job.needs}
+                broken = any(state in ENDED and state is not JobState.SUCCEEDED for state in states.values())
+                if broken or all(state is JobState.SUCCEEDED for state in states.values()):
+                    found.append((job, states))
+                    if len(found) == limit:
+                        break
+            return found
+
+    def live_at(self, site_id: SiteId) -> Sequence[tuple[Job, Allocation]]:
+        with self._lock:
+            mine = sorted(key for key in self._live if self._allocations[key].site_id == site_id)
+            return [(self._jobs[self._live[key]], self._allocations[key]) for key in mine]
+
+    def overdue(self, before: datetime, limit: int) -> Sequence[tuple[Job, Allocation]]:
+        with self._lock:
+            late = sorted(key for key in self._live if self._allocations[key].lease_until < before)
+            return [(self._jobs[self._live[key]], self._allocations[key]) for key in late[:limit]]
+
+    def allocation(self, allocation_id: AllocationId) -> Allocation | None:
+        return self._allocations.get(allocation_id)
+
+    def allocations(self, job_id: JobId) -> Sequence[Allocation]:
+        with self._lock:
+            return sorted((self._allocations[key] for key in self._of_job.get(job_id, ())), key=lambda a: a.epoch)
+
+    def apply(self, steps: Sequence[Step]) -> frozenset[JobId]:
+        with self._lock:
+            if len({step.job.id for step in steps}) != len(steps):
+                raise ValueError("two steps of one job in one call")
+            return frozenset(step.job.id for step in steps if not self._apply(step))
+
+    def _apply(self, step: Step) -> bool:
+        old = self._jobs.get(step.job.id)
+        if old is None or old.revision != step.job.revision - 1:
+            return False
+        allocation = step.allocation
+        if allocation is not None:
+            stored = self._allocations.get(allocation.id)
+            if allocation.state is AllocationState.FENCED and (
+                stored is None or stored.lease_until != allocation.lease_until
+            ):
+                return False
+        if any(record.id in self._usage for record in step.usage):
+            return False
+        self._put_job(step.job, old)
+        if allocation is not None:
+            self._put_allocation(allocation)
+        self._usage.update({record.id: record for record in step.usage})
+        self._bills.extend(step.bill_lines)
+        self.append_events(step.events)
+        for payload in step.notices:
+            self._notice_id += 1
+            self._notices[self._notice_id] = (Notice(id=self._notice_id, payload=payload, attempts=0), None)
+        return True
+
+    def _put_allocation(self, allocation: Allocation) -> None:
+        stored = self._allocations.get(allocation.id)
+        if stored is None:
+            self._of_job[allocation.job_id].append(allocation.id)
+        else:
+            # Renewals move the lease beside the steps; a step never takes it back.
+            allocation = replace(allocation, lease_until=max(stored.lease_until, allocation.lease_until))
+        self._allocations[allocation.id] = allocation
+        if allocation.state in LIVE_ALLOCATION:
+            self._live[allocation.id] = allocation.job_id
+        else:
+            self._live.pop(allocation.id, None)
+
+    def renew(self, allocation_ids: Sequence[AllocationId], lease_until: datetime) -> frozenset[AllocationId]:
+        with self._lock:
+            renewed = frozenset(key for key in allocation_ids if key in self._live)
+            for key in renewed:
+                stored = self._allocations[key]
+                self._allocations[key] = replace(stored, lease_until=max(stored.lease_until, lease_until))
+            return renewed
+
+    # sites
+
+    def add_site(self, site: Site, events: Sequence[Event]) -> None:
+        with self._lock:
+            if site.id in self._sites:
+                raise Conflict(f"a site {site.id!r} exists already", field="id")
+            self._sites[site.id] = site
+            self.append_events(events)
+
+    def site(self, site_id: SiteId) -> Site | None:
+        return self._sites.get(site_id)
+
+    def sites(self) -> Sequence[Site]:
+        with self._lock:
+            return [self._sites[key] for key in sorted(self._sites)]
+
+    def put_site(self, site: Site, events: Sequence[Event] = ()) -> None:
+        with self._lock:
+            stored = self._sites.get(site.id)
+            if stored is None or stored.revision != site.revision - 1:
+                raise Conflict(f"site {site.id} was changed meanwhile")
+            self._sites[site.id] = site
+            self.append_events(events)
+
+    def held(self) -> Mapping[SiteId, Held]:
+        with self._lock:
+            sums: dict[SiteId, Held] = {}
+            for key, job_id in self._live.items():
+                allocation, task = self._allocations[key], self._jobs[job_id].task
+                need, nodes = task.resources, task.nodes
+                had = sums.get(allocation.site_id, Held())
+                devices = dict(had.devices)
+                if allocation.device_model and need.devices:
+                    model = allocation.device_model
+                    devices[model] = devices.get(model, 0) + need.devices.count * nodes
+                sums[allocation.site_id] = Held(
+                    cores=had.cores + need.cores * nodes,
+                    memory_gb=had.memory_gb + need.memory_gb * nodes,
+                    devices=devices,
+                    allocations=had.allocations + 1,
+                )
+            return sums
+
+    def add_samples(self, site_id: SiteId, samples: Sequence[Sample]) -> None:
+        with self._lock:
+            for sample in samples:
+                key = (site_id, sample.metric_type, sample.source, sample.statistic)
+                stored = self._samples.get(key)
+                if stored is None or stored.observed_at <= sample.observed_at:
+                    self._samples[key] = sample
+
+    def samples(self, site_id: SiteId) -> Sequence[Sample]:
+        with self._lock:
+            return [self._samples[key] for key in sorted(self._samples) if key[0] == site_id]
+
+    # output
+
+    def add_output(self, chunks: Sequence[LogChunk], points: Sequence[Point]) -> None:
+        with self._lock:
+            for chunk in chunks:
+                extent = self._extents.get(chunk.allocation_id, Extent())
+                if chunk.offset != getattr(extent, chunk.stream):
+                    continue
+                self._chunks.append((len(self._chunks) + 1, chunk))
+                end = chunk.offset + chunk.size
+                stdout, stderr = (end, extent.stderr) if chunk.stream == "stdout" else (extent.stdout, end)
+                self._extents[chunk.allocation_id] = replace(extent, stdout=stdout, stderr=stderr)
+            for point in points:
+                self._points.setdefault((point.allocation_id, point.line, point.name), point)
+                extent = self._extents.get(point.allocation_id, Extent())
+                self._extents[point.allocation_id] = replace(extent, points=max(extent.points, point.line))
+
+    def extents(self, allocation_ids: Sequence[AllocationId]) -> Mapping[AllocationId, Extent]:
+        return {key: self._extents.get(key, Extent()) for key in allocation_ids}
+
+    def logs(self, job_id: JobId, after: int, limit: int) -> Sequence[tuple[int, LogChunk]]:
+        with self._lock:
+            found = [(seq, chunk) for seq, chunk in self._chunks[after:] if chunk.job_id == job_id]
+            return found[:limit]
+
+    def points(self, job_id: JobId) -> Sequence[Point]:
+        with self._lock:
+            return [point for point in self._points.values() if point.job_id == job_id]
+
+    # the record
+
+    def append_events(self, events: Sequence[Event]) -> None:
+        with self._lock:
+            for event in events:
+                self._events.append(replace(event, seq=len(self._events) + 1))
+
+    def events(
+        self,
+        after: int,
+        limit: int,
+        *,
+        projects: Collection[ProjectId] | None = None,
+        job_id: JobId | None = None,
+        site_id: SiteId | None = None,
+        kind: str | None = None,
+    ) -> Sequence[Event]:
+        with self._lock:
+            found: list[Event] = []
+            for event in self._events[after:]:
+                if (
+                    (projects is None or event.project in projects)
+                    and (job_id is None or event.job_id == job_id)
+                    and (site_id is None or event.site_id == site_id)
+                    and (kind is None or event.kind.startswith(kind))
+                ):
+                    found.append(event)
+                    if len(found) == limit:
+                        break
+            return found
+
+    def last_seq(self) -> int:
+        return len(self._events)
+
+    def usage_records(self, job_id: JobId) -> Sequence[UsageRecord]:
+        with self._lock:
+            return sorted((r for r in self._usage.values() if r.job_id == job_id), key=lambda r: (r.from_at, r.id))
+
+    def bill_lines(self, query: BillQuery, cursor: str | None, limit: int) -> tuple[Sequence[BillLine], str | None]:
+        with self._lock:
+            end = int(cursor) if cursor else len(self._bills)
+            found: list[BillLine] = []
+            for index in range(end - 1, -1, -1):
+                if _billed(self._bills[index], query):
+                    if len(found) == limit:
+                        return found, str(index + 1)
+                    found.append(self._bills[index])
+            return found, None
+
+    def bill_totals(self, query: BillQuery) -> Sequence[BillTotal]:
+        with self._lock:
+            groups: dict[tuple[ProjectId, str], list[BillLine]] = defaultdict(list)
+            for line in self._bills:
+                if _billed(line, query):
+                    groups[line.project, line.provider].append(line)
+            return [
+                BillTotal(
+                    project=project,
+                    provider=provider,
+                    jobs=len({line.job_id for line in lines}),
+                    amount_fen=sum(line.amount_fen for line in lines),
+                    energy_kwh=sum(self._usage[line.usage_id].energy_kwh for line in lines),
+                    carbon_g=sum(self._usage[line.usage_id].carbon_g for line in lines),
+                )
+                for (project, provider), lines in sorted(groups.items())
+            ]
+
+    # files
+
+    def add_file(self, record: FileRecord) -> FileRecord:
+        with self._lock:
+            versions = self._files[record.project, record.name]
+            for known in versions:
+                if known.content == record.content and known.site_id == record.site_id:
+                    return known
+            kept = replace(record, version=len(versions) + 1)
+            versions.append(kept)
+            return kept
+
+    def file(self, project: ProjectId, name: str) -> FileRecord | None:
+        versions = self._files.get((project, name))
+        return versions[-1] if versions else None
+
+    def files(self, project: ProjectId, cursor: str | None, limit: int) -> tuple[Sequence[FileRecord], str | None]:
+        with self._lock:
+            names = sorted(name for owner, name in self._files if owner == project)
+            start = bisect_right(names, cursor) if cursor else 0
+            page = names[start : start + limit]
+            after = page[-1] if start + limit < len(names) else None
+            return [self._files[project, name][-1] for name in page], after
+
+    def file_readers(self, sha256: str) -> Collection[ProjectId]:
+        with self._lock:
+            return {
+                project
+                for (project, _), versions in self._files.items()
+                if any(record.content.sha256 == sha256 for record in versions)
+            }
+
+    # people
+
+    def add_token(self, token: Token, events: Sequence[Event]) -> None:
+        with self._lock:
+            if token.digest in self._tokens:
+                raise Conflict("this token exists already")
+            self._tokens[token.digest] = token
+            self.append_events(events)
+
+    def token(self, digest: str) -> Token | None:
+        return self._tokens.get(digest)
+
+    def tokens(self) -> Sequence[Token]:
+        with self._lock:
+            return sorted(self._tokens.values(), key=lambda token: token.id)
+
+    def revoke_token(self, token_id: str, at: datetime, events: Sequence[Event]) -> bool:
+        with self._lock:
+            for digest, token in self._tokens.items():
+                if token.id == token_id:
+                    self._tokens[digest] = replace(token, revoked_at=token.revoked_at or at)
+                    self.append_events(events)
+                    return True
+            return False
+
+    def add_project(self, project: Project, events: Sequence[Event]) -> None:
+        with self._lock:
+            if project.id not in self._projects:
+                self._projects[project.id] = project
+                self.append_events(events)
+
+    def projects(self) -> Sequence[Project]:
+        with self._lock:
+            return [self._projects[key] for key in sorted(self._projects)]
+
+    # outbox
+
+    def notices_due(self, now: datetime, limit: int) -> Sequence[Notice]:
+        with self._lock:
+            due = [notice for notice, at in self._notices.values() if at is None or at <= now]
+            return due[:limit]
+
+    def notice_done(self, notice_id: int) -> None:
+        with self._lock:
+            self._notices.pop(notice_id, None)
+
+    def notice_failed(self, notice_id: int, next_at: datetime) -> None:
+        with self._lock:
+            notice, _ = self._notices[notice_id]
+            self._notices[notice_id] = (replace(notice, attempts=notice.attempts + 1), next_at)
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        yield True
+
+
+def _matches(job: Job, query: JobQuery) -> bool:
+    return (
+        (query.projects is None or job.project in query.projects)
+        and (query.states is None or job.state in query.states)
+        and (query.site_id is None or job.site_id == query.site_id)
+        and (query.owner is None or job.owner == query.owner)
+        and (query.array_id is None or job.array_id == query.array_id)
+        and (query.name is None or job.task.name == query.name)
+    )
+
+
+def _billed(line: BillLine, query: BillQuery) -> bool:
+    return (
+        (query.projects is None or line.project in query.projects)
+        and (query.job_id is None or line.job_id == query.job_id)
+        and (query.site_id is None or line.site_id == query.site_id)
+        and (query.provider is None or line.provider == query.provider)
+        and (query.from_at is None or line.to_at > query.from_at)
+        and (query.to_at is None or line.from_at < query.to_at)
+    )

@@ -1,0 +1,162 @@
+"""Admission: tasks become jobs, or the caller hears what is wrong with them.
+
+Owns the resolution of names between tasks and jobs. A job that no site could ever run is kept as refused, with the
+reason of every site; nothing else of its submission is touched by that, except what needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from suanwang.control.leasing import files_of, held_at
+from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.ids import JobId, ProjectId
+from suanwang.domain.job import Event, Job
+from suanwang.domain.lifecycle import ENDED, JobState
+from suanwang.domain.task import Task
+from suanwang.ports import Store
+from suanwang.scheduling.placing import explain
+from suanwang.scheduling.plan import Hopeless
+from suanwang.scheduling.snapshot import Snapshot
+
+MAX_JOBS = 100_000
+"""Jobs one submission may come to, array members counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    jobs: tuple[Job, ...]
+    events: tuple[Event, ...]
+
+
+def admit(
+    store: Store,
+    tasks: Sequence[Task],
+    *,
+    project: ProjectId,
+    owner: str,
+    now: datetime,
+    new_id: Callable[[], JobId],
+    network: Snapshot,
+) -> Admitted:
+    """Jobs of `tasks`, in order; `network` (with no jobs) is what they are checked against.
+
+    Raises `InvalidRequest` naming the task and the field.
+    """
+    if not tasks:
+        raise InvalidRequest("there is no task in this submission", field="tasks", allowed="at least one")
+    total = sum(task.count for task in tasks)
+    if total > MAX_JOBS:
+        raise InvalidRequest(f"{total} jobs in one submission", field="count", allowed=f"at most {MAX_JOBS} in all")
+    names = [task.name for task in tasks]
+    if len(set(names)) != len(names):
+        raise InvalidRequest("two tasks of one submission have the same name", field="name", allowed="unique names")
+    identifiers = {task.name: [new_id() for _ in range(task.count)] for task in tasks}
+    earlier = _earlier(store, tasks, project, identifiers)
+    jobs: list[Job] = []
+    for index, task in enumerate(_in_order(tasks)):
+        jobs.extend(_members(store, index, task, identifiers, earlier, project, owner, now, network, jobs))
+    events = tuple(
+        Event(
+            kind="job.refused" if job.state is JobState.REFUSED else "job.accepted",
+            at=now,
+            project=project,
+            job_id=job.id,
+            actor=owner,
+            data={"name": job.task.name, "state": job.state},
+        )
+        for job in jobs
+    )
+    return Admitted(jobs=tuple(jobs), events=events)
+
+
+def _in_order(tasks: Sequence[Task]) -> list[Task]:
+    """Tasks so that each comes after those it needs. Raises `InvalidRequest` for a cycle, named in full."""
+    by_name = {task.name: task for task in tasks}
+    done: dict[str, bool] = {}
+    ordered: list[Task] = []
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            circle = " → ".join((*path[path.index(name) :], name))
+            raise InvalidRequest(f"`needs` goes in a circle: {circle}", field="needs", allowed="no cycles")
+        if name in done:
+            return
+        for need in by_name[name].needs:
+            if need in by_name:
+                visit(need, (*path, name))
+        done[name] = True
+        ordered.append(by_name[name])
+
+    for task in tasks:
+        visit(task.name, ())
+    return ordered
+
+
+def _earlier(
+    store: Store, tasks: Sequence[Task], project: ProjectId, own: Mapping[str, list[JobId]]
+) -> Mapping[JobId, Job]:
+    """Jobs of earlier submissions that `needs` names. Raises `InvalidRequest` for one that this project does not have."""
+    wanted = sorted({need for task in tasks for need in task.needs if need not in own})
+    found = store.jobs_by_id([JobId(name) for name in wanted])
+    for name in wanted:
+        job = found.get(JobId(name))
+        if job is None or job.project != project:
+            raise InvalidRequest(
+                f"`needs` names {name!r}, which is neither a task of this submission nor a job of project {project}",
+                field="needs",
+                allowed="names of tasks in this file, or identifiers of jobs of the project",
+            )
+    return found
+
+
+def _members(
+    store: Store,
+    index: int,
+    task: Task,
+    identifiers: Mapping[str, list[JobId]],
+    earlier: Mapping[JobId, Job],
+    project: ProjectId,
+    owner: str,
+    now: datetime,
+    network: Snapshot,
+    before: Sequence[Job],
+) -> list[Job]:
+    own = identifiers[task.name]
+    needs = tuple(need for name in task.needs for need in identifiers.get(name, [JobId(name)]))
+    state = _state(needs, earlier, before)
+    first = Job(
+        id=own[0],
+        project=project,
+        owner=owner,
+        task=task,
+        state=state,
+        submitted_at=now,
+        needs=needs,
+        array_id=own[0] if task.count > 1 else None,
+        ready_at=now if state is JobState.QUEUED else None,
+    )
+    if state is JobState.QUEUED:
+        first = replace(first, held_at=held_at(files_of(store, first)))
+    found = explain(replace(network, jobs=(first,)), first)
+    if isinstance(found, Hopeless):
+        reason = "no site of the network can run it"
+        first = replace(first, state=JobState.REFUSED, why=found.why, reason=reason, ended_at=now, ready_at=None)
+    return [first, *(replace(first, id=job_id, array_index=n) for n, job_id in enumerate(own[1:], start=1))]
+
+
+def _state(needs: Sequence[JobId], earlier: Mapping[JobId, Job], before: Sequence[Job]) -> JobState:
+    if not needs:
+        return JobState.QUEUED
+    for need in needs:
+        job = earlier.get(need)
+        if job is not None and job.state in ENDED and job.state is not JobState.SUCCEEDED:
+            raise InvalidRequest(
+                f"`needs` names {need}, which ended {job.state}: it can never succeed",
+                field="needs",
+                allowed="jobs that succeed",
+            )
+    done = all(need in earlier and earlier[need].state is JobState.SUCCEEDED for need in needs)
+    return JobState.QUEUED if done else JobState.WAITING

@@ -1,0 +1,269 @@
+"""What a caller may ask about jobs, and have done to them.
+
+Owns who may see and do what with a job. Everything here is a use case that the API and the pages share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from suanwang.control import steps
+from suanwang.control.admission import admit
+from suanwang.control.tick import snapshot
+from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from suanwang.domain.identity import Principal, Role
+from suanwang.domain.ids import JobId, ProjectId, SiteId
+from suanwang.domain.job import Allocation, Event, Job, LogChunk, Point, UsageRecord, Why
+from suanwang.domain.lifecycle import ENDED, LIVE, JobState
+from suanwang.domain.task import Task
+from suanwang.ports import Clock, Idempotency, Identities, JobQuery, Store
+from suanwang.scheduling.placing import explain
+from suanwang.scheduling.plan import Hopeless, Place
+from suanwang.scheduling.snapshot import Position
+
+TRIES = 5
+PAGE_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """`replayed`: this Idempotency-Key was used before; these are the jobs of that request."""
+
+    jobs: tuple[Job, ...]
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """Where a task would run now; nothing was submitted. `verdict` is `runs`, `waits` or `refused`."""
+
+    task: Task
+    verdict: str
+    why: Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """`why` answers for the present: for a job with a site the decision that put it there, for a queued one as of now."""
+
+    job: Job
+    verdict: str
+    """`placed`, `runs` (next turn), `waits`, `refused`, `blocked` (by what it needs) or `ended`."""
+    why: Why | None
+    needs: Mapping[JobId, JobState]
+
+
+class Jobs:
+    def __init__(self, store: Store, clock: Clock, identities: Identities, places: Mapping[str, Position]) -> None:
+        self._store = store
+        self._clock = clock
+        self._identities = identities
+        self._places = places
+
+    def submit(
+        self,
+        caller: Principal,
+        tasks: Sequence[Task],
+        *,
+        project: ProjectId | None = None,
+        key: str | None = None,
+        digest: str | None = None,
+    ) -> Submitted:
+        """Accept `tasks` for `project` (the caller's first where None). `key` makes a repetition harmless.
+
+        Raises `Forbidden`, `InvalidRequest`, `Conflict` (the key was used for another request).
+        """
+        owner_of = self._project(caller, project)
+        self.check_places(tasks)
+        idempotency = None
+        if key is not None:
+            idempotency = Idempotency(
+                principal=caller.name, key=key, digest=digest or hashlib.sha256(repr(tasks).encode()).hexdigest()
+            )
+        now = self._clock.now()
+        admitted = admit(
+            self._store,
+            tasks,
+            project=owner_of,
+            owner=caller.name,
+            now=now,
+            new_id=self._identities.job_id,
+            network=snapshot(self._store, (), self._places, now),
+        )
+        identifiers, replayed = self._store.add_jobs(admitted.jobs, admitted.events, idempotency)
+        if not replayed:
+            return Submitted(jobs=admitted.jobs, replayed=False)
+        known = self._store.jobs_by_id(identifiers)
+        return Submitted(jobs=tuple(known[job_id] for job_id in identifiers), replayed=True)
+
+    def preview(
+        self, caller: Principal, tasks: Sequence[Task], *, project: ProjectId | None = None
+    ) -> tuple[Preview, ...]:
+        """What `submit` would find, without submitting."""
+        owner_of = self._project(caller, project)
+        self.check_places(tasks)
+        now = self._clock.now()
+        seen = snapshot(self._store, (), self._places, now)
+        found: list[Preview] = []
+        for task in tasks:
+            job = Job(
+                id=JobId("j-preview"),
+                project=owner_of,
+                owner=caller.name,
+                task=task,
+                state=JobState.QUEUED,
+                submitted_at=now,
+                ready_at=now,
+            )
+            decision = explain(replace(seen, jobs=(job,)), job)
+            verdict = {Place: "runs", Hopeless: "refused"}.get(type(decision), "waits")
+            found.append(Preview(task=task, verdict=verdict, why=decision.why))
+        return tuple(found)
+
+    def check_places(self, tasks: Sequence[Task]) -> None:
+        """Raises `InvalidRequest` for a circle around a place nobody knows."""
+        for task in tasks:
+            circle = task.constraints.circle
+            if circle is not None and circle.place not in self._places:
+                raise InvalidRequest(
+                    f"task {task.name!r}: no place {circle.place!r} is known",
+                    field="constraints.circle.place",
+                    allowed="a city such as 上海 or shanghai",
+                )
+
+    def get(self, caller: Principal, job_id: JobId) -> Job:
+        """Raises `NotFound` also for another project's job: its existence is nobody else's business."""
+        job = self._store.job(job_id)
+        if job is None or not self._sees(caller, job):
+            raise NotFound(f"no job {job_id!r}", field="job", allowed="a job of your projects")
+        return job
+
+    def page(
+        self, caller: Principal, query: JobQuery, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Job], str | None]:
+        """Newest first, only what the caller may see."""
+        return self._store.jobs(self._narrowed(caller, query), cursor, _bounded(limit))
+
+    def counts(self, caller: Principal) -> Mapping[JobState, int]:
+        return self._store.count_jobs(self._visible(caller))
+
+    def cancel(self, caller: Principal, job_id: JobId, *, whole_array: bool = False) -> tuple[Job, ...]:
+        """End a job, or every member of its array. Ended ones stay as they are."""
+        job = self.get(caller, job_id)
+        if not caller.may_change(job.project):
+            raise Forbidden(f"{caller.role} {caller.name!r} may not cancel jobs of {job.project}", field="token")
+        members = [job]
+        if whole_array and job.array_id is not None:
+            members = []
+            cursor: str | None = None
+            while True:
+                page, cursor = self._store.jobs(JobQuery(array_id=job.array_id), cursor, PAGE_LIMIT)
+                members.extend(page)
+                if cursor is None:
+                    break
+        return tuple(self._cancel(caller, member) for member in members)
+
+    def _cancel(self, caller: Principal, job: Job) -> Job:
+        for _ in range(TRIES):
+            if job.state in ENDED or job.state is JobState.CANCELLING:
+                return job
+            step = steps.cancel(job, caller.name, self._clock.now())
+            if not self._store.apply([step]):
+                return step.job
+            again = self._store.job(job.id)
+            assert again is not None, "jobs are never deleted"
+            job = again
+        raise Conflict(f"job {job.id} is moving too fast; try again")
+
+    def explain(self, caller: Principal, job_id: JobId) -> Explanation:
+        """Why here, why now, why not elsewhere."""
+        job = self.get(caller, job_id)
+        needs = {need.id: need.state for need in self._store.jobs_by_id(job.needs).values()}
+        if job.state is JobState.WAITING:
+            return Explanation(job=job, verdict="blocked", why=None, needs=needs)
+        if job.state is JobState.QUEUED:
+            now = self._clock.now()
+            decision = explain(snapshot(self._store, (job,), self._places, now), job)
+            verdict = {Place: "runs", Hopeless: "refused"}.get(type(decision), "waits")
+            return Explanation(job=job, verdict=verdict, why=decision.why, needs=needs)
+        verdict = "refused" if job.state is JobState.REFUSED else "placed" if job.state in LIVE else "ended"
+        return Explanation(job=job, verdict=verdict, why=job.why, needs=needs)
+
+    def allocations(self, caller: Principal, job_id: JobId) -> Sequence[Allocation]:
+        return self._store.allocations(self.get(caller, job_id).id)
+
+    def logs(self, caller: Principal, job_id: JobId, after: int, limit: int) -> Sequence[tuple[int, LogChunk]]:
+        return self._store.logs(self.get(caller, job_id).id, after, min(limit, 1000))
+
+    def points(self, caller: Principal, job_id: JobId) -> Sequence[Point]:
+        return self._store.points(self.get(caller, job_id).id)
+
+    def usage(self, caller: Principal, job_id: JobId) -> Sequence[UsageRecord]:
+        return self._store.usage_records(self.get(caller, job_id).id)
+
+    def events(
+        self,
+        caller: Principal,
+        after: int,
+        limit: int,
+        *,
+        job_id: JobId | None = None,
+        site_id: SiteId | None = None,
+        kind: str | None = None,
+    ) -> Sequence[Event]:
+        """The record, oldest first, only what the caller may see."""
+        if job_id is not None:
+            self.get(caller, job_id)
+        return self._store.events(
+            after,
+            min(limit, 1000),
+            projects=None if job_id is not None else self._visible(caller),
+            job_id=job_id,
+            site_id=site_id,
+            kind=kind,
+        )
+
+    def last_seq(self) -> int:
+        return self._store.last_seq()
+
+    def _project(self, caller: Principal, project: ProjectId | None) -> ProjectId:
+        chosen = project or (caller.projects[0] if caller.projects else None)
+        if chosen is None:
+            raise InvalidRequest("say which project pays for this", field="project", allowed="one of your projects")
+        if not caller.may_change(chosen):
+            raise Forbidden(
+                f"{caller.role} {caller.name!r} may not submit to project {chosen!r}",
+                field="project",
+                allowed=", ".join(caller.projects) or "none",
+            )
+        return chosen
+
+    def _sees(self, caller: Principal, job: Job) -> bool:
+        if caller.may_see(job.project):
+            return True
+        if caller.role is Role.PROVIDER and job.site_id is not None:
+            site = self._store.site(job.site_id)
+            return site is not None and site.offering.provider == caller.provider
+        return False
+
+    def _visible(self, caller: Principal) -> tuple[ProjectId, ...] | None:
+        return None if caller.role in (Role.OPERATOR, Role.REGULATOR) else caller.projects
+
+    def _narrowed(self, caller: Principal, query: JobQuery) -> JobQuery:
+        if caller.role is Role.PROVIDER and query.site_id is not None:
+            site = self._store.site(query.site_id)
+            if site is not None and site.offering.provider == caller.provider:
+                return query
+        visible = self._visible(caller)
+        if visible is None:
+            return query
+        asked = visible if query.projects is None else tuple(p for p in query.projects if p in visible)
+        return replace(query, projects=asked)
+
+
+def _bounded(limit: int) -> int:
+    if not 1 <= limit <= PAGE_LIMIT:
+        raise InvalidRequest(f"a page of {limit} is not possible", field="limit", allowed=f"1 to {PAGE_LIMIT}")
+    return limit

@@ -1,0 +1,118 @@
+"""Metering and rating: time on a site becomes usage records, records become bill lines.
+
+Owns the arithmetic from seconds to fen. Pure: the same allocation and instant give the same records. Records of one
+allocation touch and never overlap, because each begins where the last one ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from suanwang.domain.job import Allocation, BillLine, Job, Usage, UsageRecord
+
+HOUR_US = Decimal(3_600_000_000)
+FEN = Decimal(100)
+EXACT = Decimal("0.00000001")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metered:
+    job: Job
+    allocation: Allocation
+    usage: tuple[UsageRecord, ...] = ()
+    bill_lines: tuple[BillLine, ...] = ()
+
+
+def meter(job: Job, allocation: Allocation, until: datetime, *, provider: str, every_s: float, final: bool) -> Metered:
+    """Records and bill lines from `allocation.metered_until` (or its start) to `until`.
+
+    Before the end a record is written only for each full `every_s`; at the end the rest is. Nothing before the start.
+    """
+    start = allocation.metered_until or allocation.started_at
+    if start is None:
+        return Metered(job=job, allocation=allocation)
+    usage: list[UsageRecord] = []
+    lines: list[BillLine] = []
+    step = timedelta(seconds=every_s)
+    while until - start >= step or (final and until > start):
+        end = min(start + step, until)
+        record = _record(job, allocation, start, end)
+        rated = _rate(record, allocation)
+        allocation = replace(
+            allocation,
+            metered_until=end,
+            records=allocation.records + 1,
+            usage=_add(allocation.usage, record, job, rated),
+        )
+        total = _add(job.usage, record, job, rated)
+        billed = int((total.cost_yuan * FEN).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+        lines.append(_line(record, provider, rated, billed - job.billed_fen))
+        job = replace(job, usage=total, billed_fen=billed)
+        usage.append(record)
+        start = end
+    return Metered(job=job, allocation=allocation, usage=tuple(usage), bill_lines=tuple(lines))
+
+
+def _record(job: Job, allocation: Allocation, start: datetime, end: datetime) -> UsageRecord:
+    need, nodes = job.task.resources, job.task.nodes
+    energy = allocation.power_kw * (end - start) / timedelta(hours=1)
+    return UsageRecord(
+        id=f"{allocation.id}:{allocation.records + 1}",
+        allocation_id=allocation.id,
+        job_id=job.id,
+        project=job.project,
+        site_id=allocation.site_id,
+        from_at=start,
+        to_at=end,
+        cores=need.cores * nodes,
+        memory_gb=need.memory_gb * nodes,
+        device_model=allocation.device_model,
+        devices=need.devices.count * nodes if need.devices else 0,
+        energy_kwh=energy,
+        carbon_g=energy * allocation.carbon_g_per_kwh,
+    )
+
+
+def _rate(record: UsageRecord, allocation: Allocation) -> Decimal:
+    """Exact yuan: quantity × hours × the price posted when the lease was granted."""
+    price = allocation.price
+    hours = Decimal((record.to_at - record.from_at) // timedelta(microseconds=1)) / HOUR_US
+    device = price.device_hour_yuan.get(record.device_model, Decimal(0)) if record.device_model else Decimal(0)
+    hourly = (
+        record.cores * price.core_hour_yuan
+        + Decimal(repr(record.memory_gb)) * price.memory_gb_hour_yuan
+        + record.devices * device
+    )
+    return (hourly * hours).quantize(EXACT, rounding=ROUND_HALF_EVEN)
+
+
+def _add(usage: Usage, record: UsageRecord, job: Job, rated: Decimal) -> Usage:
+    seconds = (record.to_at - record.from_at) / timedelta(seconds=1)
+    return Usage(
+        wall_s=usage.wall_s + seconds,
+        core_hours=usage.core_hours + record.cores * seconds / 3600,
+        device_hours=usage.device_hours + record.devices * seconds / 3600,
+        energy_kwh=usage.energy_kwh + record.energy_kwh,
+        carbon_g=usage.carbon_g + record.carbon_g,
+        cost_yuan=usage.cost_yuan + rated,
+    )
+
+
+def _line(record: UsageRecord, provider: str, rated: Decimal, amount_fen: int) -> BillLine:
+    parts = [f"{record.cores} cores", f"{record.memory_gb:g} GB"]
+    if record.devices:
+        parts.append(f"{record.devices} × {record.device_model}")
+    return BillLine(
+        usage_id=record.id,
+        project=record.project,
+        job_id=record.job_id,
+        site_id=record.site_id,
+        provider=provider,
+        from_at=record.from_at,
+        to_at=record.to_at,
+        description=", ".join(parts),
+        rated_yuan=rated,
+        amount_fen=amount_fen,
+    )

@@ -1,0 +1,46 @@
+"""The network's use cases in one place: what entry points call.
+
+Owns nothing but the bundle; `wiring` makes it from concrete parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from suanwang.control.artefacts import Artefacts
+from suanwang.control.bills import Bills
+from suanwang.control.jobs import Jobs
+from suanwang.control.people import People
+from suanwang.control.rules import Rules
+from suanwang.control.sites import Sites
+from suanwang.control.tick import Turn, tick
+from suanwang.ports import Clock, Files, Identities, Store
+from suanwang.scheduling.snapshot import Position
+
+
+class Network:
+    """`jobs`, `sites`, `people`, `bills` and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        files: Files,
+        identities: Identities,
+        places: Mapping[str, Position],
+        rules: Rules | None = None,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.rules = rules or Rules()
+        self.places = places
+        self.people = People(store, clock, identities)
+        self.sites = Sites(store, clock, self.rules, self.people)
+        self.jobs = Jobs(store, clock, identities, places)
+        self.bills = Bills(store)
+        self.artefacts = Artefacts(store, clock, files)
+
+    def turn(self) -> Turn:
+        """One turn of the control loop now."""
+        return tick(self.store, self.rules, self.places, self.clock.now())

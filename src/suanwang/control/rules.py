@@ -1,0 +1,35 @@
+"""The numbers the control loop goes by, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Durations in seconds. `lost_after_s` is counted from the last contact and must exceed the lease by the margin."""
+
+    lease_ttl_s: float = 120.0
+    """How long a site may run on without contact. The agent counts from when it sent its last answered request."""
+    fence_margin_s: float = 20.0
+    """Time the site's guards have to end a run after its lease, before it may start elsewhere."""
+    suspect_after_s: float = 20.0
+    poll_s: float = 2.0
+    """How often an agent calls."""
+    meter_every_s: float = 60.0
+    """Longest interval of one usage record."""
+    plan_limit: int = 5000
+    """Jobs one tick decides about."""
+    clock_tolerance_s: float = 30.0
+    """A site whose clock is further off is marked."""
+    log_limit: int = 8_000_000
+    """Bytes kept of each stream of a run."""
+
+    @property
+    def lost_after_s(self) -> float:
+        return self.lease_ttl_s + self.fence_margin_s
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.lease_ttl_s)

@@ -1,0 +1,226 @@
+"""The steps a job can take, each as one value that the store carries out wholly or not at all.
+
+Owns what every move writes: the job, its allocation, the event, the meter, the notice. Knows no store and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from suanwang.control.metering import Metered, meter
+from suanwang.domain.connector import RunState
+from suanwang.domain.exchange import RunReport
+from suanwang.domain.ids import AllocationId, SiteId
+from suanwang.domain.job import Allocation, AllocationState, Event, Job, Step
+from suanwang.domain.lifecycle import ENDED, JobState, Move, after
+from suanwang.domain.site import Site
+from suanwang.scheduling.plan import Hopeless, Place
+
+OUTCOME_REASONS: Mapping[RunState, str] = {
+    RunState.FAILED: "the program ended with status {code}",
+    RunState.TIMED_OUT: "the run reached its time limit",
+    RunState.OUT_OF_MEMORY: "the run used more memory than it asked for",
+    RunState.CANCELLED: "the run was ended at the site",
+    RunState.SITE_FAILED: "the site failed the run",
+}
+
+
+def ready(job: Job, held_at: SiteId | None, now: datetime) -> Step:
+    """All that the job needs has succeeded."""
+    moved = _move(job, Move.READY, ready_at=now, held_at=held_at)
+    return Step(job=moved, events=(_event("job.ready", moved, now),))
+
+
+def fail_unmet(job: Job, reason: str, now: datetime) -> Step:
+    """A job it needs did not succeed, or nothing can ever run it any more."""
+    moved = _move(job, Move.FAIL, ended_at=now, reason=reason)
+    return Step(job=moved, events=(_event("job.failed", moved, now, reason=reason),), notices=_notices(moved))
+
+
+def hopeless(found: Hopeless, now: datetime) -> Step:
+    """No site can run a job that was accepted earlier: the deadline passed, or every site refused it."""
+    codes = sorted({exclusion.code for exclusion in found.why.excluded})
+    step = fail_unmet(found.job, f"no site can run it any more ({', '.join(codes) or 'no sites'})", now)
+    return replace(step, job=replace(step.job, why=found.why))
+
+
+def lease(place: Place, site: Site, lease_until: datetime, now: datetime) -> Step:
+    """Give the job to a site. The identifier follows from the job and its epoch: deciding twice makes the same lease."""
+    job, epoch = place.job, place.job.epoch + 1
+    allocation = Allocation(
+        id=AllocationId(f"{job.id}-{epoch}"),
+        job_id=job.id,
+        site_id=place.site,
+        epoch=epoch,
+        state=AllocationState.LEASED,
+        granted_at=now,
+        lease_until=lease_until,
+        device_model=place.device_model,
+        price=site.offering.price,
+        pue=site.offering.pue,
+        carbon_g_per_kwh=site.offering.carbon_g_per_kwh,
+        power_kw=place.power_kw,
+        why=place.why,
+    )
+    moved = _move(
+        job,
+        Move.LEASE,
+        epoch=epoch,
+        attempts=job.attempts + 1,
+        allocation_id=allocation.id,
+        site_id=place.site,
+        reason="",
+        why=place.why,
+    )
+    return Step(job=moved, allocation=allocation, events=(_event("job.leased", moved, now, epoch=epoch),))
+
+
+def cancel(job: Job, actor: str, now: datetime) -> Step:
+    """The user wants it ended: at once where no site holds it, else its site is asked."""
+    moved = _move(job, Move.CANCEL, reason=f"cancelled by {actor}")
+    if moved.state is JobState.CANCELLED:
+        moved = replace(moved, ended_at=now)
+    kind = "job.cancelled" if moved.state is JobState.CANCELLED else "job.cancelling"
+    notices = _notices(moved) if moved.state in ENDED else ()
+    return Step(job=moved, events=(replace(_event(kind, moved, now), actor=actor),), notices=notices)
+
+
+def fence(
+    job: Job, allocation: Allocation, site: Site, now: datetime, *, last_word: datetime, every_s: float, reason: str
+) -> Step:
+    """The site was silent past the lease. Its work is metered up to its last word; whatever it still says is refused."""
+    metered = _metered(job, allocation, last_word, site, every_s, final=True)
+    closed = replace(metered.allocation, state=AllocationState.FENCED, ended_at=now, reason=reason)
+    return _requeue(metered, closed, reason, now)
+
+
+def progress(job: Job, allocation: Allocation, report: RunReport, site: Site, now: datetime, *, every_s: float) -> Step:
+    """A run of this job, not ended yet, as its agent tells: start, meter, checkpoint. May change nothing at all."""
+    started = allocation.started_at or _clamp(report.started_at, allocation.granted_at, now)
+    allocation = replace(
+        allocation,
+        phase=report.phase,
+        native_id=report.native_id or allocation.native_id,
+        nodes=report.nodes or allocation.nodes,
+        cpu_s=_larger(report.cpu_s, allocation.cpu_s),
+        max_memory_gb=_larger(report.max_memory_gb, allocation.max_memory_gb),
+    )
+    events: list[Event] = []
+    if started is not None and allocation.state is AllocationState.LEASED:
+        allocation = replace(allocation, state=AllocationState.RUNNING, started_at=started)
+        job = replace(job, state=after(job.state, Move.START), started_at=job.started_at or started)
+        events.append(_event("job.started", job, now, native_id=allocation.native_id or ""))
+    if report.checkpoint is not None and report.checkpoint != job.checkpoint:
+        held = allocation.site_id if report.checkpoint_held else None
+        job = replace(job, checkpoint=report.checkpoint, checkpoint_site=held)
+        events.append(_event("job.checkpointed", job, now, size=report.checkpoint.size))
+    # A run that ended and is collecting is metered at its end; until then only full intervals are written.
+    until = _clamp(report.ended_at, allocation.granted_at, now) or now
+    metered = _metered(job, allocation, until, site, every_s, final=False)
+    return Step(
+        job=replace(metered.job, revision=job.revision + 1),
+        allocation=metered.allocation,
+        events=tuple(events),
+        usage=metered.usage,
+        bill_lines=metered.bill_lines,
+    )
+
+
+def end(job: Job, allocation: Allocation, report: RunReport, site: Site, now: datetime, *, every_s: float) -> Step:
+    """The run ended. Its whole time is metered; the job ends, or is queued again where the fault was the site's."""
+    before = progress(job, allocation, report, site, now, every_s=every_s)
+    begun, current = before.allocation or allocation, replace(before.job, revision=job.revision)
+    ended_at = _clamp(report.ended_at, begun.started_at or allocation.granted_at, now) or now
+    metered = _metered(current, begun, ended_at, site, every_s, final=True)
+    closed = replace(
+        metered.allocation,
+        state=AllocationState.ENDED,
+        ended_at=ended_at,
+        outcome=report.outcome,
+        exit_code=report.exit_code,
+        reason=report.reason,
+    )
+    outcome = report.outcome or RunState.SITE_FAILED
+    reason = report.reason or OUTCOME_REASONS.get(outcome, "").format(code=report.exit_code)
+    if outcome is RunState.SUCCEEDED:
+        step = _finish(metered, closed, Move.SUCCEED, "job.succeeded", "", report.exit_code, now)
+    elif outcome is RunState.SITE_FAILED or (outcome is RunState.CANCELLED and job.state is not JobState.CANCELLING):
+        step = _requeue(metered, closed, reason, now)
+    elif outcome is RunState.CANCELLED:
+        step = _finish(metered, closed, Move.END_CANCELLED, "job.cancelled", job.reason, None, now)
+    else:
+        step = _finish(metered, closed, Move.FAIL, "job.failed", reason, report.exit_code, now)
+    return replace(
+        step,
+        events=before.events + step.events,
+        usage=before.usage + metered.usage,
+        bill_lines=before.bill_lines + metered.bill_lines,
+    )
+
+
+def _metered(job: Job, allocation: Allocation, until: datetime, site: Site, every_s: float, *, final: bool) -> Metered:
+    return meter(job, allocation, until, provider=site.offering.provider, every_s=every_s, final=final)
+
+
+def _finish(
+    metered: Metered, closed: Allocation, move: Move, kind: str, reason: str, exit_code: int | None, now: datetime
+) -> Step:
+    moved = _move(metered.job, move, ended_at=closed.ended_at, allocation_id=None, reason=reason, exit_code=exit_code)
+    if moved.state is JobState.CANCELLED:
+        kind = "job.cancelled"
+    return Step(
+        job=moved,
+        allocation=closed,
+        events=(_event(kind, moved, now, reason=reason, exit_code=exit_code),),
+        notices=_notices(moved),
+    )
+
+
+def _requeue(metered: Metered, closed: Allocation, reason: str, now: datetime) -> Step:
+    job = metered.job
+    if job.state is not JobState.CANCELLING and job.attempts >= job.task.max_attempts:
+        why = f"{reason}; {job.attempts} of {job.task.max_attempts} attempts used"
+        return _finish(metered, closed, Move.FAIL, "job.failed", why, None, now)
+    moved = _move(job, Move.REQUEUE, allocation_id=None, ready_at=now, reason=reason)
+    if moved.state is JobState.CANCELLED:
+        moved = replace(moved, ended_at=now, ready_at=job.ready_at)
+    kind = "job.cancelled" if moved.state is JobState.CANCELLED else "job.interrupted"
+    return Step(
+        job=moved,
+        allocation=closed,
+        events=(_event(kind, moved, now, reason=reason, epoch=closed.epoch),),
+        usage=metered.usage,
+        bill_lines=metered.bill_lines,
+        notices=_notices(moved) if moved.state in ENDED else (),
+    )
+
+
+def _move(job: Job, move: Move, **changes: object) -> Job:
+    return replace(job, state=after(job.state, move), revision=job.revision + 1, **changes)  # type: ignore[arg-type]
+
+
+def _event(kind: str, job: Job, now: datetime, **data: object) -> Event:
+    return Event(kind=kind, at=now, project=job.project, job_id=job.id, site_id=job.site_id, data=data)
+
+
+def _notices(job: Job) -> tuple[Mapping[str, object], ...]:
+    return ({"kind": f"job.{job.state}", "job": job.id, "project": job.project, "reason": job.reason},)
+
+
+def changes(step: Step, job: Job, allocation: Allocation) -> bool:
+    """Whether `progress` found anything worth writing; measured processor time alone is not, it is kept at the end."""
+    now = step.allocation
+    if now is None:
+        return True
+    same = replace(now, cpu_s=allocation.cpu_s, max_memory_gb=allocation.max_memory_gb) == allocation
+    return not (same and replace(step.job, revision=job.revision) == job)
+
+
+def _clamp(at: datetime | None, least: datetime, most: datetime) -> datetime | None:
+    return None if at is None else max(least, min(at, most))
+
+
+def _larger(new: float | None, old: float | None) -> float | None:
+    return old if new is None else max(new, old or 0.0)

@@ -1,0 +1,131 @@
+"""One turn of the control loop: observe → decide → record intent. What a site does about it comes back through `sync`.
+
+Owns the order of the turn. Every part is guarded by revisions, so any number of replicas may turn at once and a turn
+that dies anywhere is simply finished by the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from suanwang.control.leasing import files_of, held_at
+from suanwang.control.rules import Rules
+from suanwang.control.steps import fail_unmet, fence, hopeless, lease, ready
+from suanwang.domain.errors import Conflict, InvalidRequest
+from suanwang.domain.job import Event, Job, Step
+from suanwang.domain.lifecycle import JobState, SiteState
+from suanwang.domain.site import Site
+from suanwang.ports import Store
+from suanwang.scheduling.placing import decide
+from suanwang.scheduling.plan import Plan
+from suanwang.scheduling.snapshot import Position, Snapshot
+
+Decide = Callable[[Snapshot], Plan]
+FENCE_LIMIT = 5000
+READY_LIMIT = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one turn did."""
+
+    leased: int = 0
+    stale: int = 0
+    """Parts of the plan that no longer fitted; they are decided anew."""
+    fenced: int = 0
+    readied: int = 0
+    failed: int = 0
+    waiting: int = 0
+
+
+def tick(
+    store: Store, rules: Rules, places: Mapping[str, Position], now: datetime, decide_with: Decide = decide
+) -> Turn:
+    """One turn at `now`. `places` are the positions that latency circles may name."""
+    watch_sites(store, rules, now)
+    fenced = fence_overdue(store, rules, now)
+    readied, unmet = release(store, now)
+    return replace(place(store, rules, places, now, decide_with), fenced=fenced, readied=readied, failed=unmet)
+
+
+def watch_sites(store: Store, rules: Rules, now: datetime) -> None:
+    """REACHABLE → SUSPECT → LOST by how long a site has been silent."""
+    for site in store.sites():
+        if site.seen_at is None or site.state is SiteState.LOST:
+            continue
+        silent_s = (now - site.seen_at).total_seconds()
+        state: SiteState = site.state
+        if silent_s > rules.lost_after_s:
+            state = SiteState.LOST
+        elif silent_s > rules.suspect_after_s:
+            state = SiteState.SUSPECT
+        if state is site.state:
+            continue
+        moved = replace(site, state=state, state_since=now, revision=site.revision + 1)
+        event = Event(kind=f"site.{state}", at=now, site_id=site.id, data={"silent_s": round(silent_s, 1)})
+        try:
+            store.put_site(moved, (event,))
+        except Conflict:
+            continue  # It spoke just now, or another replica noted it.
+
+
+def fence_overdue(store: Store, rules: Rules, now: datetime) -> int:
+    """Take back leases whose site was silent past them, and past the margin its guards have to end the run."""
+    before = now - timedelta(seconds=rules.fence_margin_s)
+    overdue = store.overdue(before, FENCE_LIMIT)
+    sites = {site.id: site for site in store.sites()}
+    steps: list[Step] = []
+    for job, allocation in overdue:
+        site = sites[allocation.site_id]
+        steps.append(
+            fence(
+                job,
+                allocation,
+                site,
+                now,
+                last_word=allocation.lease_until - rules.lease,
+                every_s=rules.meter_every_s,
+                reason=f"lost contact with site {site.id}",
+            )
+        )
+    return len(steps) - len(store.apply(steps)) if steps else 0
+
+
+def release(store: Store, now: datetime) -> tuple[int, int]:
+    """Queue the jobs whose needs have succeeded; fail those one of whose needs did not. Returns both counts."""
+    steps: list[Step] = []
+    for job, needs in store.decided_waiting(READY_LIMIT):
+        bad = sorted(name for name, state in needs.items() if state is not JobState.SUCCEEDED)
+        if bad:
+            steps.append(fail_unmet(job, f"needs {', '.join(bad)}, which ended {needs[bad[0]]}", now))
+            continue
+        try:
+            steps.append(ready(job, held_at(files_of(store, job)), now))
+        except InvalidRequest as error:
+            steps.append(fail_unmet(job, error.message, now))
+    refused = store.apply(steps) if steps else frozenset()
+    done = [step.job.state for step in steps if step.job.id not in refused]
+    return done.count(JobState.QUEUED), done.count(JobState.FAILED)
+
+
+def snapshot(store: Store, jobs: Sequence[Job], places: Mapping[str, Position], now: datetime) -> Snapshot:
+    """The network as the store has it."""
+    return Snapshot(now=now, jobs=jobs, sites=store.sites(), held=store.held(), places=places)
+
+
+def place(
+    store: Store, rules: Rules, places: Mapping[str, Position], now: datetime, decide_with: Decide = decide
+) -> Turn:
+    """Decide about the queue and record the leases; agents fetch them with their next call."""
+    jobs = store.queued(rules.plan_limit)
+    if not jobs:
+        return Turn()
+    seen = snapshot(store, jobs, places, now)
+    plan = decide_with(seen)
+    sites: Mapping[str, Site] = {site.id: site for site in seen.sites}
+    steps = [lease(choice, sites[choice.site], now + rules.lease, now) for choice in plan.places]
+    steps += [hopeless(found, now) for found in plan.hopeless]
+    refused = store.apply(steps) if steps else frozenset()
+    return Turn(leased=len(plan.places), stale=len(refused), waiting=plan.stays)

@@ -1,0 +1,255 @@
+"""A job, its allocations, and what is written down about them.
+
+Owns the values the control loop moves. The job row is the aggregate: its `revision` guards itself and its allocations,
+so two replicas can never both move one job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from suanwang.domain.connector import RunState
+from suanwang.domain.file import Content
+from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
+from suanwang.domain.lifecycle import JobState
+from suanwang.domain.site import Price
+from suanwang.domain.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a placement is expected to come to."""
+
+    price_yuan: float
+    carbon_g: float
+    energy_kwh: float
+    finish_s: float
+    """From the decision to the end, transfer included."""
+    delay_ms: float | None = None
+    """One way, to the circle's place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """Why one site was out. `code` is stable for scripts; `reasons.sentence` says it in English or Chinese."""
+
+    site: SiteId
+    code: str
+    need: str = ""
+    have: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rank:
+    """One feasible site with its score: 1.0 is a site that is best in every weighted figure; lower is better."""
+
+    site: SiteId
+    score: float
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Why here, why now, why not elsewhere."""
+
+    chosen: Rank | None
+    others: tuple[Rank, ...] = ()
+    """Next best feasible sites, best first; a full site stands in `excluded` with code `busy`."""
+    excluded: tuple[Exclusion, ...] = ()
+    excluded_total: int = 0
+    decided_at: datetime
+    note: str = ""
+
+
+class AllocationState(StrEnum):
+    LEASED = "leased"
+    RUNNING = "running"
+    ENDED = "ended"
+    FENCED = "fenced"
+    """The site was silent past the lease; whatever it still reports is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Metered so far. Quantities follow from what was allocated and for how long."""
+
+    wall_s: float = 0.0
+    core_hours: float = 0.0
+    device_hours: float = 0.0
+    energy_kwh: float = 0.0
+    carbon_g: float = 0.0
+    cost_yuan: Decimal = Decimal(0)
+    """Rated exactly; invoices round the job's running total to fen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """One lease of a job to a site. `epoch` is the fencing token: it grows with every lease of the job."""
+
+    id: AllocationId
+    job_id: JobId
+    site_id: SiteId
+    epoch: int
+    state: AllocationState
+    granted_at: datetime
+    lease_until: datetime
+    device_model: str | None = None
+    """The catalogue identifier of the pool chosen."""
+    price: Price
+    """As posted when the lease was granted."""
+    pue: float
+    carbon_g_per_kwh: float
+    power_kw: float
+    """Modelled draw while running, PUE included."""
+    why: Why
+    native_id: str | None = None
+    phase: str = ""
+    """What the agent is at: staging, submitted, running, collecting."""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    metered_until: datetime | None = None
+    records: int = 0
+    """Usage records written so far."""
+    outcome: RunState | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    cpu_s: float | None = None
+    max_memory_gb: float | None = None
+    nodes: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    id: JobId
+    project: ProjectId
+    owner: str
+    task: Task
+    state: JobState
+    submitted_at: datetime
+    needs: tuple[JobId, ...] = ()
+    array_id: JobId | None = None
+    """The first member's identifier; None for a job that is no array."""
+    array_index: int = 0
+    epoch: int = 0
+    allocation_id: AllocationId | None = None
+    """The live one, while a site holds the job's lease."""
+    site_id: SiteId | None = None
+    """Where it runs, or ran last."""
+    attempts: int = 0
+    ready_at: datetime | None = None
+    started_at: datetime | None = None
+    """First start."""
+    ended_at: datetime | None = None
+    reason: str = ""
+    exit_code: int | None = None
+    checkpoint: Content | None = None
+    checkpoint_site: SiteId | None = None
+    """Set where the checkpoint may not leave its site."""
+    held_at: SiteId | None = None
+    """The one site that holds a file it reads and may not give it away; known once the job is ready."""
+    avoided: tuple[SiteId, ...] = ()
+    """Sites whose scheduler refused it for good."""
+    billed_fen: int = 0
+    usage: Usage = field(default_factory=Usage)
+    """Over all allocations."""
+    why: Why | None = None
+    """The last decision about it."""
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact, appended once. `seq` is given by the store."""
+
+    kind: str
+    at: datetime
+    project: ProjectId | None = None
+    job_id: JobId | None = None
+    site_id: SiteId | None = None
+    actor: str = "network"
+    data: Mapping[str, object] = field(default_factory=dict)
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRecord:
+    """What one allocation used in one interval. `id` is `ALLOCATION:N`; intervals of a job never overlap."""
+
+    id: str
+    allocation_id: AllocationId
+    job_id: JobId
+    project: ProjectId
+    site_id: SiteId
+    from_at: datetime
+    to_at: datetime
+    cores: int
+    memory_gb: float
+    device_model: str | None
+    devices: int
+    energy_kwh: float
+    carbon_g: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillLine:
+    """One usage record rated by the price its lease was granted at. `amount_fen` makes the job's rounded running total exact."""
+
+    usage_id: str
+    project: ProjectId
+    job_id: JobId
+    site_id: SiteId
+    provider: str
+    from_at: datetime
+    to_at: datetime
+    description: str
+    rated_yuan: Decimal
+    amount_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogChunk:
+    allocation_id: AllocationId
+    job_id: JobId
+    stream: str
+    """`stdout` or `stderr`."""
+    offset: int
+    """Bytes of this stream before the chunk."""
+    text: str
+    size: int
+    """Bytes the text came from."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One figure a run wrote to its metrics file, the `line`-th; drawn as a curve."""
+
+    allocation_id: AllocationId
+    job_id: JobId
+    line: int
+    name: str
+    step: float
+    value: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One guarded step of one job: everything in it happens, or nothing does.
+
+    `job` carries `revision` = the one it was made from plus 1; the store refuses the step where the stored revision is
+    another.
+    """
+
+    job: Job
+    allocation: Allocation | None = None
+    events: tuple[Event, ...] = ()
+    usage: tuple[UsageRecord, ...] = ()
+    bill_lines: tuple[BillLine, ...] = ()
+    notices: tuple[Mapping[str, object], ...] = ()
+    """What must be told outside; goes to the outbox."""

@@ -1,0 +1,130 @@
+"""A computing centre as the network sees it.
+
+Owns what a provider declares and what the network knows of it. Distances and delays are `routing`'s, figures per chip
+are the catalogue's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from suanwang.domain.ids import SiteId
+from suanwang.domain.lifecycle import SiteState
+from suanwang.domain.precision import DeviceKind, Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePool:
+    """Accelerators of one model at a site."""
+
+    model: str
+    """Catalogue identifier."""
+    kind: DeviceKind
+    count: int
+    per_node: int
+    memory_gb: float
+    precisions: tuple[Precision, ...] = ()
+    power_w: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """The site's posted price, yuan. An hour of a device includes nothing else: cores and memory are counted beside it."""
+
+    core_hour_yuan: Decimal
+    memory_gb_hour_yuan: Decimal = Decimal(0)
+    device_hour_yuan: Mapping[str, Decimal] = field(default_factory=dict)
+    """Catalogue identifier → yuan per device and hour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Data a provider holds, which jobs may read at its site and which never leaves it."""
+
+    name: str
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offering:
+    """What a provider declares when a site joins; his to change, dated by the event that changed it."""
+
+    name_zh: str
+    name_en: str
+    provider: str
+    region: str
+    """Hub or region identifier (`guizhou`), as `constraints.regions` names it."""
+    latitude: float
+    longitude: float
+    connector: str
+    """`local`, `slurm`, `slurmrestd`."""
+    nodes: int
+    cores_per_node: int
+    memory_gb_per_node: float
+    devices: tuple[DevicePool, ...] = ()
+    price: Price
+    pue: float
+    carbon_g_per_kwh: float
+    core_power_w: float = 8.0
+    """Power of one busy core with its share of the host, before PUE."""
+    datasets: tuple[Dataset, ...] = ()
+    partition: str | None = None
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    """Project or `project/user` → the site's own POSIX account."""
+
+    @property
+    def cores(self) -> int:
+        return self.nodes * self.cores_per_node
+
+    @property
+    def memory_gb(self) -> float:
+        return self.nodes * self.memory_gb_per_node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What probes and load reports say, beside what is declared."""
+
+    cores: int
+    """Cores the site's scheduler really has."""
+    memory_gb: float
+    devices: Mapping[str, int]
+    foreign_cores: int = 0
+    """In use by others than the network."""
+    foreign_memory_gb: float = 0.0
+    foreign_devices: Mapping[str, int] = field(default_factory=dict)
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A site and its standing. `revision` guards every change."""
+
+    id: SiteId
+    offering: Offering
+    state: SiteState = SiteState.INVITED
+    state_since: datetime
+    open: bool = True
+    """False while the operator or the provider drains it: it keeps its work and gets no more."""
+    session: int = 0
+    """Boot count of its agent; an older session's reports are refused."""
+    seen_at: datetime | None = None
+    measured: Measured | None = None
+    clock_offset_s: float = 0.0
+    """The network's clock minus the agent's, as last seen."""
+    warnings: tuple[str, ...] = ()
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What live allocations hold of a site."""
+
+    cores: int = 0
+    memory_gb: float = 0.0
+    devices: Mapping[str, int] = field(default_factory=dict)
+    allocations: int = 0

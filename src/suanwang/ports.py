@@ -1,0 +1,318 @@
+"""Every Protocol the product's loops need. Concrete classes stand behind them in `adapters`, `sensing` and `twin`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from suanwang.domain.connector import Load, Observation, RunOrder
+from suanwang.domain.exchange import JoinReply, SyncReply, SyncRequest
+from suanwang.domain.file import FileRecord
+from suanwang.domain.identity import Project, Token
+from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
+from suanwang.domain.job import (
+    Allocation,
+    BillLine,
+    Event,
+    Job,
+    LogChunk,
+    Point,
+    Step,
+    UsageRecord,
+)
+from suanwang.domain.lifecycle import JobState
+from suanwang.domain.sample import Sample
+from suanwang.domain.site import Held, Site
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present instant, UTC."""
+
+
+class Connector(Protocol):
+    """A site's own scheduler. One suite of contract tests holds for every one of them and for the fake."""
+
+    def submit(self, order: RunOrder) -> str:
+        """Start `order` once and return the site's native identifier. Submitting a tag again returns the same run.
+
+        Raises `InvalidRequest` when the site refuses it for good (the site's words in the message), `Unavailable` when
+        nothing was sent, `OutcomeUnknown` when it was sent and no answer came.
+        """
+
+    def observe(self, tags: Sequence[str]) -> Mapping[str, Observation]:
+        """What the site knows of each tag; every tag asked for is in the answer, unknown ones as `UNKNOWN`.
+
+        Raises `Unavailable` when the site does not answer and `UnreadableReply` when nobody understands it.
+        """
+
+    def cancel(self, tag: str) -> None:
+        """Ask for the end of a run. Cancelling what is ended or unknown is no error. Raises `Unavailable`."""
+
+    def forget(self, tag: str) -> None:
+        """The outcome was reported and stored: clean up what the connector itself keeps of `tag`. Idempotent."""
+
+    def running(self) -> Sequence[str]:
+        """Tags of every run of ours that the site still holds, pending ones too, whoever started this process."""
+
+    def load(self) -> Load:
+        """Capacity and use now. Raises `Unavailable` or `UnreadableReply`."""
+
+
+class Link(Protocol):
+    """An agent's line to the network. Every call may raise `Unavailable` (not sent) or `OutcomeUnknown` (no answer)."""
+
+    def join(self) -> JoinReply:
+        """Begin a session: older sessions of the same site are refused from now on."""
+
+    def sync(self, request: SyncRequest) -> SyncReply: ...
+
+    def received(self, sha256: str) -> int:
+        """Bytes the network has of a file."""
+
+    def append(self, sha256: str, offset: int, data: bytes) -> int: ...
+
+    def finish(self, sha256: str, size: int) -> None: ...
+
+    def read(self, sha256: str, start: int) -> Iterator[bytes]: ...
+
+
+class Files(Protocol):
+    """Content-addressed bytes shared by all sites; uploads resume, and only what hashes right becomes visible."""
+
+    def received(self, sha256: str) -> int:
+        """Bytes held of an unfinished upload, or the size once whole."""
+
+    def append(self, sha256: str, offset: int, data: bytes) -> int:
+        """Add bytes at `offset`; returns the new offset. Raises `Conflict` naming the right one, `TooLarge`, `Unavailable`."""
+
+    def finish(self, sha256: str, size: int) -> None:
+        """Check and publish. Raises `InvalidRequest` where the bytes do not hash to `sha256`."""
+
+    def open(self, sha256: str, start: int = 0) -> Iterator[bytes]:
+        """The bytes from `start`. Raises `NotFound`."""
+
+    def size(self, sha256: str) -> int | None:
+        """Bytes of a published content, else None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """A caller's own key for one request. The same key with another `digest` of the request is a `Conflict`."""
+
+    principal: str
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """None means no restriction."""
+
+    projects: Collection[ProjectId] | None = None
+    states: Collection[JobState] | None = None
+    site_id: SiteId | None = None
+    owner: str | None = None
+    array_id: JobId | None = None
+    name: str | None = None
+    """Exact task name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillQuery:
+    projects: Collection[ProjectId] | None = None
+    job_id: JobId | None = None
+    site_id: SiteId | None = None
+    provider: str | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillTotal:
+    """Sums over bill lines that agree in project and provider."""
+
+    project: ProjectId
+    provider: str
+    jobs: int
+    amount_fen: int
+    energy_kwh: float
+    carbon_g: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How much of an allocation's output is stored."""
+
+    stdout: int = 0
+    stderr: int = 0
+    points: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something to be told outside, at least once."""
+
+    id: int
+    payload: Mapping[str, object]
+    attempts: int
+
+
+class Store(Protocol):
+    """The network's memory. Every method is one transaction. Raises `Unavailable` where the database does not answer.
+
+    Cursors are opaque strings; None starts at the front and comes back at the end.
+    """
+
+    # jobs
+    def add_jobs(
+        self, jobs: Sequence[Job], events: Sequence[Event], idempotency: Idempotency | None = None
+    ) -> tuple[tuple[JobId, ...], bool]:
+        """Insert jobs (revision 0) with their events. A known key with the same digest changes nothing and returns the
+        earlier identifiers and True. Raises `Conflict` for a key used for another request."""
+
+    def job(self, job_id: JobId) -> Job | None: ...
+
+    def jobs(self, query: JobQuery, cursor: str | None, limit: int) -> tuple[Sequence[Job], str | None]:
+        """Newest first."""
+
+    def jobs_by_id(self, job_ids: Sequence[JobId]) -> Mapping[JobId, Job]: ...
+
+    def count_jobs(self, projects: Collection[ProjectId] | None = None) -> Mapping[JobState, int]:
+        """Jobs per state (states with none may be missing)."""
+
+    def queued(self, limit: int) -> Sequence[Job]:
+        """Jobs in `QUEUED`, by `ready_at`, then identifier."""
+
+    def decided_waiting(self, limit: int) -> Sequence[tuple[Job, Mapping[JobId, JobState]]]:
+        """Jobs in `WAITING` whose needs have all succeeded, or one of whose needs ended otherwise; with their needs' states."""
+
+    def live_at(self, site_id: SiteId) -> Sequence[tuple[Job, Allocation]]:
+        """Jobs whose live allocation (`LEASED` or `RUNNING`) is at the site, by allocation identifier."""
+
+    def overdue(self, before: datetime, limit: int) -> Sequence[tuple[Job, Allocation]]:
+        """Live allocations with `lease_until` before the instant."""
+
+    def allocation(self, allocation_id: AllocationId) -> Allocation | None: ...
+
+    def allocations(self, job_id: JobId) -> Sequence[Allocation]:
+        """By epoch."""
+
+    def apply(self, steps: Sequence[Step]) -> frozenset[JobId]:
+        """Carry out each step wholly or not at all; returns the jobs whose step was refused.
+
+        A step is refused where the stored job revision is not `step.job.revision - 1`, and, where it fences
+        (`allocation.state` FENCED), where the stored `lease_until` is no longer the allocation's. Two steps of one job in
+        one call are not allowed. Events, usage records, bill lines and notices of applied steps are appended; a usage
+        record whose id exists already refuses its step.
+        """
+
+    def renew(self, allocation_ids: Sequence[AllocationId], lease_until: datetime) -> frozenset[AllocationId]:
+        """Move `lease_until` (never backwards) of those that are still live; returns which."""
+
+    # sites
+    def add_site(self, site: Site, events: Sequence[Event]) -> None:
+        """Raises `Conflict` where the identifier is taken."""
+
+    def site(self, site_id: SiteId) -> Site | None: ...
+
+    def sites(self) -> Sequence[Site]:
+        """By identifier."""
+
+    def put_site(self, site: Site, events: Sequence[Event] = ()) -> None:
+        """Replace; `site.revision` is the stored one plus 1, else `Conflict`."""
+
+    def held(self) -> Mapping[SiteId, Held]:
+        """Sums over live allocations: nodes × per-node figures of their jobs. Sites with none may be missing."""
+
+    def add_samples(self, site_id: SiteId, samples: Sequence[Sample]) -> None: ...
+
+    def samples(self, site_id: SiteId) -> Sequence[Sample]:
+        """The newest of each (metric_type, source, statistic), by metric_type."""
+
+    # output
+    def add_output(self, chunks: Sequence[LogChunk], points: Sequence[Point]) -> None:
+        """Append. A chunk that does not begin where its stream ends, and a line that exists, are passed over."""
+
+    def extents(self, allocation_ids: Sequence[AllocationId]) -> Mapping[AllocationId, Extent]:
+        """Every identifier asked for is in the answer."""
+
+    def logs(self, job_id: JobId, after: int, limit: int) -> Sequence[tuple[int, LogChunk]]:
+        """(sequence number, chunk) with sequence > `after`, ascending."""
+
+    def points(self, job_id: JobId) -> Sequence[Point]:
+        """By arrival."""
+
+    # the record
+    def append_events(self, events: Sequence[Event]) -> None: ...
+
+    def events(
+        self,
+        after: int,
+        limit: int,
+        *,
+        projects: Collection[ProjectId] | None = None,
+        job_id: JobId | None = None,
+        site_id: SiteId | None = None,
+        kind: str | None = None,
+    ) -> Sequence[Event]:
+        """With `seq` > `after`, ascending; `kind` is a prefix such as `job.`."""
+
+    def last_seq(self) -> int: ...
+
+    def usage_records(self, job_id: JobId) -> Sequence[UsageRecord]: ...
+
+    def bill_lines(self, query: BillQuery, cursor: str | None, limit: int) -> tuple[Sequence[BillLine], str | None]:
+        """Newest first."""
+
+    def bill_totals(self, query: BillQuery) -> Sequence[BillTotal]: ...
+
+    # files
+    def add_file(self, record: FileRecord) -> FileRecord:
+        """Store under the next version of (project, name); the same content again returns the version that has it."""
+
+    def file(self, project: ProjectId, name: str) -> FileRecord | None:
+        """The newest version."""
+
+    def files(self, project: ProjectId, cursor: str | None, limit: int) -> tuple[Sequence[FileRecord], str | None]: ...
+
+    def file_readers(self, sha256: str) -> Collection[ProjectId]:
+        """Projects that have a record of this content."""
+
+    # people
+    def add_token(self, token: Token, events: Sequence[Event]) -> None: ...
+
+    def token(self, digest: str) -> Token | None: ...
+
+    def tokens(self) -> Sequence[Token]: ...
+
+    def revoke_token(self, token_id: str, at: datetime, events: Sequence[Event]) -> bool:
+        """False where there is none of that identifier."""
+
+    def add_project(self, project: Project, events: Sequence[Event]) -> None:
+        """Adding one that exists changes nothing."""
+
+    def projects(self) -> Sequence[Project]: ...
+
+    # outbox
+    def notices_due(self, now: datetime, limit: int) -> Sequence[Notice]: ...
+
+    def notice_done(self, notice_id: int) -> None: ...
+
+    def notice_failed(self, notice_id: int, next_at: datetime) -> None: ...
+
+    def turn(self, name: str) -> AbstractContextManager[bool]:
+        """True for one replica at a time: who gets False lets this round pass."""
+
+
+class Identities(Protocol):
+    """Chance, as values: identifiers and secrets are made outside and handed in."""
+
+    def job_id(self) -> JobId:
+        """A new job identifier, `j-` and at least 16 letters and digits; later ones sort after earlier ones."""
+
+    def token(self) -> tuple[str, str]:
+        """(identifier, secret) of a new credential."""

@@ -1,0 +1,1 @@
+"""算力路由: distances, delays and paths between places. Pure."""

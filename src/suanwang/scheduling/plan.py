@@ -1,0 +1,47 @@
+"""What a decision says.
+
+Owns the plan's values. Nothing here has happened yet: `control` carries a plan out, and what no longer fits is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suanwang.domain.ids import SiteId
+from suanwang.domain.job import Job, Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Lease `job` to `site`, on devices of `device_model` where it needs any."""
+
+    job: Job
+    site: SiteId
+    device_model: str | None
+    power_kw: float
+    why: Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stay:
+    """No room now, or held for a better site: `why` has no `chosen`."""
+
+    job: Job
+    why: Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hopeless:
+    """No site of the network can ever run `job` as it stands."""
+
+    job: Job
+    why: Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """In the order decided. `stays` is the number of jobs that stay queued; reasons are made for one job on request."""
+
+    places: tuple[Place, ...]
+    hopeless: tuple[Hopeless, ...]
+    stays: int
