@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.contract.connector_suite import ConnectorContract, RealSite, Site, ended
 
 from suanwang.sensing.connectors.local.connector import LocalConnector
-from tests.contract.connector_suite import ConnectorContract, RealSite, Site, ended
 
 
 class TestLocalConnector(ConnectorContract):

@@ -51,8 +51,9 @@ class LocalConnector:
         """Keep runs in `spool`, a folder of this site alone, and hand out `cores`, `memory_gb` and `devices`.
 
         `devices` maps a catalogue identifier to how many there are; they may be virtual. `grace_s` is the time between
-        asking a program to end and killing it: leave it above the grace of the run's own script. Runs are pinned to processors of their own unless `pin_cores` is off
-        or more `cores` are declared than there are. Raises `InvalidRequest` for a capacity that makes no sense.
+        asking a program to end and killing it: leave it above the grace of the run's own script. Runs are pinned to
+        processors of their own unless `pin_cores` is off or more `cores` are declared than there are: turn it off where
+        several sites share one host. Raises `InvalidRequest` for a capacity that makes no sense.
         """
         declared = dict(devices or {})
         if cores < 1 or not 0 < memory_gb < float("inf") or any(count < 0 for count in declared.values()):
@@ -71,7 +72,7 @@ class LocalConnector:
         )
         self._memory_gb = memory_gb
         self._grace_s = grace_s
-        self._spool = Path(os.path.abspath(spool))
+        self._spool = Path(spool).absolute()
         self._spool.mkdir(parents=True, exist_ok=True)
         self._spool.chmod(0o711)  # a mapped account reaches its script, and lists nothing
         self._node = socket.gethostname()
@@ -187,13 +188,14 @@ class LocalConnector:
 
     def _keep(self, folder: RunFolder, order: RunOrder, need: Need, owner: pwd.struct_passwd | None) -> None:
         """Write the run's folder; `order.json` comes last and makes it a run."""
-        os.makedirs(folder.path, mode=0o711, exist_ok=True)
+        Path(folder.path).mkdir(mode=0o711, exist_ok=True)
         ids = None if owner is None else (owner.pw_uid, owner.pw_gid)
         folder.write_script(order.script, owner=ids)
-        if not os.path.isdir(order.work_dir):
-            os.makedirs(order.work_dir, exist_ok=True)
+        work_dir = Path(order.work_dir)
+        if not work_dir.is_dir():
+            work_dir.mkdir(parents=True)
             if ids is not None:
-                os.chown(order.work_dir, *ids)
+                os.chown(work_dir, *ids)
         folder.write_order(
             {
                 "tag": order.tag,
@@ -390,8 +392,8 @@ def _unsupervised(state: RunState, reason: str) -> Ended:
 
 
 def _tail(path: str) -> str:
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        return file.read()[-400:].decode(errors="replace").strip()
+    with contextlib.suppress(OSError):
+        return Path(path).read_bytes()[-400:].decode(errors="replace").strip()
     return "no word from it"
 
 

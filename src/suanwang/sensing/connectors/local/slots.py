@@ -51,7 +51,7 @@ class Capacity:
 
     def free(self, held: Sequence[Held]) -> Free:
         """What is left beside `held`; never below zero, even where a capacity was lowered under running work."""
-        used = {model: 0 for model in self.devices}
+        used = dict.fromkeys(self.devices, 0)
         for one in held:
             if one.need.device_model in used:
                 used[one.need.device_model] += one.need.device_count
