@@ -1,4 +1,4 @@
-"""The catalogue (算力度量): accelerators, server processors, and the places the programme names, each figure with its source.
+"""The catalogue (算力度量): accelerators, processors and the places of the programme, each figure with its source.
 
 Owns what is printed about things, and their names. Knows nothing of what a site measured, sells or runs.
 """
@@ -11,5 +11,32 @@ from suanwang.catalog.devices import (
     processors,
     references,
 )
+from suanwang.catalog.geography import (
+    centres,
+    clusters,
+    geography_references,
+    grid_factor,
+    grid_factors,
+    hubs,
+    place,
+    places,
+    provinces,
+)
 
-__all__ = ["accelerator", "accelerators", "accelerators_named", "processor", "processors", "references"]
+__all__ = [
+    "accelerator",
+    "accelerators",
+    "accelerators_named",
+    "centres",
+    "clusters",
+    "geography_references",
+    "grid_factor",
+    "grid_factors",
+    "hubs",
+    "place",
+    "places",
+    "processor",
+    "processors",
+    "provinces",
+    "references",
+]

@@ -24,7 +24,8 @@ MAX_MEMORY_GB = 1e5
 MAX_BANDWIDTH_GB_S = 1e6
 MAX_POWER_W = 1e5
 MAX_PROCESS_NM = 250
-PRINTED = (*(p.value for p in Precision), "mxfp4", "mxint8", "memory_gb", "memory_bandwidth_gb_s", "power_w", "process_nm")
+_OTHER_PRINTED = ("mxfp4", "mxint8", "memory_gb", "memory_bandwidth_gb_s", "power_w", "process_nm")
+PRINTED = (*(precision.value for precision in Precision), *_OTHER_PRINTED)
 """Fields under which a document's own figure may be kept beside the checked one."""
 _KINDS = ", ".join(DeviceKind)
 _PRECISIONS = ", ".join(Precision)
@@ -157,7 +158,7 @@ def _accelerator(key: str, entry: Node, known: Mapping[str, Reference]) -> Accel
     for precision, sparse in device.sparse_rates.items():
         dense = device.rates.get(precision)
         if dense is None or sparse.value < dense.value or sparse.value > 2.1 * dense.value:
-            entry.refuse(f"sparse_rates.{precision}", "between the dense rate of the same precision and twice that rate")
+            entry.refuse(f"sparse_rates.{precision}", "between once and twice the dense rate of the same precision")
     entry.done()
     return device
 
@@ -191,14 +192,19 @@ def _processor(key: str, entry: Node, known: Mapping[str, Reference]) -> Process
     return processor
 
 
+def _with_vendor(vendor: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Each name as it stands and with the vendor before it, as drivers print it."""
+    return tuple(spelling for name in names for spelling in (name, f"{vendor} {name}"))
+
+
 def _name_accelerator(index: NameIndex, device: Accelerator, entry: Node) -> None:
-    names = (device.id, device.model, f"{device.vendor} {device.model}", *device.aliases)
-    index.own(device.id, names, entry.file)
-    index.share(device.id, (*device.families, *device.slurm_gres, *device.kubernetes))
+    index.own(device.id, (device.id, *_with_vendor(device.vendor, (device.model, *device.aliases))), entry.file)
+    shared = (*_with_vendor(device.vendor, device.families), *device.slurm_gres, *device.kubernetes)
+    index.share(device.id, shared)
 
 
 def _name_processor(index: NameIndex, processor: Processor, entry: Node) -> None:
-    names = (processor.id, processor.model, f"{processor.vendor} {processor.model}", *processor.aliases)
+    names = (processor.id, *_with_vendor(processor.vendor, (processor.model, *processor.aliases)))
     index.own(processor.id, names, entry.file)
 
 
@@ -229,7 +235,7 @@ def processors(*files: Path) -> Mapping[str, Processor]:
 
 
 def processor(name: str, *files: Path, field: str = "processor") -> Processor:
-    """The processor that `name` means. Raises `InvalidRequest` on `field` with the nearest names where it is unknown."""
+    """The processor that `name` means. Raises `InvalidRequest` on `field`, with the nearest names."""
     on = shelf(*files)
     return on.processors[on.processor_names.one(name, field)]
 

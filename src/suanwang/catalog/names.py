@@ -16,6 +16,8 @@ from suanwang.domain.errors import InvalidRequest
 
 MAX_NAME = 200
 _SEPARATORS = re.compile(r"[\s_\-·・®™]+|\((?:r|tm)\)")
+_CLOCK = re.compile(r"\s(?:cpu\s*)?@\s*[\d.]+\s*ghz\Z")
+"""What `/proc/cpuinfo` puts behind a processor's name."""
 _KIND = re.compile(r"(?:gres[:/])?(?:gpu|npu|dcu|mlu|xpu|gcu|tpu):(?=.)")
 _SUGGESTIONS = 6
 
@@ -23,7 +25,7 @@ _SUGGESTIONS = 6
 def normal(name: str) -> str:
     """Lower case, half width, without separators and without a leading GRES kind such as `gpu:`."""
     text = unicodedata.normalize("NFKC", name).casefold().strip()
-    return _SEPARATORS.sub("", _KIND.sub("", text))
+    return _SEPARATORS.sub("", _CLOCK.sub("", _KIND.sub("", text)))
 
 
 class NameIndex:
@@ -42,7 +44,7 @@ class NameIndex:
             other = self._own.setdefault(key, owner)
             if other != owner:
                 raise InvalidRequest(
-                    f"{where}: {name!r} names both {other} and {owner}; give it to one of them, or list it under `families`",
+                    f"{where}: {name!r} names both {other} and {owner}; give it to one, or list it under `families`",
                     field=f"{owner}.aliases",
                     allowed="names that mean one entry",
                 )
@@ -77,9 +79,8 @@ class NameIndex:
         shared = self._shared.get(key, ())
         if len(shared) > 1:
             choice = ", ".join(shared[:8]) + (", …" if len(shared) > 8 else "")
-            raise InvalidRequest(
-                f"{_shown(name)} names {len(shared)} {self._what}s; say which one: {choice}", field=field, allowed=choice
-            )
+            message = f"{_shown(name)} names {len(shared)} {self._what}s; say which one: {choice}"
+            raise InvalidRequest(message, field=field, allowed=choice)
         if not shared:
             self._unknown(name, key, field)
         return shared[0]

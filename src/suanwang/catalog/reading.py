@@ -24,6 +24,7 @@ V = TypeVar("V")
 
 MAX_FILE_BYTES = 2_000_000
 MAX_TEXT = 400
+MAX_NAME = 200
 _KEY = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*\Z")
 _WHEN = re.compile(r"(?:19|20)\d\d(?:-(?:Q[1-4]|H[12]|(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|[12]\d|3[01]))?))?\Z")
 
@@ -44,7 +45,8 @@ class Node:
     def refuse(self, key: str, allowed: str) -> NoReturn:
         """Raise for the field `key` of this object; an empty key means the object itself."""
         place = ".".join(part for part in (self.path, key) if part)
-        raise InvalidRequest(f"{self.file}: {place or 'the file'} must be {allowed}", field=place or None, allowed=allowed)
+        message = f"{self.file}: {place or 'the file'} must be {allowed}"
+        raise InvalidRequest(message, field=place or None, allowed=allowed)
 
     def get(self, key: str) -> object:
         """The raw value, None where it is absent or null."""
@@ -80,9 +82,8 @@ class Node:
         value = self.get(key)
         if value is None:
             return ()
-        ok = isinstance(value, list) and all(isinstance(t, str) and t.strip() and t.isprintable() for t in value)
-        if not ok or not isinstance(value, list) or len(set(value)) != len(value) or max(map(len, value), default=0) > 200:
-            self.refuse(key, "a list of different printable texts of at most 200 characters")
+        if not isinstance(value, list) or not all(map(_is_name, value)) or len(set(value)) != len(value):
+            self.refuse(key, f"a list of different printable texts of 1 to {MAX_NAME} characters")
         return tuple(value)
 
     def flag(self, key: str) -> bool:
@@ -104,7 +105,8 @@ class Node:
         return self._number(self.get(key), key, low, high)
 
     def _number(self, value: object, key: str, low: float, high: float) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+        # An integer too large for a float compares without overflow; NaN fails every comparison.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             self.refuse(key, f"a number from {low:g} to {high:g}")
         return float(value)
 
@@ -132,7 +134,9 @@ class Node:
         for at, item in enumerate(value or ()):
             yield Node(item, self.file, f"{self.path}.{key}[{at}]" if self.path else f"{key}[{at}]")
 
-    def _cited(self, raw: object, key: str, known: Mapping[str, Reference], source: str | None) -> tuple[object, Reference, str]:
+    def _cited(
+        self, raw: object, key: str, known: Mapping[str, Reference], source: str | None
+    ) -> tuple[object, Reference, str]:
         """Split `value`, `[value, source]` or `[value, source, note]`; a bare value has the entry's own source."""
         note = ""
         if isinstance(raw, list):
@@ -185,6 +189,10 @@ def references_of(node: Node) -> dict[str, Reference]:
     return found
 
 
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable() and len(value) <= MAX_NAME
+
+
 def freeze(table: Mapping[K, V]) -> Mapping[K, V]:
     """A read-only view of a copy."""
     return MappingProxyType(dict(table))
@@ -228,7 +236,8 @@ def outside_file(path: Path) -> Node:
         with path.open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise InvalidRequest(f"{path}: cannot be read: {error.strerror}", field=str(path), allowed="a readable file") from error
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise InvalidRequest(message, field=str(path), allowed="a readable file") from error
     if len(content) > MAX_FILE_BYTES:
         raise InvalidRequest(f"{path}: is too large", field=str(path), allowed=f"at most {MAX_FILE_BYTES} bytes")
     try:

@@ -19,7 +19,7 @@ _NO_RATES: Mapping[Precision, Figure] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A document that figures are taken from. `published_on` is ISO: a year, a month or a day, as the document gives it."""
+    """A document that figures are taken from. `published_on` is an ISO year, month or day, as far as it is known."""
 
     key: str
     title: str
@@ -159,7 +159,7 @@ class Processor:
 
     @property
     def fp64_tflops(self) -> float | None:
-        """Peak FP64 of the socket: cores × base clock × operations per cycle; None where one of them is unknown."""
+        """Peak FP64 of the socket: cores by base clock by operations per cycle; None where one of them is unknown."""
         if self.base_ghz is None or self.fp64_flops_per_cycle is None:
             return None
         return self.cores.value * self.base_ghz.value * self.fp64_flops_per_cycle.value / 1e3
@@ -236,13 +236,15 @@ class CentreReport:
     published_on: str
     state: CentreState
     state_as_printed: str
+    as_of: str = ""
+    """ISO month the state holds for, where the document gives one."""
     size_as_printed: str = ""
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Centre:
-    """A named computing centre. Documents disagree about some: every report is kept, the newest first."""
+    """A named computing centre. Documents disagree about some, so every report is kept."""
 
     id: str
     name_zh: str
