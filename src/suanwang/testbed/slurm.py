@@ -1,7 +1,7 @@
 """Several real Slurm clusters on one machine, started and stopped as one thing.
 
-Owns the daemons' processes and files: one munged for all, and a controller, node daemons and (if wanted) a REST daemon per
-cluster, all listening on 127.0.0.1. It must not know connectors, agents or the network that will use the clusters.
+Owns the daemons' processes and files: one munged for all, and a controller, node daemons and (if wanted) a REST daemon
+per cluster, all listening on 127.0.0.1. It must not know connectors, agents or the network that will use the clusters.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The configuration files of a testbed's Slurm clusters, as text.
 
-Owns which settings make several clusters with virtual nodes live beside each other on one machine and start jobs at once.
-It must not start or read anything.
+Owns which settings make several clusters with virtual nodes live beside each other on one machine and start jobs at
+once. It must not start or read anything.
 """
 
 from __future__ import annotations
