@@ -199,7 +199,7 @@ def _with_vendor(vendor: str, names: Iterable[str]) -> tuple[str, ...]:
 
 def _name_accelerator(index: NameIndex, device: Accelerator, entry: Node) -> None:
     index.own(device.id, (device.id, *_with_vendor(device.vendor, (device.model, *device.aliases))), entry.file)
-    shared = (*_with_vendor(device.vendor, device.families), *device.slurm_gres, *device.kubernetes)
+    shared = (device.vendor, *_with_vendor(device.vendor, device.families), *device.slurm_gres, *device.kubernetes)
     index.share(device.id, shared)
 
 

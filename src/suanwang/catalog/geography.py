@@ -66,7 +66,7 @@ def atlas() -> Atlas:
         centres=freeze(centres),
         grid=freeze(grid),
         references=freeze(references),
-        place_names=_place_names(places, clusters),
+        place_names=_place_names(places, clusters, provinces),
         province_names=_province_names(provinces, hubs),
     )
 
@@ -199,7 +199,9 @@ def _report(node: Node, references: Mapping[str, Reference]) -> CentreReport:
     return report
 
 
-def _place_names(places: Mapping[str, Place], clusters: Mapping[str, Cluster]) -> NameIndex:
+def _place_names(
+    places: Mapping[str, Place], clusters: Mapping[str, Cluster], provinces: Mapping[str, tuple[str, str]]
+) -> NameIndex:
     """Cities by both names; a cluster's name means its first place where no city bears it."""
     index = NameIndex("place")
     for place in places.values():
@@ -207,6 +209,10 @@ def _place_names(places: Mapping[str, Place], clusters: Mapping[str, Cluster]) -
         if not place.name_zh.endswith(("市", "区", "县")):
             names.append(f"{place.name_zh}市")
         index.own(place.id, names, "geography.json")
+        # Cities whose names are spelled alike carry their province behind; the bare spelling may mean any of them.
+        bare = place.name_en.removesuffix(f" {provinces[place.province][1]}")
+        if bare != place.name_en:
+            index.share(place.id, (bare,))
     for cluster in clusters.values():
         index.share(cluster.places[0], (cluster.name_zh, cluster.name_en, *cluster.aliases))
     return index

@@ -15,7 +15,7 @@ from rapidfuzz import fuzz, process
 from suanwang.domain.errors import InvalidRequest
 
 MAX_NAME = 200
-_SEPARATORS = re.compile(r"[\s_\-·・®™]+|\((?:r|tm)\)")
+_SEPARATORS = dict.fromkeys(map(ord, " \t\r\n\v\f_-·・®"))
 _CLOCK = re.compile(r"\s(?:cpu\s*)?@\s*[\d.]+\s*ghz\Z")
 """What `/proc/cpuinfo` puts behind a processor's name."""
 _KIND = re.compile(r"(?:gres[:/])?(?:gpu|npu|dcu|mlu|xpu|gcu|tpu):(?=.)")
@@ -24,8 +24,15 @@ _SUGGESTIONS = 6
 
 def normal(name: str) -> str:
     """Lower case, half width, without separators and without a leading GRES kind such as `gpu:`."""
-    text = unicodedata.normalize("NFKC", name).casefold().strip()
-    return _SEPARATORS.sub("", _CLOCK.sub("", _KIND.sub("", text)))
+    text = unicodedata.normalize("NFKC", name.replace("™", "")).casefold().strip()
+    # Most names have none of these signs, and the whole catalogue is indexed when it is first read.
+    if ":" in text:
+        text = _KIND.sub("", text)
+    if "@" in text:
+        text = _CLOCK.sub("", text)
+    if "(" in text:
+        text = text.replace("(r)", "").replace("(tm)", "")
+    return text.translate(_SEPARATORS)
 
 
 class NameIndex:
@@ -99,14 +106,17 @@ class NameIndex:
 
     def suggest(self, name: str) -> tuple[str, ...]:
         """Identifiers of the nearest names, best first, at most six."""
-        found: list[str] = []
-        near = process.extract(normal(name), list(self._spelled), scorer=fuzz.WRatio, limit=24, score_cutoff=55)
-        for key, _score, _at in sorted(near, key=lambda hit: (-hit[1], hit[0])):
-            own = self._own.get(key)
-            for owner in (own,) if own is not None else self._shared[key]:
-                if owner not in found:
-                    found.append(owner)
-        return tuple(found[:_SUGGESTIONS])
+        wanted = normal(name)
+        found: dict[str, None] = {}
+        # Typing errors first; only where there are few of those, names that contain the text or are contained in it.
+        for scorer, cutoff in ((fuzz.ratio, 65), (fuzz.WRatio, 60)):
+            near = process.extract(wanted, list(self._spelled), scorer=scorer, limit=24, score_cutoff=cutoff)
+            for key, _score, _at in sorted(near, key=lambda hit: (-hit[1], hit[0])):
+                own = self._own.get(key)
+                found.update(dict.fromkeys((own,) if own is not None else self._shared[key]))
+            if len(found) >= _SUGGESTIONS // 2:
+                break
+        return tuple(found)[:_SUGGESTIONS]
 
 
 def _shown(name: str) -> str:

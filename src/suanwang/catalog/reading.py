@@ -10,7 +10,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn, TypeVar
@@ -219,15 +221,20 @@ def parse(text: str, file: str) -> Node:
     return Node(raw, file, "")
 
 
+@lru_cache(maxsize=1)
+def _data() -> Traversable:
+    return files("suanwang.catalog").joinpath("data")
+
+
 def package_files(folder: str) -> tuple[str, ...]:
     """Names of the shipped data files under `data/FOLDER`, sorted."""
-    here = files("suanwang.catalog").joinpath("data", folder)
+    here = _data().joinpath(folder)
     return tuple(sorted(f"{folder}/{item.name}" for item in here.iterdir() if item.name.endswith(".json")))
 
 
 def package_file(name: str) -> Node:
     """One shipped data file."""
-    return parse(files("suanwang.catalog").joinpath("data", name).read_text("utf-8"), name)
+    return parse(_data().joinpath(name).read_text("utf-8"), name)
 
 
 def outside_file(path: Path) -> Node:
