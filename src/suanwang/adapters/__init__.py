@@ -1,0 +1,1 @@
+"""What stands behind the ports in the live network: the store, the files, the clock."""

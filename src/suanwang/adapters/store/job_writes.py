@@ -1,0 +1,230 @@
+# ruff: noqa: S608 - statements are put together from column lists of this package; every value is a parameter
+"""Changes of jobs and allocations, guarded by revision.
+
+Owns `add_jobs`, `apply` and `renew`: a few statements over all steps of a call, whatever their number. Rows are touched in
+the order of their identifiers, so that two callers wait for each other in turn; where PostgreSQL still finds a deadlock
+the transaction runs again. Knows nothing of why a job moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+from psycopg import errors as pg
+
+from suanwang.adapters.store.codec import clean, dump_free
+from suanwang.adapters.store.database import Connection, Database
+from suanwang.adapters.store.job_reads import fold_counts
+from suanwang.adapters.store.record import copy_rows, insert_events
+from suanwang.adapters.store.rows import (
+    ALLOCATION_COLUMNS,
+    BILL_COLUMNS,
+    JOB_CHANGING,
+    JOB_COLUMNS,
+    USAGE_COLUMNS,
+    allocation_row,
+    bill_row,
+    job_changing,
+    job_row,
+    listed,
+    usage_row,
+)
+from suanwang.domain.errors import Conflict
+from suanwang.domain.ids import AllocationId, JobId
+from suanwang.domain.job import AllocationState, Event, Job, Step
+from suanwang.ports import Idempotency
+
+_FOLD_EVERY = 1024
+"""Writes of this process between two foldings of the counters, in case nobody reads them."""
+
+_INSERT_JOBS = f"COPY jobs ({listed(JOB_COLUMNS)}) FROM STDIN"
+_INSERT_USAGE = f"COPY usage_records ({listed(USAGE_COLUMNS)}) FROM STDIN"
+_INSERT_BILLS = f"COPY bill_lines ({listed(BILL_COLUMNS)}) FROM STDIN"
+_INSERT_NOTICES = "COPY outbox (payload) FROM STDIN"
+
+_UPDATE_JOBS = (
+    f"UPDATE jobs AS j SET {', '.join(f'{column} = u.{column}' for column in JOB_CHANGING)} FROM unnest("
+    f"%s::text[], {', '.join(f'%s::{kind}[]' for kind in JOB_CHANGING.values())}) "
+    f"AS u(id, {', '.join(JOB_CHANGING)}) WHERE j.id = u.id AND j.revision = u.revision - 1 RETURNING j.id"
+)
+
+_PUT_ALLOCATIONS = (
+    f"INSERT INTO allocations AS a ({listed(ALLOCATION_COLUMNS)}) SELECT * FROM unnest("
+    f"{', '.join(f'%s::{kind}[]' for kind in ALLOCATION_COLUMNS.values())}) ON CONFLICT (id) DO UPDATE SET "
+    "state = excluded.state, progress = excluded.progress, lease_until = greatest(a.lease_until, excluded.lease_until)"
+)
+
+
+class JobWrites:
+    """The Protocol's writing half of the jobs section."""
+
+    _database: Database
+    _writes: int = 0
+
+    def add_jobs(
+        self, jobs: Sequence[Job], events: Sequence[Event], idempotency: Idempotency | None = None
+    ) -> tuple[tuple[JobId, ...], bool]:
+        identifiers = tuple(job.id for job in jobs)
+        rows = [job_row(job) for job in jobs]
+
+        def work(connection: Connection) -> tuple[tuple[JobId, ...], bool]:
+            if idempotency is not None:
+                known = _claim(connection, idempotency, identifiers)
+                if known is not None:
+                    return known, True
+            copy_rows(connection, _INSERT_JOBS, rows)
+            insert_events(connection, events)
+            return identifiers, False
+
+        tag = f"job {identifiers[0]}" if identifiers else "no jobs"
+        try:
+            answer = self._database.write(work, tag=tag)
+        except pg.UniqueViolation as error:
+            raise Conflict(f"a job of that identifier exists: {error.diag.message_detail}; mint another") from error
+        self._count_write()
+        return answer
+
+    def apply(self, steps: Sequence[Step]) -> frozenset[JobId]:
+        if len({step.job.id for step in steps}) != len(steps):
+            raise ValueError("two steps of one job in one call")
+        if not steps:
+            return frozenset()
+        ordered = sorted(steps, key=lambda step: step.job.id)
+        tag = f"steps of job {ordered[0].job.id} and {len(ordered) - 1} more"
+        try:
+            refused = self._database.write(lambda connection: _apply(connection, ordered), tag=tag)
+        except pg.IntegrityError:
+            # Some step breaks a key, such as a usage record written before: find which, and let the others through.
+            refused = self._database.write(lambda connection: _apply_apart(connection, ordered), tag=tag)
+        self._count_write()
+        return refused
+
+    def renew(self, allocation_ids: Sequence[AllocationId], lease_until: datetime) -> frozenset[AllocationId]:
+        if not allocation_ids:
+            return frozenset()
+
+        def work(connection: Connection) -> frozenset[AllocationId]:
+            rows = connection.execute(
+                "UPDATE allocations AS a SET lease_until = greatest(a.lease_until, %s) FROM ("
+                "SELECT id FROM allocations WHERE id = ANY(%s) AND state IN ('leased', 'running') "
+                "ORDER BY id FOR UPDATE) AS live WHERE a.id = live.id RETURNING a.id",
+                (lease_until, sorted(set(allocation_ids))),
+            ).fetchall()
+            return frozenset(AllocationId(row[0]) for row in rows)
+
+        return self._database.write(work)
+
+    def _count_write(self) -> None:
+        self._writes += 1
+        if self._writes % _FOLD_EVERY == 0:
+            self._database.write(fold_counts)
+
+
+def _claim(connection: Connection, idempotency: Idempotency, job_ids: Sequence[JobId]) -> tuple[JobId, ...] | None:
+    """Take the key for these jobs, or return the jobs it stands for. Raises `Conflict` where it is another request's."""
+    key = (clean(idempotency.principal), clean(idempotency.key))
+    taken = connection.execute(
+        "INSERT INTO idempotency (principal, key, digest, job_ids) VALUES (%s, %s, %s, %s) "
+        "ON CONFLICT DO NOTHING RETURNING true",
+        (*key, idempotency.digest, list(job_ids)),
+    ).fetchone()
+    if taken is not None:
+        return None
+    row = connection.execute(
+        "SELECT digest, job_ids FROM idempotency WHERE principal = %s AND key = %s", key
+    ).fetchone()
+    assert row is not None, "keys are never deleted while a request is under way"
+    if row[0] != idempotency.digest:
+        raise Conflict("this Idempotency-Key was used for another request: send a new key", field="Idempotency-Key")
+    return tuple(JobId(job_id) for job_id in row[1])
+
+
+def _apply(connection: Connection, steps: Sequence[Step]) -> frozenset[JobId]:
+    """Apply those steps whose guards hold, in the caller's transaction; returns the refused. `steps` are in job order."""
+    fencing = [step for step in steps if _fences(step)]
+    stale = _lock_fences(connection, steps, fencing) if fencing else frozenset()
+    tried = [step for step in steps if step.job.id not in stale]
+    applied = _update_jobs(connection, tried) if tried else frozenset()
+    done = [step for step in tried if step.job.id in applied]
+    _put_allocations(connection, done)
+    if usage := [usage_row(record) for step in done for record in step.usage]:
+        copy_rows(connection, _INSERT_USAGE, usage)
+    if bills := [bill_row(line) for step in done for line in step.bill_lines]:
+        copy_rows(connection, _INSERT_BILLS, bills)
+    if notices := [(dump_free(payload),) for step in done for payload in step.notices]:
+        copy_rows(connection, _INSERT_NOTICES, notices)
+    insert_events(connection, [event for step in done for event in step.events])
+    return frozenset(step.job.id for step in steps if step.job.id not in applied)
+
+
+def _apply_apart(connection: Connection, steps: Sequence[Step]) -> frozenset[JobId]:
+    """Like `_apply`, but a step that breaks a key is refused alone: halves the steps until it stands by itself.
+
+    Numbers events once at the end, since a transaction numbers them once.
+    """
+    silent = {step.job.id: step.events for step in steps}
+    refused: set[JobId] = set()
+    pending = [list(steps)]
+    while pending:
+        part = pending.pop()
+        connection.execute("SAVEPOINT part")
+        try:
+            refused |= _apply(connection, [_without_events(step) for step in part])
+            connection.execute("RELEASE SAVEPOINT part")
+        except pg.IntegrityError:
+            connection.execute("ROLLBACK TO SAVEPOINT part")
+            if len(part) == 1:
+                refused.add(part[0].job.id)
+            else:
+                middle = len(part) // 2
+                pending += [part[middle:], part[:middle]]
+    insert_events(connection, list(chain.from_iterable(silent[key] for key in silent if key not in refused)))
+    return frozenset(refused)
+
+
+def _without_events(step: Step) -> Step:
+    return Step(
+        job=step.job,
+        allocation=step.allocation,
+        usage=step.usage,
+        bill_lines=step.bill_lines,
+        notices=step.notices,
+    )
+
+
+def _fences(step: Step) -> bool:
+    return step.allocation is not None and step.allocation.state is AllocationState.FENCED
+
+
+def _lock_fences(connection: Connection, steps: Sequence[Step], fencing: Sequence[Step]) -> frozenset[JobId]:
+    """Lock every job, then the allocations to be fenced; returns jobs whose lease was renewed (or is not there)."""
+    connection.execute(
+        "SELECT 1 FROM jobs WHERE id = ANY(%s) ORDER BY id FOR UPDATE", ([step.job.id for step in steps],)
+    )
+    allocations = [step.allocation for step in fencing if step.allocation is not None]
+    rows = connection.execute(
+        "SELECT id, lease_until FROM allocations WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
+        ([allocation.id for allocation in allocations],),
+    ).fetchall()
+    stored = {row[0]: row[1] for row in rows}
+    return frozenset(
+        allocation.job_id for allocation in allocations if stored.get(allocation.id) != allocation.lease_until
+    )
+
+
+def _update_jobs(connection: Connection, steps: Sequence[Step]) -> frozenset[JobId]:
+    columns = zip(*(job_changing(step.job) for step in steps), strict=True)
+    values = [[step.job.id for step in steps], *(list(column) for column in columns)]
+    return frozenset(JobId(row[0]) for row in connection.execute(_UPDATE_JOBS, values))
+
+
+def _put_allocations(connection: Connection, steps: Sequence[Step]) -> None:
+    rows: list[list[Any]] = [
+        allocation_row(step.allocation, step.job.task) for step in steps if step.allocation is not None
+    ]
+    if rows:
+        rows.sort(key=lambda row: str(row[0]))
+        connection.execute(_PUT_ALLOCATIONS, [list(column) for column in zip(*rows, strict=True)])

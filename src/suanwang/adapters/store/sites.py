@@ -1,0 +1,110 @@
+# ruff: noqa: S608 - statements are put together from column lists of this package; every value is a parameter
+"""Sites, what is held of them, and their samples.
+
+Owns the guarded site row and the sums over live allocations. Knows nothing of what a sample means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from psycopg import errors as pg
+
+from suanwang.adapters.store.database import Connection, Database
+from suanwang.adapters.store.record import insert_events
+from suanwang.adapters.store.rows import (
+    SAMPLE_COLUMNS,
+    SITE_COLUMNS,
+    listed,
+    sample_from,
+    sample_row,
+    site_from,
+    site_row,
+)
+from suanwang.domain.errors import Conflict
+from suanwang.domain.ids import SiteId
+from suanwang.domain.job import Event
+from suanwang.domain.sample import Sample
+from suanwang.domain.site import Held, Site
+
+_SITE = listed(SITE_COLUMNS)
+_MARKS = ", ".join("%s" for _ in SITE_COLUMNS)
+_INSERT = f"INSERT INTO sites ({_SITE}) VALUES ({_MARKS})"
+_UPDATE = f"UPDATE sites SET ({_SITE}) = ROW({_MARKS}) WHERE id = %s AND revision = %s RETURNING true"
+_PUT_SAMPLES = (
+    f"INSERT INTO samples AS s (site_id, {listed(SAMPLE_COLUMNS)}) SELECT * FROM unnest("
+    "%s::text[], %s::text[], %s::text[], %s::float8[], %s::text[], %s::text[], %s::timestamptz[]) "
+    "ON CONFLICT (site_id, metric_type, source, statistic) DO UPDATE SET "
+    "unit = excluded.unit, value = excluded.value, observed_at = excluded.observed_at "
+    "WHERE s.observed_at <= excluded.observed_at"
+)
+
+
+class Sites:
+    """The Protocol's sites section."""
+
+    _database: Database
+
+    def add_site(self, site: Site, events: Sequence[Event]) -> None:
+        def work(connection: Connection) -> None:
+            connection.execute(_INSERT, site_row(site))
+            insert_events(connection, events)
+
+        try:
+            self._database.write(work, tag=f"site {site.id}")
+        except pg.UniqueViolation as error:
+            raise Conflict(f"a site {site.id!r} exists already: choose another identifier", field="id") from error
+
+    def site(self, site_id: SiteId) -> Site | None:
+        with self._database.reading() as connection:
+            row = connection.execute(f"SELECT {_SITE} FROM sites WHERE id = %s", (site_id,)).fetchone()
+        return None if row is None else site_from(row)
+
+    def sites(self) -> Sequence[Site]:
+        with self._database.reading() as connection:
+            rows = connection.execute(f'SELECT {_SITE} FROM sites ORDER BY id COLLATE "C"').fetchall()
+        return [site_from(row) for row in rows]
+
+    def put_site(self, site: Site, events: Sequence[Event] = ()) -> None:
+        def work(connection: Connection) -> None:
+            row = connection.execute(_UPDATE, (*site_row(site), site.id, site.revision - 1)).fetchone()
+            if row is None:
+                raise Conflict(f"site {site.id} was changed meanwhile: read it again")
+            insert_events(connection, events)
+
+        self._database.write(work, tag=f"site {site.id}")
+
+    def held(self) -> Mapping[SiteId, Held]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT site_id, device_model, sum(cores), sum(memory_gb), sum(devices), count(*) FROM allocations "
+                "WHERE state IN ('leased', 'running') GROUP BY site_id, device_model"
+            ).fetchall()
+        sums: dict[SiteId, Held] = {}
+        for site_id, model, cores, memory_gb, devices, count in rows:
+            had = sums.get(site_id, Held())
+            sums[site_id] = Held(
+                cores=had.cores + cores,
+                memory_gb=had.memory_gb + memory_gb,
+                devices={**had.devices, model: devices} if model is not None and devices else had.devices,
+                allocations=had.allocations + count,
+            )
+        return sums
+
+    def add_samples(self, site_id: SiteId, samples: Sequence[Sample]) -> None:
+        newest: dict[tuple[str, str, str], Sample] = {}
+        for sample in sorted(samples, key=lambda sample: sample.observed_at):
+            newest[sample.metric_type, sample.source, sample.statistic] = sample
+        if newest:
+            rows = [sample_row(site_id, newest[key]) for key in sorted(newest)]
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            self._database.write(lambda connection: connection.execute(_PUT_SAMPLES, columns))
+
+    def samples(self, site_id: SiteId) -> Sequence[Sample]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"SELECT {listed(SAMPLE_COLUMNS)} FROM samples WHERE site_id = %s "
+                'ORDER BY metric_type COLLATE "C", source COLLATE "C", statistic COLLATE "C"',
+                (site_id,),
+            ).fetchall()
+        return [sample_from(row) for row in rows]
