@@ -18,7 +18,9 @@ class Settings(BaseSettings):
     files_url: str | None = Field(None, description="Where files go, as fsspec writes it: `s3://bucket/prefix`.")
     host: str = "127.0.0.1"
     port: int = Field(8340, ge=0, le=65535)
-    operator_token: SecretStr | None = Field(None, description="The first operator's token; else one is made in `home`.")
+    operator_token: SecretStr | None = Field(
+        None, description="The first operator's token; else one is made in `home`."
+    )
     notify_url: str | None = Field(None, description="Gets a POST for each ended job.")
     lease_ttl_s: float = Field(120.0, ge=2, le=86400)
     fence_margin_s: float = Field(20.0, ge=1, le=3600)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from suanwang.control import steps
 from suanwang.control.admission import admit
 from suanwang.control.tick import snapshot
+from suanwang.control.wording import resolve
+from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
@@ -21,7 +23,6 @@ from suanwang.domain.task import Task
 from suanwang.ports import Clock, Idempotency, Identities, JobQuery, Store
 from suanwang.scheduling.placing import explain
 from suanwang.scheduling.plan import Hopeless, Place
-from suanwang.scheduling.snapshot import Position
 
 TRIES = 5
 PAGE_LIMIT = 500
@@ -76,13 +77,14 @@ class Jobs:
         Raises `Forbidden`, `InvalidRequest`, `Conflict` (the key was used for another request).
         """
         owner_of = self._project(caller, project)
-        self.check_places(tasks)
+        now = self._clock.now()
+        network = snapshot(self._store, (), self._places, now)
+        tasks = resolve(tasks, network.sites)
         idempotency = None
         if key is not None:
             idempotency = Idempotency(
                 principal=caller.name, key=key, digest=digest or hashlib.sha256(repr(tasks).encode()).hexdigest()
             )
-        now = self._clock.now()
         admitted = admit(
             self._store,
             tasks,
@@ -90,7 +92,7 @@ class Jobs:
             owner=caller.name,
             now=now,
             new_id=self._identities.job_id,
-            network=snapshot(self._store, (), self._places, now),
+            network=network,
         )
         identifiers, replayed = self._store.add_jobs(admitted.jobs, admitted.events, idempotency)
         if not replayed:
@@ -103,11 +105,10 @@ class Jobs:
     ) -> tuple[Preview, ...]:
         """What `submit` would find, without submitting."""
         owner_of = self._project(caller, project)
-        self.check_places(tasks)
         now = self._clock.now()
         seen = snapshot(self._store, (), self._places, now)
         found: list[Preview] = []
-        for task in tasks:
+        for task in resolve(tasks, seen.sites):
             job = Job(
                 id=JobId("j-preview"),
                 project=owner_of,
@@ -121,17 +122,6 @@ class Jobs:
             verdict = {Place: "runs", Hopeless: "refused"}.get(type(decision), "waits")
             found.append(Preview(task=task, verdict=verdict, why=decision.why))
         return tuple(found)
-
-    def check_places(self, tasks: Sequence[Task]) -> None:
-        """Raises `InvalidRequest` for a circle around a place nobody knows."""
-        for task in tasks:
-            circle = task.constraints.circle
-            if circle is not None and circle.place not in self._places:
-                raise InvalidRequest(
-                    f"task {task.name!r}: no place {circle.place!r} is known",
-                    field="constraints.circle.place",
-                    allowed="a city such as 上海 or shanghai",
-                )
 
     def get(self, caller: Principal, job_id: JobId) -> Job:
         """Raises `NotFound` also for another project's job: its existence is nobody else's business."""

@@ -14,8 +14,8 @@ from suanwang.control.people import People
 from suanwang.control.rules import Rules
 from suanwang.control.sites import Sites
 from suanwang.control.tick import Turn, tick
+from suanwang.domain.device import Position
 from suanwang.ports import Clock, Files, Identities, Store
-from suanwang.scheduling.snapshot import Position
 
 
 class Network:

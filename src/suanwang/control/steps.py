@@ -87,13 +87,10 @@ def cancel(job: Job, actor: str, now: datetime) -> Step:
     return Step(job=moved, events=(replace(_event(kind, moved, now), actor=actor),), notices=notices)
 
 
-def fence(
-    job: Job, allocation: Allocation, site: Site, now: datetime, *, last_word: datetime, every_s: float, reason: str
-) -> Step:
-    """The site was silent past the lease. Its work is metered up to its last word; whatever it still says is refused."""
-    metered = _metered(job, allocation, last_word, site, every_s, final=True)
-    closed = replace(metered.allocation, state=AllocationState.FENCED, ended_at=now, reason=reason)
-    return _requeue(metered, closed, reason, now)
+def fence(job: Job, allocation: Allocation, now: datetime, *, reason: str) -> Step:
+    """The site was silent past the lease. Nothing more of it is metered, and whatever it still says is refused."""
+    closed = replace(allocation, state=AllocationState.FENCED, ended_at=now, reason=reason)
+    return _requeue(Metered(job=job, allocation=closed), closed, reason, now)
 
 
 def progress(job: Job, allocation: Allocation, report: RunReport, site: Site, now: datetime, *, every_s: float) -> Step:
@@ -116,8 +113,8 @@ def progress(job: Job, allocation: Allocation, report: RunReport, site: Site, no
         held = allocation.site_id if report.checkpoint_held else None
         job = replace(job, checkpoint=report.checkpoint, checkpoint_site=held)
         events.append(_event("job.checkpointed", job, now, size=report.checkpoint.size))
-    # A run that ended and is collecting is metered at its end; until then only full intervals are written.
-    until = _clamp(report.ended_at, allocation.granted_at, now) or now
+    # A report may be old, and the run over by now: only what the site was seen to run is metered.
+    until = _clamp(report.ended_at or report.seen_at, allocation.granted_at, now) or allocation.granted_at
     metered = _metered(job, allocation, until, site, every_s, final=False)
     return Step(
         job=replace(metered.job, revision=job.revision + 1),

@@ -40,7 +40,7 @@ def begin_session(store: Store, site_id: SiteId, now: datetime) -> int:
     """A new boot of the site's agent: its number, from which on older ones are refused. Raises `Conflict` under contention."""
     for _ in range(TRIES):
         site = _site(store, site_id)
-        moved = replace(site, session=site.session + 1, revision=site.revision + 1)
+        moved = replace(site, session=site.session + 1, clock_offset_s=None, revision=site.revision + 1)
         try:
             store.put_site(moved, (Event(kind="site.session", at=now, site_id=site_id, data={"n": moved.session}),))
         except Conflict:
@@ -53,7 +53,7 @@ def sync(store: Store, rules: Rules, site_id: SiteId, request: SyncRequest, now:
     """Take an agent's report and answer it. Raises `Conflict` for an old session, `InvalidRequest` for nonsense."""
     check(request)
     site = _hear(store, rules, site_id, request, now)
-    offset = now - request.sent_at
+    offset = timedelta(seconds=site.clock_offset_s or 0.0)
     live = {allocation.id: (job, allocation) for job, allocation in store.live_at(site_id)}
     outcome = _Outcome([], [], [])
     _take_reports(store, rules, site, request, live, offset, now, outcome)
@@ -143,7 +143,7 @@ def _hear(store: Store, rules: Rules, site_id: SiteId, request: SyncRequest, now
 
 
 def _heard(site: Site, rules: Rules, request: SyncRequest, now: datetime) -> Site:
-    offset = (now - request.sent_at).total_seconds()
+    offset = _offset(site, rules, (now - request.sent_at).total_seconds())
     warnings = list(request.warnings)
     if abs(offset) > rules.clock_tolerance_s:
         warnings.append(f"its clock is off by {offset:.0f} s; times are corrected")
@@ -169,10 +169,18 @@ def _heard(site: Site, rules: Rules, request: SyncRequest, now: datetime) -> Sit
         state_since=site.state_since if state is site.state else now,
         seen_at=now,
         measured=measured,
-        clock_offset_s=round(offset, 3),
+        clock_offset_s=offset,
         warnings=tuple(warnings),
         revision=site.revision + 1,
     )
+
+
+def _offset(site: Site, rules: Rules, seen: float) -> float:
+    """The agent's clock against ours. A call can only be late, so the least is the truest, unless the clock was set back."""
+    known = site.clock_offset_s
+    if known is None or seen < known or seen - known > 2 * rules.clock_tolerance_s:
+        return round(seen, 3)
+    return known
 
 
 def _take_reports(
@@ -235,6 +243,7 @@ def _corrected(run: RunReport, offset: timedelta) -> RunReport:
     return replace(
         run,
         started_at=run.started_at + offset if run.started_at else None,
+        seen_at=run.seen_at + offset if run.seen_at else None,
         ended_at=run.ended_at + offset if run.ended_at else None,
     )
 

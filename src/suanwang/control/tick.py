@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from suanwang.control.leasing import files_of, held_at
 from suanwang.control.rules import Rules
 from suanwang.control.steps import fail_unmet, fence, hopeless, lease, ready
+from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
 from suanwang.domain.job import Event, Job, Step
 from suanwang.domain.lifecycle import JobState, SiteState
@@ -20,7 +21,7 @@ from suanwang.domain.site import Site
 from suanwang.ports import Store
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Plan
-from suanwang.scheduling.snapshot import Position, Snapshot
+from suanwang.scheduling.snapshot import Snapshot
 
 Decide = Callable[[Snapshot], Plan]
 FENCE_LIMIT = 5000
@@ -75,21 +76,10 @@ def fence_overdue(store: Store, rules: Rules, now: datetime) -> int:
     """Take back leases whose site was silent past them, and past the margin its guards have to end the run."""
     before = now - timedelta(seconds=rules.fence_margin_s)
     overdue = store.overdue(before, FENCE_LIMIT)
-    sites = {site.id: site for site in store.sites()}
-    steps: list[Step] = []
-    for job, allocation in overdue:
-        site = sites[allocation.site_id]
-        steps.append(
-            fence(
-                job,
-                allocation,
-                site,
-                now,
-                last_word=allocation.lease_until - rules.lease,
-                every_s=rules.meter_every_s,
-                reason=f"lost contact with site {site.id}",
-            )
-        )
+    steps = [
+        fence(job, allocation, now, reason=f"lost contact with site {allocation.site_id}")
+        for job, allocation in overdue
+    ]
     return len(steps) - len(store.apply(steps)) if steps else 0
 
 

@@ -63,6 +63,8 @@ class RunReport:
     phase: Phase
     native_id: str | None = None
     started_at: datetime | None = None
+    seen_at: datetime | None = None
+    """When the site last said that it was running; what was not seen is not metered."""
     ended_at: datetime | None = None
     outcome: RunState | None = None
     exit_code: int | None = None

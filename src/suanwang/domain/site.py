@@ -114,8 +114,8 @@ class Site:
     """Boot count of its agent; an older session's reports are refused."""
     seen_at: datetime | None = None
     measured: Measured | None = None
-    clock_offset_s: float = 0.0
-    """The network's clock minus the agent's, as last seen."""
+    clock_offset_s: float | None = None
+    """The network's clock minus the agent's: the least seen in this session, because calls arrive late but never early."""
     warnings: tuple[str, ...] = ()
     revision: int = 0
 

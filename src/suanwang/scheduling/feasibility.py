@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from suanwang.domain.device import Position
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Exclusion, Job
 from suanwang.domain.site import DevicePool, Site
 from suanwang.domain.task import Circle, DeviceRequest
 from suanwang.routing.delay import distance_km, one_way_ms
-from suanwang.scheduling.snapshot import Bools, Floats, Position, SiteTable
+from suanwang.scheduling.snapshot import Bools, Floats, SiteTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+from suanwang.domain.device import Position
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Job
 from suanwang.domain.lifecycle import SiteState
@@ -23,12 +24,6 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 NO_HELD = Held()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
-    latitude: float
-    longitude: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,285 @@
+"""The site's folders: a run's work folder, its inputs, logs, curve, checkpoint and outputs.
+
+Owns the layout on disk. `ROOT/runs/ALLOCATION/` holds `work/` (the user's), `stdout`, `stderr`, `exit`, `lease` and
+`metrics.jsonl`. Whatever a run left there is distrusted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pwd
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from suanwang.domain.connector import RunOrder
+from suanwang.domain.errors import Conflict, InvalidRequest, Unavailable
+from suanwang.domain.exchange import CurvePoint, Lease, LogPiece, OutputFile
+from suanwang.domain.file import Content
+from suanwang.ports import Extent, Link
+from suanwang.sensing.carrying import Patience, SiteCache, changed_since, fetch, pack, pack_stable, send, unpack
+from suanwang.sensing.wrapping import wrap
+
+PIECE = 256 * 1024
+"""Bytes of one stream sent in one report."""
+LINES = 2000
+"""Lines of the curve sent in one report."""
+FEW_TRIES = Patience(attempts=3)
+
+
+class FolderWorkshop:
+    """Implements `agent.Workshop` under `root`. `datasets` maps names to the provider's own folders or files."""
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        link: Link,
+        cache: SiteCache,
+        site: str,
+        datasets: Mapping[str, Path] | None = None,
+        guard_interval_s: float = 5.0,
+        grace_s: int = 10,
+    ) -> None:
+        self._runs = root / "runs"
+        self._runs.mkdir(parents=True, exist_ok=True)
+        self._link = link
+        self._cache = cache
+        self._site = site
+        self._datasets = datasets or {}
+        self._guard_interval_s = guard_interval_s
+        self._grace_s = grace_s
+        self._checkpoints: dict[str, str] = {}
+        """Allocation → signature of the checkpoint last sent."""
+
+    def prepare(self, lease: Lease) -> RunOrder:
+        folder = self._folder(lease)
+        work = folder / "work"
+        if work.exists():
+            # An earlier try was cut short before the run was submitted.
+            shutil.rmtree(work)
+        work.mkdir(parents=True)
+        for staged in lease.inputs:
+            target = inside(work, staged.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if staged.dataset is not None:
+                self._lay_dataset(staged.dataset, target)
+            elif staged.content is not None:
+                self._lay(staged.content, target, hold=False)
+        checkpoint = inside(work, lease.checkpoint_path) if lease.checkpoint_path else None
+        if checkpoint is not None:
+            if lease.checkpoint is not None:
+                self._lay(lease.checkpoint, checkpoint, hold=False)
+            else:
+                checkpoint.mkdir(parents=True, exist_ok=True)
+        if lease.posix_user is not None:
+            _give(work, lease.posix_user)
+        return RunOrder(
+            tag=lease.allocation_id,
+            name=lease.name,
+            script=wrap(
+                setup=lease.setup,
+                run=lease.run,
+                exit_path=folder / "exit",
+                lease_path=folder / "lease",
+                work_dir=work,
+                nodes=lease.nodes,
+                guard_interval_s=self._guard_interval_s,
+                grace_s=self._grace_s,
+            ),
+            work_dir=work,
+            stdout_path=folder / "stdout",
+            stderr_path=folder / "stderr",
+            exit_path=folder / "exit",
+            lease_path=folder / "lease",
+            env=self._env(lease, folder, checkpoint),
+            nodes=lease.nodes,
+            cores=lease.cores,
+            memory_gb=lease.memory_gb,
+            devices=lease.devices,
+            time_limit_s=lease.time_limit_s,
+            partition=lease.partition,
+            account=lease.account,
+            qos=lease.qos,
+            posix_user=lease.posix_user,
+        )
+
+    def _env(self, lease: Lease, folder: Path, checkpoint: Path | None) -> dict[str, str]:
+        env = dict(lease.env)
+        env |= {
+            "SUANWANG_JOB_ID": lease.job_id,
+            "SUANWANG_ALLOCATION_ID": lease.allocation_id,
+            "SUANWANG_SITE": self._site,
+            "SUANWANG_ARRAY_INDEX": str(lease.array_index),
+            "SUANWANG_ARRAY_COUNT": str(lease.array_count),
+            "SUANWANG_NUM_NODES": str(lease.nodes),
+            "SUANWANG_METRICS": str(folder / "metrics.jsonl"),
+        }
+        if checkpoint is not None:
+            env["SUANWANG_CHECKPOINT_DIR"] = str(checkpoint)
+            env["SUANWANG_RESUMED"] = "1" if lease.checkpoint is not None else "0"
+        return env
+
+    def _lay(self, content: Content, target: Path, *, hold: bool) -> None:
+        fetch(self._link, content, self._cache, patience=FEW_TRIES)
+        with self._cache.pinned(content.sha256) as packed:
+            unpack(packed, content, target)
+
+    def _lay_dataset(self, name: str, target: Path) -> None:
+        source = self._datasets.get(name)
+        if source is None or not source.exists():
+            raise InvalidRequest(
+                f"the site does not hold the data set {name!r} any more",
+                field="inputs",
+                allowed=", ".join(self._datasets),
+            )
+        target.symlink_to(source.resolve())
+
+    def extend(self, lease: Lease, until: datetime) -> None:
+        path = self._folder(lease) / "lease"
+        try:
+            part = path.with_name(".lease.part")
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(f"{int(until.timestamp())}\n")
+            part.replace(path)
+        except OSError as error:
+            raise Unavailable(f"the lease of {lease.allocation_id} could not be written: {error.strerror}") from error
+
+    def until(self, lease: Lease) -> datetime | None:
+        try:
+            return datetime.fromtimestamp(int((self._folder(lease) / "lease").read_text()), UTC)
+        except (OSError, ValueError):
+            return None
+
+    def read(self, lease: Lease, extent: Extent) -> tuple[tuple[LogPiece, ...], tuple[CurvePoint, ...]]:
+        folder = self._folder(lease)
+        pieces = [
+            piece
+            for stream, offset in (("stdout", extent.stdout), ("stderr", extent.stderr))
+            if (piece := _piece(folder / stream, stream, offset)) is not None
+        ]
+        return tuple(pieces), _points(folder / "metrics.jsonl", extent.points)
+
+    def checkpoint(self, lease: Lease) -> Content | None:
+        if lease.checkpoint_path is None:
+            return None
+        work = self._folder(lease) / "work"
+        source = inside(work, lease.checkpoint_path)
+        before = self._checkpoints.get(lease.allocation_id)
+        try:
+            if not any(source.iterdir()) or not changed_since(source, before, inside=work):
+                return None
+            packed = pack_stable(source, self._cache.incoming, inside=work)
+        except (Conflict, OSError):
+            return None  # It is being written, or not there yet; the next round looks again.
+        self._ship(packed.content, packed.path, hold=lease.hold_files)
+        self._checkpoints[lease.allocation_id] = packed.signature
+        return packed.content
+
+    def collect(self, lease: Lease) -> tuple[OutputFile, ...]:
+        work = self._folder(lease) / "work"
+        found: list[OutputFile] = []
+        for name, path in lease.outputs:
+            source = inside(work, path)
+            if not source.exists():
+                raise InvalidRequest(
+                    f"the run succeeded but did not leave its output {name!r} at {path}",
+                    field=f"outputs.{name}",
+                    allowed="a file or folder that the run writes",
+                )
+            packed = pack(source, self._cache.incoming, inside=work)
+            self._ship(packed.content, packed.path, hold=lease.hold_files)
+            found.append(OutputFile(name=name, content=packed.content, held=lease.hold_files))
+        return tuple(found)
+
+    def _ship(self, content: Content, path: Path, *, hold: bool) -> None:
+        """Into the site's cache, and to the network unless it may not leave."""
+        kept = self._cache.add(path, content, held=hold)
+        if not hold:
+            send(self._link, content, kept, patience=FEW_TRIES)
+
+    def clear(self, lease: Lease) -> None:
+        shutil.rmtree(self._folder(lease), ignore_errors=True)
+        self._checkpoints.pop(lease.allocation_id, None)
+
+    def _folder(self, lease: Lease) -> Path:
+        return inside(self._runs, lease.allocation_id)
+
+
+def inside(folder: Path, relative: str) -> Path:
+    """`folder / relative`, which must lie in `folder`. Raises `InvalidRequest`."""
+    target = Path(os.path.normpath(folder / relative))
+    if not target.is_relative_to(folder) or "\0" in relative:
+        raise InvalidRequest(
+            f"the path {relative!r} leads out of the work folder", field="path", allowed="a path inside"
+        )
+    return target
+
+
+def _give(work: Path, user: str) -> None:
+    """Make the run's folders its POSIX user's. Links are not followed: they lead to the provider's own data."""
+    try:
+        account = pwd.getpwnam(user)
+        for root, folders, files in os.walk(work.parent):
+            for name in (".", *folders, *files):
+                os.chown(Path(root) / name, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    except (KeyError, PermissionError) as error:
+        raise InvalidRequest(f"the site cannot run as {user!r}: {error}", field="posix_user") from error
+
+
+def _piece(path: Path, stream: str, offset: int) -> LogPiece | None:
+    try:
+        with path.open("rb") as log:
+            log.seek(offset)
+            data = log.read(PIECE)
+    except OSError:
+        return None
+    # A character cut in two by the end of what was read so far waits for its rest, at most three bytes.
+    for cut in range(min(3, len(data))):
+        lead = data[len(data) - 1 - cut]
+        if lead & 0xC0 == 0xC0:
+            wanted = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+            if cut + 1 < wanted and len(data) > cut + 1:
+                data = data[: len(data) - 1 - cut]
+            break
+        if lead & 0x80 == 0:
+            break
+    if not data:
+        return None
+    return LogPiece(stream=stream, offset=offset, text=data.decode(errors="replace"), size=len(data))
+
+
+def _points(path: Path, stored: int) -> tuple[CurvePoint, ...]:
+    """Figures from `metrics.jsonl`: one object a line, `step` and any number of named figures. Other lines are passed over."""
+    points: list[CurvePoint] = []
+    try:
+        with path.open("rb") as lines:
+            for number, raw in enumerate(lines, start=1):
+                if number <= stored or not raw.endswith(b"\n"):
+                    continue
+                if number > stored + LINES:
+                    break
+                points += _figures(raw, number)
+    except OSError:
+        return ()
+    return tuple(points)
+
+
+def _figures(raw: bytes, number: int) -> list[CurvePoint]:
+    try:
+        row = json.loads(raw)
+    except ValueError:
+        return []
+    if not isinstance(row, dict):
+        return []
+    step = row.pop("step", number)
+    if not isinstance(step, (int, float)) or not math.isfinite(step):
+        return []
+    return [
+        CurvePoint(line=number, name=str(name)[:64], step=float(step), value=float(value))
+        for name, value in list(row.items())[:16]
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    ]

@@ -1,0 +1,86 @@
+"""A control plane as one process: the API and the pages on one server, the control loop beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from suanwang.api.app import create_app
+from suanwang.api.metrics import Metrics
+from suanwang.domain.errors import Unavailable
+from suanwang.settings import Settings
+from suanwang.web import mount_web
+from suanwang.wiring import Loop, open_network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """Where a control plane answers."""
+
+    url: str
+    operator_token: str
+
+
+def serve(settings: Settings, *, on_ready: Callable[[Serving], None], stop: threading.Event | None = None) -> None:
+    """Run a control plane until `stop`, SIGTERM or SIGINT.
+
+    Raises `Unavailable` where the database does not start or the address is taken.
+    """
+    with contextlib.closing(_listen(settings)) as listener, open_network(settings) as opened:
+        metrics = Metrics(CollectorRegistry(), opened.network)
+        app = create_app(opened.network, metrics_of=metrics)
+        mount_web(app, opened.network)
+        host, port = listener.getsockname()[:2]
+        serving = Serving(url=f"http://{host}:{port}", operator_token=opened.operator_token)
+        server = _Server(
+            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5),
+            lambda: on_ready(serving),
+            app.state.streams.close,
+        )
+        if stop is not None:
+            threading.Thread(target=_pass_on, args=(stop, server), daemon=True).start()
+        with Loop(opened, settings, observe=metrics.turned):
+            server.run(sockets=[listener])
+
+
+def _pass_on(stop: threading.Event, server: uvicorn.Server) -> None:
+    stop.wait()
+    server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers, and lets its listeners go before it stops."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._on_stop = on_stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if not self.should_exit:
+            self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets=sockets)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(512)
+    except OSError as error:
+        listener.close()
+        raise Unavailable(
+            f"{settings.host}:{settings.port} cannot be served ({error.strerror}): choose another `--port`"
+        ) from error
+    return listener

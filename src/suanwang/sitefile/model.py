@@ -1,0 +1,102 @@
+"""The form of `site.yaml`, checked strictly.
+
+Owns field names and ranges. What they mean is `domain.site`'s.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from suanwang.taskfile.quantities import parse_memory_gb
+
+Gigabytes = Annotated[float, BeforeValidator(parse_memory_gb), Field(gt=0, le=65_536)]
+Yuan = Annotated[Decimal, BeforeValidator(str), Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or any(ord(c) < 32 for c in text):
+        raise ValueError("one line of text")
+    return text.strip()
+
+
+Line = Annotated[str, Field(max_length=100), AfterValidator(_one_line)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class NameSection(Section):
+    zh: Line
+    en: Line
+
+
+class PositionSection(Section):
+    latitude: Number = Field(ge=-90, le=90)
+    longitude: Number = Field(ge=-180, le=180)
+
+
+class DeviceSection(Section):
+    """Devices of one model; whatever the catalogue knows need not be repeated."""
+
+    model: Line
+    per_node: int = Field(ge=1, le=1024)
+    count: int | None = Field(None, ge=1, description="In all; else on every node.")
+    price: Yuan = Field(description="Yuan per device and hour.")
+    memory: Gigabytes | None = None
+    power_w: Number | None = Field(None, ge=0, le=20_000)
+    gres: Line | None = Field(None, description="Slurm's own type of it, such as `ascend910b`.")
+
+
+class PriceSection(Section):
+    core_hour: Yuan
+    memory_gb_hour: Yuan = Decimal(0)
+
+
+class LocalSection(Section):
+    kind: Literal["local"]
+    pin_cores: bool = True
+
+
+class SlurmSection(Section):
+    kind: Literal["slurm"]
+    conf: Line | None = Field(None, description="Path of slurm.conf, where it is not the default one.")
+    partition: Line | None = None
+    label: Line = "suanwang"
+
+
+class RestSection(Section):
+    kind: Literal["slurmrestd"]
+    url: Line
+    user: Line
+    token_file: Line = Field(description="A file with the JWT; it is read again when the token has expired.")
+    partition: Line | None = None
+    label: Line = "suanwang"
+
+
+class SiteSection(Section):
+    id: Line
+    name: NameSection | Line
+    provider: Line
+    region: Line = Field(description="A hub such as `guizhou`, or any name of a region.")
+    place: Line | None = Field(None, description="A city the catalogue knows; else give `position`.")
+    position: PositionSection | None = None
+    nodes: int = Field(ge=1, le=1_000_000)
+    cores_per_node: int = Field(ge=1, le=4096)
+    memory_per_node: Gigabytes
+    devices: tuple[DeviceSection, ...] = ()
+    price: PriceSection
+    pue: Number = Field(ge=1, le=5)
+    carbon_g_per_kwh: Number | None = Field(
+        None, ge=0, le=2000, description="Else the province's official grid factor."
+    )
+    province: Line | None = None
+    core_power_w: Number = Field(8.0, ge=0, le=1000)
+    datasets: dict[str, Line] = Field(default_factory=dict, description="Name → path at the site; never leaves it.")
+    accounts: dict[str, Line] = Field(default_factory=dict, description="Project or project/user → POSIX account.")
+    probe: bool | None = Field(None, description="Measure the agent's host once a day; by default only where runs go.")
+    connector: Annotated[LocalSection | SlurmSection | RestSection, Field(discriminator="kind")]

@@ -1,0 +1,552 @@
+"""A whole network in one process, under a seed: the production loop and the production agents, with everything that can
+go wrong between them.
+
+Owns the faults and the invariants. What runs here is `control.tick`, `control.sync` and `sensing.agent`, unchanged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+from suanwang.adapters.store.memory import MemoryStore
+from suanwang.control.network import Network
+from suanwang.control.rules import Rules
+from suanwang.domain.connector import RunOrder
+from suanwang.domain.errors import Conflict, OutcomeUnknown, Unavailable
+from suanwang.domain.exchange import CurvePoint, JoinReply, Lease, LogPiece, OutputFile, SyncReply, SyncRequest
+from suanwang.domain.file import Content
+from suanwang.domain.identity import Principal, Project, Role
+from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
+from suanwang.domain.lifecycle import ENDED, JobState
+from suanwang.domain.site import Offering, Price
+from suanwang.domain.task import Output, Resources, Task
+from suanwang.ports import Extent
+from suanwang.sensing.agent import Agent, Kept
+from suanwang.sensing.connectors.fake import Behaviour, FakeConnector
+
+T = TypeVar("T")
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+RULES = Rules(
+    lease_ttl_s=30, fence_margin_s=8, suspect_after_s=10, poll_s=2, meter_every_s=20, plan_limit=50
+)
+PROJECT = ProjectId("demo")
+USER = Principal(name="user", role=Role.USER, projects=(PROJECT,))
+OPERATOR = Principal(name="operator", role=Role.OPERATOR)
+
+
+class Crash(BaseException):
+    """The process dies here. No production code catches it."""
+
+
+class VirtualClock:
+    def __init__(self) -> None:
+        self.at = EPOCH
+
+    def now(self) -> datetime:
+        return self.at
+
+
+class SkewedClock:
+    def __init__(self, clock: VirtualClock, skew: timedelta) -> None:
+        self._clock = clock
+        self._skew = skew
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._skew
+
+
+class CountedIdentities:
+    def __init__(self) -> None:
+        self.n = 0
+
+    def job_id(self) -> JobId:
+        self.n += 1
+        return JobId(f"j-{self.n:016d}")
+
+    def token(self) -> tuple[str, str]:
+        self.n += 1
+        return f"t-{self.n}", f"secret-{self.n}"
+
+
+class Crashing:
+    """Passes calls on, and now and then dies just before or just after one."""
+
+    def __init__(self, inner: Any, dice: Callable[[], bool]) -> None:
+        self._inner = inner
+        self._dice = dice
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self._dice():
+                raise Crash(f"before {name}")
+            result = value(*args, **kwargs)
+            if self._dice():
+                raise Crash(f"after {name}")
+            return result
+
+        return call
+
+
+class NoFiles:
+    """The simulation moves no bytes."""
+
+    def received(self, sha256: str) -> int:
+        return 0
+
+    def append(self, sha256: str, offset: int, data: bytes) -> int:
+        return offset + len(data)
+
+    def finish(self, sha256: str, size: int) -> None:
+        return None
+
+    def open(self, sha256: str, start: int = 0) -> Iterator[bytes]:
+        return iter(())
+
+    def size(self, sha256: str) -> int | None:
+        return None
+
+
+class MemorySpool:
+    def __init__(self) -> None:
+        self.records: dict[AllocationId, Kept] = {}
+
+    def all(self) -> Sequence[Kept]:
+        return list(self.records.values())
+
+    def save(self, kept: Kept) -> None:
+        self.records[kept.id] = kept
+
+    def remove(self, allocation_id: AllocationId) -> None:
+        self.records.pop(allocation_id, None)
+
+
+class MemoryWorkshop:
+    """Folders of a simulated site: leases' deadlines survive the agent, as files do."""
+
+    def __init__(self, log: str = "hello\n") -> None:
+        self.deadlines: dict[str, datetime] = {}
+        self.log = log
+
+    def prepare(self, lease: Lease) -> RunOrder:
+        path = PurePath("/nowhere")
+        return RunOrder(
+            tag=lease.allocation_id,
+            name=lease.name,
+            script=lease.run,
+            work_dir=path,
+            stdout_path=path,
+            stderr_path=path,
+            exit_path=path,
+            lease_path=path,
+            env={},
+            cores=lease.cores,
+            memory_gb=lease.memory_gb,
+            time_limit_s=lease.time_limit_s,
+        )
+
+    def extend(self, lease: Lease, until: datetime) -> None:
+        self.deadlines[lease.allocation_id] = until
+
+    def until(self, lease: Lease) -> datetime | None:
+        return self.deadlines.get(lease.allocation_id)
+
+    def read(self, lease: Lease, extent: Extent) -> tuple[tuple[LogPiece, ...], tuple[CurvePoint, ...]]:
+        text = self.log[extent.stdout :]
+        if not text:
+            return (), ()
+        return (LogPiece(stream="stdout", offset=extent.stdout, text=text, size=len(text)),), ()
+
+    def checkpoint(self, lease: Lease) -> Content | None:
+        return None
+
+    def collect(self, lease: Lease) -> tuple[OutputFile, ...]:
+        content = Content(sha256=hashlib.sha256(lease.allocation_id.encode()).hexdigest(), size=1)
+        return tuple(OutputFile(name=name, content=content) for name, _ in lease.outputs)
+
+    def clear(self, lease: Lease) -> None:
+        self.deadlines.pop(lease.allocation_id, None)
+
+
+class Inline:
+    """Background work that is done at once."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, tuple[object, Exception | None]] = {}
+
+    def busy(self, key: str) -> bool:
+        return key in self.done
+
+    def start(self, key: str, work: Callable[[], object]) -> None:
+        try:
+            self.done[key] = (work(), None)
+        except Exception as error:
+            self.done[key] = (None, error)
+
+    def take(self, key: str) -> tuple[object, Exception | None] | None:
+        return self.done.pop(key, None)
+
+
+class Line:
+    """One agent's line to the network: loses requests and replies, repeats them, and delivers old copies late."""
+
+    def __init__(self, world: World, site: SimulatedSite) -> None:
+        self.world = world
+        self.site = site
+        self.old: list[SyncRequest] = []
+
+    def join(self) -> JoinReply:
+        if self.site.cut:
+            raise Unavailable("no line")
+        return self.world.serve(lambda network: network.sites.join(self.site.agent_principal).reply)
+
+    def sync(self, request: SyncRequest) -> SyncReply:
+        world = self.world
+        if self.site.cut or world.chance(0.04):
+            raise Unavailable("not sent")
+        if self.old and world.chance(0.05):
+            late = world.random.choice(self.old)
+            try:
+                world.serve(lambda network: network.sites.sync(self.site.agent_principal, late))
+            except (Conflict, OutcomeUnknown):
+                pass
+        self.old = [*self.old[-3:], request]
+        reply = world.serve(lambda network: network.sites.sync(self.site.agent_principal, request))
+        if world.chance(0.05):
+            reply = world.serve(lambda network: network.sites.sync(self.site.agent_principal, request))
+        if world.chance(0.05):
+            raise OutcomeUnknown("no answer", tag="sync")
+        return reply
+
+    def received(self, sha256: str) -> int:
+        return 0
+
+    def append(self, sha256: str, offset: int, data: bytes) -> int:
+        return offset + len(data)
+
+    def finish(self, sha256: str, size: int) -> None:
+        return None
+
+    def read(self, sha256: str, start: int) -> Iterator[bytes]:
+        return iter(())
+
+
+@dataclass
+class SimulatedSite:
+    """What stays at a site whatever becomes of its agent: the scheduler, the disk, the lease guards."""
+
+    id: SiteId
+    clock: SkewedClock
+    connector: FakeConnector
+    agent_principal: Principal
+    spool: MemorySpool = field(default_factory=MemorySpool)
+    workshop: MemoryWorkshop = field(default_factory=MemoryWorkshop)
+    agent: Agent | None = None
+    down_until: datetime | None = None
+    cut: bool = False
+    cut_until: datetime | None = None
+
+
+class Broken(AssertionError):
+    """An invariant does not hold; the message names the seed."""
+
+
+class World:
+    """`World(seed).run()` plays one history and returns the hash of its events. Raises `Broken`."""
+
+    def __init__(self, seed: int, *, sites: int = 3, jobs: int = 7) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.clock = VirtualClock()
+        self.faults = True
+        self.store = MemoryStore()
+        self.identities = CountedIdentities()
+        self.crashes = 0
+        self.network = self._network()
+        self.store.add_project(Project(id=PROJECT, title="demo", created_at=EPOCH), ())
+        self.sites = [self._site(index) for index in range(sites)]
+        self.submitted: list[JobId] = []
+        self.cancelled: set[JobId] = set()
+        self.durations: dict[str, float] = {}
+        self.to_submit = jobs
+
+    def chance(self, p: float) -> bool:
+        return self.faults and self.random.random() < p
+
+    def _network(self) -> Network:
+        store: Any = Crashing(self.store, lambda: self.chance(0.004))
+        return Network(
+            store=store, clock=self.clock, files=NoFiles(), identities=self.identities, places={}, rules=RULES
+        )
+
+    def _site(self, index: int) -> SimulatedSite:
+        site_id = SiteId(f"s{index}")
+        offering = Offering(
+            name_zh=site_id,
+            name_en=site_id,
+            provider=f"p{index}",
+            region="r",
+            latitude=30.0 + index,
+            longitude=110.0,
+            connector="fake",
+            nodes=2,
+            cores_per_node=4,
+            memory_gb_per_node=16.0,
+            price=Price(core_hour_yuan=Decimal("0.137") + index),
+            pue=1.2,
+            carbon_g_per_kwh=500.0,
+        )
+        clean = Network(
+            store=self.store, clock=self.clock, files=NoFiles(), identities=self.identities, places={}, rules=RULES
+        )
+        clean.sites.invite(OPERATOR, site_id, offering)
+        # The site's scheduler and its agent read the same clock, which may be wrong.
+        clock = SkewedClock(self.clock, timedelta(seconds=self.random.choice([0, 0, 3, -3, 400, -400])))
+        return SimulatedSite(
+            id=site_id,
+            clock=clock,
+            connector=FakeConnector(clock=clock, behaviour=self._behave, nodes=2, cores=4, memory_gb=16.0),
+            agent_principal=Principal(name=f"agent-{site_id}", role=Role.AGENT, site_id=site_id),
+        )
+
+    def _behave(self, order: RunOrder) -> Behaviour:
+        return Behaviour(duration_s=float(order.script))
+
+    def serve(self, call: Callable[[Network], T]) -> T:
+        """One request to the control plane, which may die in it; the caller then has no answer."""
+        try:
+            return call(self.network)
+        except Crash as crash:
+            self.crashes += 1
+            self.network = self._network()
+            raise OutcomeUnknown("the control plane died", tag="serve") from crash
+
+    # play
+
+    def run(self, *, rounds: int = 90, healing: int = 400) -> str:
+        for _ in range(rounds):
+            self.round()
+        self.heal()
+        for _ in range(healing):
+            self.round()
+            if self.over():
+                break
+        self.check_end()
+        return self.digest()
+
+    def heal(self) -> None:
+        self.faults = False
+        self.network = self._network()
+        for site in self.sites:
+            site.cut, site.cut_until, site.down_until, site.connector.faults.down = False, None, None, False
+
+    def round(self) -> None:
+        self.clock.at += timedelta(seconds=self.random.choice([1, 2, 2, 3]))
+        self._guards()
+        self._trouble()
+        if self.to_submit and self.random.random() < 0.5:
+            self._submit()
+        if self.submitted and self.chance(0.01):
+            self._cancel(self.random.choice(self.submitted))
+        try:
+            self.serve(lambda network: network.turn())
+        except OutcomeUnknown:
+            pass
+        for site in self.sites:
+            self._step(site)
+            self.check()
+
+    def _guards(self) -> None:
+        """What the script around every run does by itself: end the run once its lease is over."""
+        for site in self.sites:
+            down, site.connector.faults.down = site.connector.faults.down, False
+            for tag in site.connector.running():
+                until = site.workshop.deadlines.get(tag)
+                if until is not None and site.clock.now() > until:
+                    site.connector.fail_site(tag, reason="lease over")
+            site.connector.faults.down = down
+
+    def _trouble(self) -> None:
+        now = self.clock.now()
+        for site in self.sites:
+            if site.down_until is not None and now >= site.down_until:
+                site.down_until = None
+            if site.cut_until is not None and now >= site.cut_until:
+                site.cut, site.cut_until = False, None
+            if site.connector.faults.down and not self.chance(0.8):
+                site.connector.faults.down = False
+            if not self.faults:
+                continue
+            if self.chance(0.01):
+                site.agent, site.down_until = None, now + timedelta(seconds=self.random.randint(1, 90))
+            if self.chance(0.01):
+                site.cut, site.cut_until = True, now + timedelta(seconds=self.random.randint(1, 90))
+            if self.chance(0.01):
+                site.connector.faults.down = True
+            if self.chance(0.02):
+                site.connector.faults.lost_submits += 1
+            if self.chance(0.02):
+                site.connector.faults.refused_submits += 1
+            running = [] if site.connector.faults.down else list(site.connector.running())
+            if running and self.chance(0.01):
+                site.connector.fail_site(self.random.choice(running))
+
+    def _step(self, site: SimulatedSite) -> None:
+        if site.down_until is not None:
+            return
+        try:
+            if site.agent is None:
+                site.agent = self._agent(site)
+                site.agent.start()
+            site.agent.step()
+        except (Crash, Conflict, Unavailable, OutcomeUnknown) as error:
+            if isinstance(error, Crash):
+                self.crashes += 1
+            site.agent = None  # The process ends; the next round starts another.
+
+    def _agent(self, site: SimulatedSite) -> Agent:
+        def dice() -> bool:
+            return self.chance(0.003)
+
+        connector: Any = Crashing(site.connector, dice)
+        spool: Any = Crashing(site.spool, dice)
+        workshop: Any = Crashing(site.workshop, dice)
+        return Agent(
+            link=Line(self, site),
+            connector=connector,
+            spool=spool,
+            workshop=workshop,
+            background=Inline(),
+            clock=site.clock,
+        )
+
+    def _submit(self) -> None:
+        self.to_submit -= 1
+        needs = (self.random.choice(self.submitted),) if self.submitted and self.random.random() < 0.25 else ()
+        duration = self.random.choice([1, 5, 15, 40, 70])
+        task = Task(
+            name=f"task-{self.to_submit}",
+            run=str(duration),
+            resources=Resources(cores=self.random.choice([1, 2, 4]), memory_gb=1.0, time_limit_s=600),
+            outputs=(Output(name="result", path="result"),) if self.random.random() < 0.3 else (),
+            needs=needs,
+            max_attempts=1000,
+        )
+        key = f"k-{self.to_submit}"
+        for _ in range(50):
+            try:
+                done = self.serve(lambda network: network.jobs.submit(USER, [task], key=key, digest="d"))
+            except OutcomeUnknown:
+                continue  # The user's client repeats it with the same key.
+            except Exception as error:
+                if "can never succeed" in str(error):
+                    return
+                raise
+            self.submitted.extend(job.id for job in done.jobs)
+            return
+        raise Broken(f"seed {self.seed}: could not submit")
+
+    def _cancel(self, job_id: JobId) -> None:
+        try:
+            self.serve(lambda network: network.jobs.cancel(USER, job_id))
+        except OutcomeUnknown:
+            pass
+        job = self.store.job(job_id)
+        assert job is not None
+        if job.state in (JobState.CANCELLING, JobState.CANCELLED):
+            self.cancelled.add(job_id)
+
+    # check
+
+    def check(self) -> None:
+        """What must hold at every instant."""
+        live: Counter[str] = Counter()
+        for site in self.sites:
+            down, site.connector.faults.down = site.connector.faults.down, False
+            cores = 0
+            for tag in site.connector.running():
+                job_id = tag.rsplit("-", 1)[0]
+                live[job_id] += 1
+                job = self.store.job(JobId(job_id))
+                if job is None:
+                    raise Broken(f"seed {self.seed}: {tag} runs for no job")
+                cores += job.task.resources.cores
+            site.connector.faults.down = down
+        doubled = [job for job, n in live.items() if n > 1]
+        if doubled:
+            raise Broken(f"seed {self.seed}: {doubled} live twice at {self.clock.now()}")
+        for site_id, held in self.store.held().items():
+            if held.cores > 8:
+                raise Broken(f"seed {self.seed}: {site_id} was promised {held.cores} of 8 cores")
+
+    def over(self) -> bool:
+        jobs = [self.store.job(job_id) for job_id in self.submitted]
+        idle = all(not site.spool.records for site in self.sites)
+        return self.to_submit == 0 and idle and all(job is not None and job.state in ENDED for job in jobs)
+
+    def check_end(self) -> None:
+        """What must hold once all is healed."""
+        if not self.over():
+            open_ = [(j.id, j.state, j.reason) for i in self.submitted if (j := self.store.job(i)) and j.state not in ENDED]
+            kept = [(site.id, list(site.spool.records.values())) for site in self.sites if site.spool.records]
+            raise Broken(f"seed {self.seed}: not over after healing: {open_} {kept}")
+        for job_id in self.submitted:
+            job = self.store.job(job_id)
+            assert job is not None
+            needs = [self.store.job(need) for need in job.needs]
+            unmet = any(need is not None and need.state is not JobState.SUCCEEDED for need in needs)
+            expected = {JobState.SUCCEEDED}
+            if job_id in self.cancelled:
+                expected.add(JobState.CANCELLED)
+            if unmet:
+                expected = {JobState.FAILED, JobState.CANCELLED}
+            if job.state not in expected:
+                raise Broken(f"seed {self.seed}: {job_id} ended {job.state}: {job.reason}")
+            self._check_money(job_id)
+            if job.state is JobState.SUCCEEDED:
+                self._check_outputs(job_id)
+
+    def _check_money(self, job_id: JobId) -> None:
+        job = self.store.job(job_id)
+        assert job is not None
+        records = self.store.usage_records(job_id)
+        for earlier, later in zip(records, records[1:], strict=False):
+            if later.from_at < earlier.to_at:
+                raise Broken(f"seed {self.seed}: {later.id} overlaps {earlier.id}")
+        lines = [line for line in self.store._bills if line.job_id == job_id]
+        if len(lines) != len(records) or sum(line.amount_fen for line in lines) != job.billed_fen:
+            raise Broken(f"seed {self.seed}: the bill of {job_id} does not add up")
+        if job.state is JobState.SUCCEEDED:
+            last = self.store.allocations(job_id)[-1]
+            used = (last.ended_at - last.started_at).total_seconds() if last.ended_at and last.started_at else 0.0
+            billed = sum((r.to_at - r.from_at).total_seconds() for r in records if r.allocation_id == last.id)
+            if abs(used - billed) > 1e-6 or used + 1e-6 < float(job.task.run):
+                raise Broken(f"seed {self.seed}: {job_id} ran {used} s, billed {billed} s, work is {job.task.run} s")
+
+    def _check_outputs(self, job_id: JobId) -> None:
+        job = self.store.job(job_id)
+        assert job is not None
+        for output in job.task.outputs:
+            if self.store.file(PROJECT, f"{job_id}/{output.name}") is None:
+                raise Broken(f"seed {self.seed}: output {output.name} of {job_id} is missing")
+        chunks = self.store.logs(job_id, 0, 100)
+        final = [chunk.text for _, chunk in chunks if chunk.allocation_id == self.store.allocations(job_id)[-1].id]
+        if "".join(final) != "hello\n":
+            raise Broken(f"seed {self.seed}: the log of {job_id} is {final!r}")
+
+    def digest(self) -> str:
+        whole = hashlib.sha256()
+        for event in self.store.events(0, 1_000_000):
+            whole.update(repr(replace(event, data=dict(sorted(event.data.items())))).encode())
+        return whole.hexdigest()
