@@ -1,0 +1,76 @@
+"""The application: routes, errors, limits and metrics put together around a network.
+
+Owns the order of things. Other entry points (the web pages) include their routers into what `create_app` returns.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from suanwang.api import describing, errors, metrics
+from suanwang.api.errors import ErrorPage
+from suanwang.api.metrics import Metrics
+from suanwang.api.routes import agents, bills, files, jobs, people, sites
+from suanwang.api.routes import network as whole
+from suanwang.api.streams import StreamLimits, Streams
+from suanwang.api.watching import Watching
+from suanwang.client import models
+from suanwang.control.network import Network
+
+_TAGS = [
+    {"name": "jobs", "description": "Submit work, see where it runs and why, read its output"},
+    {"name": "sites", "description": "Join computing centres and keep them"},
+    {"name": "bills", "description": "What was used and what it costs"},
+    {"name": "people", "description": "Callers, tokens, projects"},
+    {"name": "files", "description": "Files of projects, by name and by content"},
+    {"name": "agents", "description": "What a site's agent says and hears"},
+    {"name": "network", "description": "The record, health, the task file's schema"},
+]
+
+
+def create_app(
+    network: Network,
+    *,
+    metrics_of: Metrics | None = None,
+    stream_limits: StreamLimits | None = None,
+    error_page: ErrorPage | None = None,
+) -> FastAPI:
+    """The API of `network` under `/v1`, and `/metrics`.
+
+    `error_page` may turn a problem into a page where a person asked. `app.state` has `network`, `metrics` (the control
+    loop reports its turns there) and `streams` (`streams.close()` lets a server stop without waiting for listeners).
+    """
+    app = FastAPI(
+        title="Suanwang 算网",
+        version=_version(),
+        description="One computing-power network: submit work once, and it runs where it fits best.",
+        openapi_url="/v1/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_tags=_TAGS,
+    )
+    app.state.network = network
+    app.state.metrics = metrics_of or Metrics(CollectorRegistry(), network)
+    app.state.streams = Streams(network, stream_limits)
+    errors.install(app, error_page)
+    for part in (jobs, sites, bills, people, files, agents, whole):
+        app.include_router(part.router)
+    app.include_router(metrics.router)
+    describing.install(
+        app,
+        asked=(models.NewJobs, models.NewToken, models.NewProject, models.NewFile),
+        strict=(sites.NEW_SITE, sites.OFFERING, agents.REQUEST),
+        told=(models.LogView, models.StateView),
+    )
+    app.add_middleware(Watching, metrics=app.state.metrics)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("suanwang")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,84 @@
+"""Every error as problem+json, ours, the framework's and the ones nobody foresaw.
+
+Owns which response an exception becomes. The table itself is `client.problems`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from suanwang.api.answering import to_json
+from suanwang.api.asking import problems_of
+from suanwang.client.problems import MEDIA_TYPE, RETRY_AFTER_S, from_problem, rule_of, to_problem
+from suanwang.domain.errors import SuanwangError, Unauthorized, Unavailable
+
+ErrorPage = Callable[[Request, dict[str, Any]], Response | None]
+"""Given a request and the problem's members, a page for a person, or None for problem+json."""
+
+_log = structlog.get_logger("suanwang.api")
+
+
+def install(app: FastAPI, error_page: ErrorPage | None) -> None:
+    """Let `app` answer every exception."""
+
+    def say(request: Request, error: SuanwangError, status: int | None = None) -> Response:
+        body = to_problem(error, status=status)
+        page = error_page(request, body) if error_page is not None else None
+        response = page if page is not None else Response(to_json(body), body["status"], media_type=MEDIA_TYPE)
+        if isinstance(error, Unauthorized):
+            response.headers["WWW-Authenticate"] = 'Bearer realm="suanwang"'
+        if isinstance(error, Unavailable):
+            response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, SuanwangError)
+        if rule_of(error).status >= 500:
+            _log.warning("failed", kind=type(error).__name__, detail=error.message)
+        return say(request, error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        found = [(_place(item["loc"]), str(item["msg"])) for item in error.errors()]
+        return say(request, problems_of(found, "the request"))
+
+    async def framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        ours = from_problem(error.status_code, {"detail": _sentence(error)})
+        response = say(request, ours, error.status_code)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=400)
+
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        _log.exception("unforeseen", path=request.url.path, exc_info=error)
+        return say(request, SuanwangError("something went wrong inside the network; it was written to its log"))
+
+    app.add_exception_handler(SuanwangError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(Exception, unforeseen)
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    return location[1:] if len(location) > 1 else location
+
+
+def _sentence(error: HTTPException) -> str:
+    match error.status_code:
+        case 404:
+            return "there is nothing at this address; see /docs"
+        case 405:
+            return "this address does not take that method"
+        case _:
+            return str(error.detail)

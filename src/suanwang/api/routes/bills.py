@@ -1,0 +1,56 @@
+"""Routes about bills: lines and totals, of what the caller pays, earns or watches."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AwareDatetime
+
+from suanwang.api import answering
+from suanwang.api.answering import answer
+from suanwang.api.asking import Asked, Cursor, Limit, Route, paged
+from suanwang.api.describing import FAULT
+from suanwang.client import models
+from suanwang.domain.ids import JobId, ProjectId, SiteId
+from suanwang.ports import BillQuery
+
+router = APIRouter(prefix="/v1/bills", tags=["bills"], route_class=Route, responses=FAULT)
+
+
+def _query(
+    project: Annotated[list[str] | None, Query(max_length=100)] = None,
+    job: Annotated[str | None, Query(max_length=63)] = None,
+    site: Annotated[str | None, Query(max_length=63)] = None,
+    provider: Annotated[str | None, Query(max_length=200)] = None,
+    from_at: Annotated[AwareDatetime | None, Query(description="Used after this instant (with its offset)")] = None,
+    to_at: Annotated[AwareDatetime | None, Query(description="Used before this instant (with its offset)")] = None,
+) -> BillQuery:
+    return BillQuery(
+        projects=None if project is None else tuple(ProjectId(p) for p in project),
+        job_id=None if job is None else JobId(job),
+        site_id=None if site is None else SiteId(site),
+        provider=provider,
+        from_at=from_at,
+        to_at=to_at,
+    )
+
+
+Wanted = Annotated[BillQuery, Depends(_query)]
+
+
+@router.get("/lines", response_model=models.BillLinePage)
+def lines(ask: Asked, wanted: Wanted, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """Bill lines, newest first."""
+    caller = ask.caller
+    found, after = paged(lambda at, most: ask.network.bills.lines(caller, wanted, at, most), cursor, limit)
+    return answer({"items": [answering.bill_line(line) for line in found], "next": after})
+
+
+@router.get("/totals", response_model=models.BillTotals)
+def totals(ask: Asked, wanted: Wanted) -> Response:
+    """Sums for each project and provider, and over all of them."""
+    found = ask.network.bills.totals(ask.caller, wanted)
+    return answer(
+        {"items": [answering.bill_total(total) for total in found], "amount_fen": sum(t.amount_fen for t in found)}
+    )
