@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from suanwang.sensing.connectors.slurm import by_commands
+from suanwang.sensing.connectors.slurm import by_commands, by_rest
 from suanwang.testbed.slurm import SlurmTestbed
 from tests.contract.connector_suite import ConnectorContract, RealSite, Site
-from tests.services.slurm_fixture import slurm
+from tests.services.slurm_fixture import need_slurm, slurm
 
 __all__ = ["slurm"]
 
@@ -27,6 +27,24 @@ class TestByCommands(ConnectorContract):
                 spool=tmp_path / "spool", gres_types=GRES_TYPES, slurm_conf=slurm.clusters["gz"].conf
             ),
             # Slurm counts limits in minutes and looks at them twice a minute.
+            shortest_limit_s=60,
+            polls=1500,
+            pause_s=0.1,
+        )
+
+
+class TestByRest(ConnectorContract):
+    @pytest.fixture
+    def site(self, slurm: SlurmTestbed, tmp_path: Path) -> Site:
+        need_slurm(rest=True)
+        cluster = slurm.clusters["nm"]
+        url, token = cluster.rest_url, cluster.token()
+        assert url is not None
+        return RealSite(
+            folder=tmp_path,
+            opened=lambda: by_rest(
+                url=url, user="root", token=lambda: token, spool=tmp_path / "spool", gres_types=GRES_TYPES
+            ),
             shortest_limit_s=60,
             polls=1500,
             pause_s=0.1,

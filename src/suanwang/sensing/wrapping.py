@@ -31,16 +31,21 @@ find_work() {
     file=${file#/proc/}
     found+=("${file%/environ}")
   done < <(grep -lsaxzF -e "@COOKIE@=$cookie" /proc/[0-9]*/environ)
+  wait "$!"
 }
+
+# A pipe that never has anything to read: `read -t` on it is a sleep without a child. Every child is waited for, since
+# an orphan that nobody collects keeps the process group, and with it the site's job, alive.
+exec {tick}<> <(:)
+wait "$!"
 
 # Ends all of it: TERM, then KILL after the grace. New children are found again each time round.
 reap() {
-  local tick turns=0
+  local turns=0
   find_work
   (( ${#found[@]} )) || return 0
   kill -TERM "${found[@]}" 2>/dev/null
   kill -CONT "${found[@]}" 2>/dev/null
-  exec {tick}<> <(:)
   while (( turns++ < grace * 5 )); do
     read -r -t 0.2 -u "$tick"
     find_work
@@ -51,14 +56,12 @@ reap() {
     read -r -t 0.05 -u "$tick"
     find_work
   done
-  exec {tick}<&-
 }
 
 # Watches the lease. An unreadable file keeps the instant read last; a run that never had a lease is not stopped.
 watch_lease() {
   trap '' TERM
-  local tick value='' now until=''
-  exec {tick}<> <(:)
+  local value='' now until=''
   while kill -0 "$$" 2>/dev/null; do
     value=''
     { read -r value < "$lease_path"; } 2>/dev/null
@@ -76,8 +79,11 @@ watch_lease() {
 
 finish() {
   local status=$1
-  [[ -n $guard ]] && { kill -KILL "$guard"; wait "$guard"; } 2>/dev/null
+  # A guard that ends the work itself is let finish.
+  (( fenced )) || kill -KILL "$guard" 2>/dev/null
+  [[ -n $guard ]] && wait "$guard" 2>/dev/null
   reap
+  wait
   rm -f -- "$exit_path.setup.sh" "$exit_path.run.sh"
   (( fenced )) && status=@FENCED@
   # Ended from outside, the site knows why and this shell does not: it leaves no status of its own.
@@ -128,7 +134,7 @@ watch_lease &
 guard=$!
 """ + (
     f'{COOKIE}="$cookie" "${{launch[@]}}" bash -c "$driver" suanwang "$exit_path.setup.sh" "$exit_path.run.sh"'
-    r""" </dev/null &
+    r""" </dev/null {tick}<&- &
 work=$!
 while :; do
   again=0

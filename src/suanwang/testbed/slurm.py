@@ -237,12 +237,16 @@ class SlurmTestbed:
         )
 
     def _start_rest(self, cluster: Cluster, port: int) -> None:
+        assert self._short is not None
         log = cluster.folder / "output.slurmrestd.log"
+        # The daemon's account may not look into the testbed's folder: it gets its settings where munge's socket is.
+        conf = self._short / f"{cluster.spec.name}.conf"
+        shutil.copyfile(cluster.conf, conf)
         process = _daemon(
             [
                 "slurmrestd",
                 "-f",
-                str(cluster.conf),
+                str(conf),
                 "-s",
                 "openapi/v0.0.38",
                 "-a",
@@ -253,7 +257,7 @@ class SlurmTestbed:
                 "nogroup",
                 f"127.0.0.1:{port}",
             ],
-            env={**cluster.env, "SLURM_JWT": "daemon"},
+            env={**cluster.env, "SLURM_CONF": str(conf), "SLURM_JWT": "daemon"},
             log=log,
         )
         cluster.daemons["slurmrestd"] = process

@@ -91,10 +91,10 @@ class Runner:
         )
 
 
-def account_of(posix_user: str | None) -> pwd.struct_passwd:
+def account_of(posix_user: str | None, *, allow_root: bool = False) -> pwd.struct_passwd:
     """The account a command runs under: the user's own, else this process's.
 
-    Raises `InvalidRequest` for an account this machine lacks, and for root where root was mapped to a user.
+    Raises `InvalidRequest` for an account this machine lacks, and for root unless `allow_root`.
     """
     if posix_user is None:
         return pwd.getpwuid(os.geteuid())
@@ -104,7 +104,7 @@ def account_of(posix_user: str | None) -> pwd.struct_passwd:
         raise InvalidRequest(
             f"this site has no account {posix_user!r}", field="posix_user", allowed="an account of the site"
         ) from error
-    if account.pw_uid == 0:
+    if account.pw_uid == 0 and not allow_root:
         raise InvalidRequest("no user's work runs as root", field="posix_user", allowed="an ordinary account")
     return account
 
