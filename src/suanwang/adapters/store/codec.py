@@ -52,17 +52,25 @@ T = TypeVar("T")
 class Codec(Generic[T]):
     """The JSON form of `T`. A value that is None is SQL's NULL, never JSON's."""
 
-    __slots__ = ("_adapter", "load")
+    __slots__ = ("_adapter", "_latest", "load")
 
     def __init__(self, kind: type[T], *, shared: bool = False) -> None:
         """`shared` decodes equal texts to one object; only for values that nobody changes and that repeat."""
         # The union makes the configuration reach the dataclass: infinities travel as words, since JSON has none.
         optional: Any = kind | None
         self._adapter: TypeAdapter[T | None] = TypeAdapter(optional, config=ConfigDict(ser_json_inf_nan="strings"))
+        self._latest: tuple[T | None, str] = (None, "")
         self.load: Callable[[str], T] = lru_cache(_CACHED_TEXTS)(self._parse) if shared else self._parse
 
     def dump(self, value: T) -> str:
-        """JSON text without NUL or lone surrogates."""
+        """JSON text without NUL or lone surrogates. One value stored in two places in a row is written once."""
+        latest, text = self._latest
+        if latest is not value:
+            text = self._dump(value)
+            self._latest = (value, text)
+        return text
+
+    def _dump(self, value: T) -> str:
         try:
             data = self._adapter.dump_json(value, fallback=_plain, warnings=False)
         except PydanticSerializationError:

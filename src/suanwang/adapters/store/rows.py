@@ -186,7 +186,6 @@ class Terms:
     pue: float
     carbon_g_per_kwh: float
     power_kw: float
-    why: Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,11 +222,11 @@ ALLOCATION_COLUMNS: Mapping[str, str] = {
     "memory_gb": "float8",
     "devices": "int4",
     "terms": "json",
+    "why": "json",
     "progress": "json",
 }
 
-_TERMS_FIELDS = tuple(item.name for item in fields(Terms))
-_PROGRESS_FIELDS = tuple(item.name for item in fields(Progress))
+_NO_PROGRESS = Progress()
 
 
 def allocation_row(allocation: Allocation, task: Task) -> list[Any]:
@@ -245,17 +244,57 @@ def allocation_row(allocation: Allocation, task: Task) -> list[Any]:
         task.nodes * resources.cores,
         task.nodes * resources.memory_gb,
         0 if devices is None else task.nodes * devices.count,
-        TERMS.dump(Terms(**{name: getattr(allocation, name) for name in _TERMS_FIELDS})),
-        PROGRESS.dump(Progress(**{name: getattr(allocation, name) for name in _PROGRESS_FIELDS})),
+        TERMS.dump(
+            Terms(
+                granted_at=allocation.granted_at,
+                price=allocation.price,
+                pue=allocation.pue,
+                carbon_g_per_kwh=allocation.carbon_g_per_kwh,
+                power_kw=allocation.power_kw,
+            )
+        ),
+        WHY.dump(allocation.why),
+        PROGRESS.dump(_progress(allocation)),
     ]
 
 
-ALLOCATION_READ = ("id", "job_id", "site_id", "epoch", "state", "lease_until", "device_model", "terms", "progress")
+def _progress(allocation: Allocation) -> Progress:
+    progress = Progress(
+        native_id=allocation.native_id,
+        phase=allocation.phase,
+        started_at=allocation.started_at,
+        ended_at=allocation.ended_at,
+        metered_until=allocation.metered_until,
+        records=allocation.records,
+        outcome=allocation.outcome,
+        exit_code=allocation.exit_code,
+        reason=allocation.reason,
+        cpu_s=allocation.cpu_s,
+        max_memory_gb=allocation.max_memory_gb,
+        nodes=allocation.nodes,
+        usage=allocation.usage,
+    )
+    # Fresh leases are the most: one shared value, whose text is then at hand.
+    return _NO_PROGRESS if progress == _NO_PROGRESS else progress
+
+
+ALLOCATION_READ = (
+    "id",
+    "job_id",
+    "site_id",
+    "epoch",
+    "state",
+    "lease_until",
+    "device_model",
+    "terms",
+    "why",
+    "progress",
+)
 
 
 def allocation_from(row: Row) -> Allocation:
     """An allocation from `ALLOCATION_READ`."""
-    allocation_id, job_id, site_id, epoch, state, lease_until, device_model, terms_text, progress_text = row
+    allocation_id, job_id, site_id, epoch, state, lease_until, device_model, terms_text, why, progress_text = row
     terms = TERMS.load(terms_text)
     progress = PROGRESS.load(progress_text)
     return Allocation(
@@ -271,7 +310,7 @@ def allocation_from(row: Row) -> Allocation:
         pue=terms.pue,
         carbon_g_per_kwh=terms.carbon_g_per_kwh,
         power_kw=terms.power_kw,
-        why=terms.why,
+        why=WHY.load(why),
         native_id=progress.native_id,
         phase=progress.phase,
         started_at=progress.started_at,

@@ -120,6 +120,7 @@ allocations = Table(
     Column("memory_gb", Double, nullable=False),
     Column("devices", Integer, nullable=False),
     Column("terms", JSON, nullable=False),
+    Column("why", JSON, nullable=False),
     Column("progress", JSON, nullable=False),
     UniqueConstraint("job_id", "epoch"),
     Index("allocations_one_live_idx", "job_id", unique=True, postgresql_where=LIVE),
@@ -127,7 +128,7 @@ allocations = Table(
     # No index on lease_until: without one every renewal is a heap-only update.
     postgresql_with={"fillfactor": "80"},
 )
-"""`cores`, `memory_gb` and `devices` are sums over the nodes. `terms` never changes, `progress` does."""
+"""`cores`, `memory_gb` and `devices` are sums over the nodes. `terms` and `why` never change, `progress` does."""
 
 sites = Table(
     "sites",

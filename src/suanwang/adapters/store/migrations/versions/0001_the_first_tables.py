@@ -161,6 +161,7 @@ def _jobs() -> None:
         sa.Column("memory_gb", sa.Double(), nullable=False),
         sa.Column("devices", sa.Integer(), nullable=False),
         sa.Column("terms", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.Column("why", postgresql.JSON(astext_type=sa.Text()), nullable=False),
         sa.Column("progress", postgresql.JSON(astext_type=sa.Text()), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("allocations_pkey")),
         sa.UniqueConstraint("job_id", "epoch", name=op.f("allocations_job_id_epoch_key")),
