@@ -61,8 +61,11 @@ reap() {
 # Watches the lease. An unreadable file keeps the instant read last; a run that never had a lease is not stopped.
 watch_lease() {
   trap '' TERM
-  local value='' now until=''
-  while kill -0 "$$" 2>/dev/null; do
+  local value='' now until='' stat
+  while :; do
+    # Once the script's shell is gone this one has another parent, and the run is over.
+    read -r -d '' stat < "/proc/$BASHPID/stat"
+    [[ ${stat##*) } == ?" $$ "* ]] || break
     value=''
     { read -r value < "$lease_path"; } 2>/dev/null
     [[ $value =~ ^[0-9]{1,11}$ ]] && until=$((10#$value))
