@@ -24,8 +24,10 @@ from suanwang.domain.job import (
     UsageRecord,
 )
 from suanwang.domain.lifecycle import JobState
+from suanwang.domain.quote import Quote, Taught
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Held, Site
+from suanwang.measuring.calibration import Belief, EfficiencyState
 
 
 class Clock(Protocol):
@@ -269,6 +271,22 @@ class Store(Protocol):
         """Newest first."""
 
     def bill_totals(self, query: BillQuery) -> Sequence[BillTotal]: ...
+
+    # quotes and learning
+    def add_quote(self, quote: Quote) -> None: ...
+
+    def quote(self, quote_id: str) -> Quote | None: ...
+
+    def unlearnt(self, limit: int) -> Sequence[tuple[Job, Allocation]]:
+        """Succeeded jobs whose terms hold a prediction and that nothing was learnt from yet, with their last allocation."""
+
+    def add_lesson(self, taught: Taught, belief: Belief | None) -> bool:
+        """Keep what a job taught and, where it did, the new belief about its (device, class). False where the job taught before."""
+
+    def lessons(self, limit: int) -> Sequence[Taught]:
+        """Newest first."""
+
+    def beliefs(self) -> EfficiencyState: ...
 
     # files
     def add_file(self, record: FileRecord) -> FileRecord:

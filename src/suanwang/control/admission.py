@@ -13,7 +13,7 @@ from datetime import datetime
 from suanwang.control.leasing import files_of, held_at
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import JobId, ProjectId
-from suanwang.domain.job import Event, Job
+from suanwang.domain.job import Event, Job, Terms
 from suanwang.domain.lifecycle import ENDED, JobState
 from suanwang.domain.task import Task
 from suanwang.ports import Store
@@ -40,6 +40,7 @@ def admit(
     now: datetime,
     new_id: Callable[[], JobId],
     network: Snapshot,
+    terms: Terms | None = None,
 ) -> Admitted:
     """Jobs of `tasks`, in order; `network` (with no jobs) is what they are checked against.
 
@@ -58,6 +59,7 @@ def admit(
     jobs: list[Job] = []
     for index, task in enumerate(_in_order(tasks)):
         jobs.extend(_members(store, index, task, identifiers, earlier, project, owner, now, network, jobs))
+    jobs = [replace(job, terms=terms) for job in jobs] if terms else jobs
     events = tuple(
         Event(
             kind="job.refused" if job.state is JobState.REFUSED else "job.accepted",

@@ -17,7 +17,7 @@ from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
-from suanwang.domain.job import Allocation, Event, Job, LogChunk, Point, UsageRecord, Why
+from suanwang.domain.job import Allocation, Event, Job, LogChunk, Point, Terms, UsageRecord, Why
 from suanwang.domain.lifecycle import ENDED, LIVE, JobState
 from suanwang.domain.task import Task
 from suanwang.ports import Clock, Idempotency, Identities, JobQuery, Store
@@ -71,12 +71,14 @@ class Jobs:
         project: ProjectId | None = None,
         key: str | None = None,
         digest: str | None = None,
+        terms: Terms | None = None,
     ) -> Submitted:
-        """Accept `tasks` for `project` (the caller's first where None). `key` makes a repetition harmless.
+        """Accept `tasks` for `project` (the caller's first where None). `key` makes a repetition harmless;
+        `terms` are those of an accepted quote.
 
         Raises `Forbidden`, `InvalidRequest`, `Conflict` (the key was used for another request).
         """
-        owner_of = self._project(caller, project)
+        owner_of = self.payer(caller, project)
         now = self._clock.now()
         network = snapshot(self._store, (), self._places, now)
         tasks = resolve(tasks, network.sites)
@@ -93,6 +95,7 @@ class Jobs:
             now=now,
             new_id=self._identities.job_id,
             network=network,
+            terms=terms,
         )
         identifiers, replayed = self._store.add_jobs(admitted.jobs, admitted.events, idempotency)
         if not replayed:
@@ -104,7 +107,7 @@ class Jobs:
         self, caller: Principal, tasks: Sequence[Task], *, project: ProjectId | None = None
     ) -> tuple[Preview, ...]:
         """What `submit` would find, without submitting."""
-        owner_of = self._project(caller, project)
+        owner_of = self.payer(caller, project)
         now = self._clock.now()
         seen = snapshot(self._store, (), self._places, now)
         found: list[Preview] = []
@@ -218,7 +221,8 @@ class Jobs:
     def last_seq(self) -> int:
         return self._store.last_seq()
 
-    def _project(self, caller: Principal, project: ProjectId | None) -> ProjectId:
+    def payer(self, caller: Principal, project: ProjectId | None) -> ProjectId:
+        """The project that pays: the one named, else the caller's first. Raises `InvalidRequest`, `Forbidden`."""
         chosen = project or (caller.projects[0] if caller.projects else None)
         if chosen is None:
             raise InvalidRequest("say which project pays for this", field="project", allowed="one of your projects")

@@ -76,16 +76,24 @@ def _record(job: Job, allocation: Allocation, start: datetime, end: datetime) ->
 
 
 def _rate(record: UsageRecord, allocation: Allocation) -> Decimal:
-    """Exact yuan: quantity × hours × the price posted when the lease was granted."""
+    """Yuan: quantity × hours × the price posted when the lease was granted.
+
+    The difference of two running totals since the run's start, so that however its time is cut, the parts sum to the
+    same.
+    """
     price = allocation.price
-    hours = Decimal((record.to_at - record.from_at) // timedelta(microseconds=1)) / HOUR_US
+    start = allocation.started_at or record.from_at
     device = price.device_hour_yuan.get(record.device_model, Decimal(0)) if record.device_model else Decimal(0)
     hourly = (
         record.cores * price.core_hour_yuan
         + Decimal(repr(record.memory_gb)) * price.memory_gb_hour_yuan
         + record.devices * device
     )
-    return (hourly * hours).quantize(EXACT, rounding=ROUND_HALF_EVEN)
+    return _until(hourly, record.to_at - start) - _until(hourly, record.from_at - start)
+
+
+def _until(hourly: Decimal, run: timedelta) -> Decimal:
+    return (hourly * Decimal(run // timedelta(microseconds=1)) / HOUR_US).quantize(EXACT, rounding=ROUND_HALF_EVEN)
 
 
 def _add(usage: Usage, record: UsageRecord, job: Job, rated: Decimal) -> Usage:

@@ -11,6 +11,7 @@ from suanwang.control.artefacts import Artefacts
 from suanwang.control.bills import Bills
 from suanwang.control.jobs import Jobs
 from suanwang.control.people import People
+from suanwang.control.quotes import Quotes
 from suanwang.control.rules import Rules
 from suanwang.control.sites import Sites
 from suanwang.control.tick import Turn, tick
@@ -19,7 +20,7 @@ from suanwang.ports import Clock, Files, Identities, Store
 
 
 class Network:
-    """`jobs`, `sites`, `people`, `bills` and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
+    """`jobs`, `quotes`, `sites`, `people`, `bills` and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Network:
         self.people = People(store, clock, identities)
         self.sites = Sites(store, clock, self.rules, self.people)
         self.jobs = Jobs(store, clock, identities, places)
+        self.quotes = Quotes(store, clock, identities, self.jobs, places)
         self.bills = Bills(store)
         self.artefacts = Artefacts(store, clock, files)
 

@@ -58,7 +58,7 @@ def lease(place: Place, site: Site, lease_until: datetime, now: datetime) -> Ste
         granted_at=now,
         lease_until=lease_until,
         device_model=place.device_model,
-        price=site.offering.price,
+        price=job.terms.price if job.terms else site.offering.price,
         pue=site.offering.pue,
         carbon_g_per_kwh=site.offering.carbon_g_per_kwh,
         power_kw=place.power_kw,

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from suanwang.control.leasing import lease_in_full, output_name
 from suanwang.control.rules import Rules
+from suanwang.control.standing import judged
 from suanwang.control.steps import changes, end, progress
 from suanwang.domain.connector import RunState
 from suanwang.domain.errors import Conflict, InvalidRequest
@@ -52,13 +53,13 @@ def begin_session(store: Store, site_id: SiteId, now: datetime) -> int:
 def sync(store: Store, rules: Rules, site_id: SiteId, request: SyncRequest, now: datetime) -> SyncReply:
     """Take an agent's report and answer it. Raises `Conflict` for an old session, `InvalidRequest` for nonsense."""
     check(request)
-    site = _hear(store, rules, site_id, request, now)
+    site, samples = _hear(store, rules, site_id, request, now)
     offset = timedelta(seconds=site.clock_offset_s or 0.0)
     live = {allocation.id: (job, allocation) for job, allocation in store.live_at(site_id)}
     outcome = _Outcome([], [], [])
     _take_reports(store, rules, site, request, live, offset, now, outcome)
-    if request.samples:
-        store.add_samples(site_id, [_in_time(sample, offset, now) for sample in request.samples])
+    if samples:
+        store.add_samples(site_id, samples)
     reported = {run.allocation_id for run in request.runs}
     mine = [key for key in live if key not in outcome.ended and key not in outcome.fenced]
     store.renew(mine, now + rules.lease)
@@ -120,8 +121,13 @@ def _site(store: Store, site_id: SiteId) -> Site:
     return site
 
 
-def _hear(store: Store, rules: Rules, site_id: SiteId, request: SyncRequest, now: datetime) -> Site:
-    """Note that the site spoke, and what it has. A busy row is tried again; hearing twice does no harm."""
+def _hear(
+    store: Store, rules: Rules, site_id: SiteId, request: SyncRequest, now: datetime
+) -> tuple[Site, tuple[Sample, ...]]:
+    """Note that the site spoke, what it has, and which of its samples can be believed.
+
+    A busy row is tried again; hearing twice does no harm.
+    """
     for _ in range(TRIES):
         site = _site(store, site_id)
         if request.session != site.session:
@@ -131,6 +137,8 @@ def _hear(store: Store, rules: Rules, site_id: SiteId, request: SyncRequest, now
                 allowed=str(site.session),
             )
         moved = _heard(site, rules, request, now)
+        offset = timedelta(seconds=moved.clock_offset_s or 0.0)
+        moved, samples = judged(moved, [_in_time(sample, offset, now) for sample in request.samples], now)
         events: tuple[Event, ...] = ()
         if moved.state is not site.state:
             events = (Event(kind="site.reachable", at=now, site_id=site_id, data={"was": site.state}),)
@@ -138,7 +146,7 @@ def _hear(store: Store, rules: Rules, site_id: SiteId, request: SyncRequest, now
             store.put_site(moved, events)
         except Conflict:
             continue
-        return moved
+        return moved, samples
     raise Conflict(f"site {site_id} is being changed by others; try again")
 
 

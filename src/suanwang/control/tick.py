@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from suanwang.control.learning import teach
 from suanwang.control.leasing import files_of, held_at
 from suanwang.control.rules import Rules
 from suanwang.control.steps import fail_unmet, fence, hopeless, lease, ready
@@ -48,6 +49,7 @@ def tick(
     watch_sites(store, rules, now)
     fenced = fence_overdue(store, rules, now)
     readied, unmet = release(store, now)
+    teach(store, now)
     return replace(place(store, rules, places, now, decide_with), fenced=fenced, readied=readied, failed=unmet)
 
 

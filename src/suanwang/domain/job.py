@@ -50,6 +50,8 @@ class Rank:
     site: SiteId
     score: float
     figures: Figures
+    device_model: str | None = None
+    """The pool it would run on, where the job needs devices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,37 @@ class Allocation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A figure with the bounds that hold it eight times in ten; equal bounds where it is exact."""
+
+    low: float
+    mid: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What was expected of a run, so that its outcome can teach."""
+
+    device: str
+    """Catalogue identifier, or `cpu@SITE` for a site's own cores."""
+    work_class: str
+    published_hours: float
+    """By the published rule alone, without any correction learnt since."""
+    hours: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a job was promised by the quote it was submitted with."""
+
+    quote_id: str
+    offer: int
+    price: Price
+    prediction: Prediction | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     id: JobId
     project: ProjectId
@@ -159,6 +192,8 @@ class Job:
     """Over all allocations."""
     why: Why | None = None
     """The last decision about it."""
+    terms: Terms | None = None
+    """What the quote it was submitted with promised."""
     revision: int = 0
 
 

@@ -72,6 +72,8 @@ class Offering:
     core_power_w: float = 8.0
     """Power of one busy core with its share of the host, before PUE."""
     datasets: tuple[Dataset, ...] = ()
+    declares: Mapping[str, float] = field(default_factory=dict)
+    """Sustained rates the provider vouches for, by probed metric (`compute.matmul.fp64`, `device.matmul.bf16`)."""
     partition: str | None = None
     accounts: Mapping[str, str] = field(default_factory=dict)
     """Project or `project/user` → the site's own POSIX account."""
@@ -101,6 +103,20 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shortfall:
+    """A probed rate that stays under what the site declares; both in the metric's unit."""
+
+    metric_type: str
+    declared: float
+    measured: float
+    at: datetime
+
+    @property
+    def ratio(self) -> float:
+        return self.measured / self.declared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """A site and its standing. `revision` guards every change."""
 
@@ -117,6 +133,8 @@ class Site:
     clock_offset_s: float | None = None
     """The network's clock minus the agent's: the least seen in this session, because calls arrive late but never early."""
     warnings: tuple[str, ...] = ()
+    shortfalls: tuple[Shortfall, ...] = ()
+    """Where its probe fell short of what it declares; it is placed and quoted by what was measured."""
     revision: int = 0
 
 

@@ -96,6 +96,9 @@ class SiteSection(Section):
     )
     province: Line | None = None
     core_power_w: Number = Field(8.0, ge=0, le=1000)
+    declares: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(
+        default_factory=dict, description="Sustained rates the site vouches for, by probed metric."
+    )
     datasets: dict[str, Line] = Field(default_factory=dict, description="Name → path at the site; never leaves it.")
     accounts: dict[str, Line] = Field(default_factory=dict, description="Project or project/user → POSIX account.")
     probe: bool | None = Field(None, description="Measure the agent's host once a day; by default only where runs go.")

@@ -91,6 +91,7 @@ def _declaration(section: SiteSection) -> SiteDeclaration:
         carbon_g_per_kwh=_carbon(section, province),
         core_power_w=section.core_power_w,
         datasets=tuple(Dataset(name=name, size=0) for name in section.datasets),
+        declares=section.declares,
         partition=section.connector.partition if not isinstance(section.connector, LocalSection) else None,
         accounts=section.accounts,
     )

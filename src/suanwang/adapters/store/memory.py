@@ -29,8 +29,11 @@ from suanwang.domain.job import (
     UsageRecord,
 )
 from suanwang.domain.lifecycle import ENDED, JobState
+from suanwang.domain.quote import Quote, Taught
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Held, Site
+from suanwang.measuring.calibration import Belief, EfficiencyState
+from suanwang.measuring.workclass import WorkClass
 from suanwang.ports import BillQuery, BillTotal, Extent, Idempotency, JobQuery, Notice
 
 LIVE_ALLOCATION = frozenset({AllocationState.LEASED, AllocationState.RUNNING})
@@ -62,6 +65,9 @@ class MemoryStore:
         self._keys: dict[tuple[str, str], tuple[str, tuple[JobId, ...]]] = {}
         self._notices: dict[int, tuple[Notice, datetime | None]] = {}
         self._notice_id = 0
+        self._quotes: dict[str, Quote] = {}
+        self._lessons: dict[JobId, Taught] = {}
+        self._beliefs: dict[tuple[str, WorkClass], Belief] = {}
 
     # jobs
 
@@ -358,6 +364,41 @@ class MemoryStore:
                 )
                 for (project, provider), lines in sorted(groups.items())
             ]
+
+    # quotes and learning
+
+    def add_quote(self, quote: Quote) -> None:
+        self._quotes[quote.id] = quote
+
+    def quote(self, quote_id: str) -> Quote | None:
+        return self._quotes.get(quote_id)
+
+    def unlearnt(self, limit: int) -> Sequence[tuple[Job, Allocation]]:
+        with self._lock:
+            found: list[tuple[Job, Allocation]] = []
+            for job in self._jobs.values():
+                if job.terms is None or job.terms.prediction is None or job.state is not JobState.SUCCEEDED:
+                    continue
+                if job.id not in self._lessons:
+                    found.append((job, self.allocations(job.id)[-1]))
+            return found[:limit]
+
+    def add_lesson(self, taught: Taught, belief: Belief | None) -> bool:
+        with self._lock:
+            if taught.job_id in self._lessons:
+                return False
+            self._lessons[taught.job_id] = taught
+            if belief is not None:
+                self._beliefs[taught.prediction.device, WorkClass(taught.prediction.work_class)] = belief
+            return True
+
+    def lessons(self, limit: int) -> Sequence[Taught]:
+        with self._lock:
+            return list(self._lessons.values())[::-1][:limit]
+
+    def beliefs(self) -> EfficiencyState:
+        with self._lock:
+            return EfficiencyState(beliefs=dict(self._beliefs))
 
     # files
 

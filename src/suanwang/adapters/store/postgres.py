@@ -18,11 +18,12 @@ from suanwang.adapters.store.migrate import upgrade
 from suanwang.adapters.store.outbox import Outbox
 from suanwang.adapters.store.output import Output
 from suanwang.adapters.store.people import People
+from suanwang.adapters.store.quoting import Quoting
 from suanwang.adapters.store.record import Record
 from suanwang.adapters.store.sites import Sites
 
 
-class PostgresStore(JobWrites, JobReads, Sites, Output, Record, FileRecords, People, Outbox):
+class PostgresStore(JobWrites, JobReads, Sites, Output, Record, FileRecords, People, Quoting, Outbox):
     """Implements `ports.Store`. Safe for many threads; several processes may share one database."""
 
     def __init__(self, database: Database, *, server: EmbeddedPostgres | None = None) -> None:

@@ -28,10 +28,13 @@ from suanwang.domain.job import (
     UsageRecord,
     Why,
 )
+from suanwang.domain.job import Terms as QuoteTerms
 from suanwang.domain.lifecycle import JobState, SiteState
+from suanwang.domain.quote import Quote, Taught
 from suanwang.domain.sample import Sample, Source
-from suanwang.domain.site import Measured, Offering, Price, Site
+from suanwang.domain.site import Measured, Offering, Price, Shortfall, Site
 from suanwang.domain.task import Task
+from suanwang.measuring.calibration import Belief
 
 Row: TypeAlias = Sequence[Any]
 
@@ -39,6 +42,11 @@ TASK: Codec[Task] = Codec(Task, shared=True)
 WHY: Codec[Why] = Codec(Why, shared=True)
 USAGE: Codec[Usage] = Codec(Usage)
 CONTENT: Codec[Content] = Codec(Content)
+JOB_TERMS: Codec[QuoteTerms] = Codec(QuoteTerms, shared=True)
+QUOTE: Codec[Quote] = Codec(Quote)
+TAUGHT: Codec[Taught] = Codec(Taught)
+BELIEF: Codec[Belief] = Codec(Belief)
+SHORTFALLS: Codec[tuple[Shortfall, ...]] = Codec(tuple[Shortfall, ...])
 SITE_IDS: Codec[tuple[SiteId, ...]] = Codec(tuple[SiteId, ...])
 TEXTS: Codec[tuple[str, ...]] = Codec(tuple[str, ...])
 OFFERING: Codec[Offering] = Codec(Offering, shared=True)
@@ -71,7 +79,7 @@ JOB_CHANGING: Mapping[str, str] = {
 }
 """Columns a step may change, with the type an array of them is cast to."""
 
-JOB_FIXED = ("id", "project", "owner", "name", "array_id", "array_index", "needs", "submitted_at", "task")
+JOB_FIXED = ("id", "project", "owner", "name", "array_id", "array_index", "needs", "submitted_at", "terms", "task")
 JOB_COLUMNS = (*JOB_FIXED, *JOB_CHANGING)
 
 
@@ -110,6 +118,7 @@ def job_row(job: Job) -> list[Any]:
         job.array_index,
         list(job.needs),
         job.submitted_at,
+        JOB_TERMS.dump_or_none(job.terms),
         TASK.dump(job.task),
         *job_changing(job),
     ]
@@ -126,6 +135,7 @@ def job_from(row: Row) -> Job:
         array_index,
         needs,
         submitted_at,
+        terms,
         task,
         revision,
         state,
@@ -172,6 +182,7 @@ def job_from(row: Row) -> Job:
         billed_fen=billed_fen,
         usage=NO_USAGE if usage is None else USAGE.load(usage),
         why=None if why is None else WHY.load(why),
+        terms=None if terms is None else JOB_TERMS.load(terms),
         revision=revision,
     )
 
@@ -408,6 +419,7 @@ SITE_COLUMNS = (
     "clock_offset_s",
     "warnings",
     "measured",
+    "shortfalls",
     "offering",
 )
 
@@ -425,13 +437,14 @@ def site_row(site: Site) -> tuple[Any, ...]:
         site.clock_offset_s,
         TEXTS.dump(site.warnings) if site.warnings else None,
         MEASURED.dump_or_none(site.measured),
+        SHORTFALLS.dump(site.shortfalls) if site.shortfalls else None,
         OFFERING.dump(site.offering),
     )
 
 
 def site_from(row: Row) -> Site:
     """A site from `SITE_COLUMNS`."""
-    site_id, revision, state, since, is_open, session, seen_at, offset, warnings, measured, offering = row
+    site_id, revision, state, since, is_open, session, seen_at, offset, warnings, measured, shortfalls, offering = row
     return Site(
         id=site_id,
         revision=revision,
@@ -443,6 +456,7 @@ def site_from(row: Row) -> Site:
         clock_offset_s=offset,
         warnings=() if warnings is None else TEXTS.load(warnings),
         measured=MEASURED.load_or_none(measured),
+        shortfalls=() if shortfalls is None else SHORTFALLS.load(shortfalls),
         offering=OFFERING.load(offering),
     )
 

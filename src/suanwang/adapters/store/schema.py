@@ -76,6 +76,7 @@ jobs = Table(
     Column("usage", JSON),
     Column("why", JSON),
     Column("task", JSON, nullable=False),
+    Column("terms", JSON),
     Index("jobs_seq_idx", "seq", unique=True),
     Index("jobs_project_idx", "project", "state", "seq"),
     Index("jobs_state_idx", "state", "seq"),
@@ -83,6 +84,7 @@ jobs = Table(
     Index("jobs_name_idx", "name", "state", "seq"),
     Index("jobs_site_idx", "site_id", "state", "seq", postgresql_where=text("site_id IS NOT NULL")),
     Index("jobs_array_idx", "array_id", "seq", postgresql_where=text("array_id IS NOT NULL")),
+    Index("jobs_quoted_idx", "seq", postgresql_where=text("terms IS NOT NULL AND state = 'succeeded'")),
     Index("jobs_queued_idx", text("coalesce(ready_at, submitted_at)"), "id", postgresql_where=text("state = 'queued'")),
     postgresql_with={"fillfactor": "85"},
 )
@@ -144,6 +146,7 @@ sites = Table(
     Column("warnings", JSON),
     Column("measured", JSON),
     Column("offering", JSON, nullable=False),
+    Column("shortfalls", JSON),
 )
 
 samples = Table(
@@ -157,6 +160,34 @@ samples = Table(
     Column("value", Double, nullable=False),
     Column("observed_at", INSTANT, nullable=False),
     PrimaryKeyConstraint("site_id", "metric_type", "source", "statistic"),
+)
+
+quotes = Table(
+    "quotes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("expires_at", INSTANT, nullable=False),
+    Column("quote", JSON, nullable=False),
+)
+
+lessons = Table(
+    "lessons",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    _seq(),
+    Column("lesson", JSON, nullable=False),
+    Index("lessons_seq_idx", "seq", unique=True),
+)
+"""What each finished run taught, once."""
+
+beliefs = Table(
+    "beliefs",
+    metadata,
+    Column("device", Text, nullable=False),
+    Column("work_class", Text, nullable=False),
+    Column("belief", JSON, nullable=False),
+    PrimaryKeyConstraint("device", "work_class"),
 )
 
 output_extents = Table(

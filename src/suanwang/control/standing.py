@@ -1,0 +1,72 @@
+"""A site's measured standing against what it declares.
+
+Owns which probe results are believed, when a site is marked, and how much slower it is then reckoned: it is placed and
+quoted by what was measured. Chips are probed by number; a site with several models declares what the weakest does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from suanwang import catalog
+from suanwang.domain.ids import SiteId
+from suanwang.domain.sample import Sample
+from suanwang.domain.site import Shortfall, Site
+from suanwang.measuring import plausibility
+from suanwang.measuring.plausibility import Limits, doubts
+
+PROBED = ("compute.matmul.", "memory.bandwidth", "device.", "disk.")
+_DEVICE = re.compile(r"device\.\d+\.")
+
+
+def slowness(sites: Sequence[Site]) -> Mapping[tuple[SiteId, str | None], float]:
+    """(site, device model, or None for its cores) → factor of at least 1 on hours, where a site fell short."""
+    factors: dict[tuple[SiteId, str | None], float] = {}
+    for site in sites:
+        for fell in site.shortfalls:
+            models: list[str | None] = [None]
+            if fell.metric_type.startswith("device."):
+                models = [pool.model for pool in site.offering.devices]
+            elif not fell.metric_type.startswith(("compute.", "memory.")):
+                continue
+            for model in models:
+                factors[site.id, model] = max(factors.get((site.id, model), 1.0), 1 / fell.ratio)
+    return factors
+
+
+def judged(site: Site, samples: Sequence[Sample], now: datetime) -> tuple[Site, tuple[Sample, ...]]:
+    """The site as its probe marks it, and the samples that can be believed; the others become warnings."""
+    probed = [sample for sample in samples if sample.metric_type.startswith(PROBED) and sample.statistic == "median"]
+    if not probed:
+        return site, tuple(samples)
+    found = doubts(probed, now=now, limits=_limits(site))
+    doubted = {doubt.metric_type for doubt in found}
+    good = tuple(sample for sample in samples if sample.metric_type not in doubted)
+    rates: dict[str, float] = {}
+    for sample in probed:
+        if sample.metric_type not in doubted:
+            name = _DEVICE.sub("device.", sample.metric_type)
+            rates[name] = min(sample.value, rates.get(name, sample.value))
+    fell = [s for s in site.shortfalls if s.metric_type not in rates]
+    for name, measured in sorted(rates.items()):
+        declared = site.offering.declares.get(name)
+        if declared is not None and plausibility.shortfall(declared, measured) is not None:
+            fell.append(Shortfall(metric_type=name, declared=declared, measured=measured, at=now))
+    warnings = (*site.warnings, *(f"its probe is not believed: {doubt.reason}" for doubt in found))
+    return replace(site, shortfalls=tuple(fell), warnings=tuple(dict.fromkeys(warnings))), good
+
+
+def _limits(site: Site) -> Limits:
+    """Printed peaks of what the site says it has, by the number under which a probe names each device."""
+    most: dict[str, float] = {}
+    known = catalog.accelerators()
+    for pool in site.offering.devices:
+        if pool.model not in known:
+            continue
+        for index in range(pool.per_node):
+            for metric, peak in plausibility.limits_of(known[pool.model], index=index).most.items():
+                most[metric] = max(peak, most.get(metric, 0.0))
+    return Limits(most=most)
