@@ -7,7 +7,7 @@ the text, never a guess.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -146,18 +146,23 @@ def sacct_jobs(output: str) -> list[JobFacts]:
 
 def shown_job(output: str) -> JobFacts:
     """The job of `scontrol show job --oneliner`."""
-    return _job_from_pairs(pairs(output), id_key="JobId", name_key="JobName")
+    return _job_from_pairs(pairs(output), id_key="JobId", name_key="JobName", read=instant)
 
 
 def jobcomp_jobs(text: str) -> Iterator[JobFacts]:
-    """Ended jobs from the file of Slurm's `jobcomp/filetxt`, one a line; a line cut short is passed over."""
+    """Ended jobs from the file of Slurm's `jobcomp/filetxt`, one a line; a line cut short is passed over.
+
+    The controller writes its local time there, whatever the reader's settings: taken to be this machine's zone too.
+    """
     for line in text.splitlines():
         found = pairs(line)
         if {"JobId", "Name", "JobState", "ExitCode"} <= found.keys():
-            yield _job_from_pairs(found, id_key="JobId", name_key="Name")
+            yield _job_from_pairs(found, id_key="JobId", name_key="Name", read=_local_instant)
 
 
-def _job_from_pairs(found: Mapping[str, str], *, id_key: str, name_key: str) -> JobFacts:
+def _job_from_pairs(
+    found: Mapping[str, str], *, id_key: str, name_key: str, read: Callable[[str], datetime | None]
+) -> JobFacts:
     if not found.get(id_key, "").isdigit() or "JobState" not in found:
         raise UnreadableReply(f"Slurm described a job as {str(dict(found))[:200]}")
     reason = found.get("Reason", "")
@@ -167,8 +172,8 @@ def _job_from_pairs(found: Mapping[str, str], *, id_key: str, name_key: str) -> 
         name=found.get(name_key, ""),
         comment=found.get("Comment", ""),
         state=state,
-        started_at=None if state is RunState.PENDING else instant(found.get("StartTime", "")),
-        ended_at=instant(found.get("EndTime", "")) if state.ended else None,
+        started_at=None if state is RunState.PENDING else read(found.get("StartTime", "")),
+        ended_at=read(found.get("EndTime", "")) if state.ended else None,
         exit_code=exit_status(found.get("ExitCode", "")) if state in _WITH_STATUS else None,
         reason=_known(reason),
         nodes=expand_hosts(_known(found.get("NodeList", ""))),
@@ -217,9 +222,9 @@ def pairs(text: str) -> dict[str, str]:
     """`Key=value Key=value …`, values with spaces too; a key is a word right before `=`, its first mention counts."""
     found: dict[str, str] = {}
     marks = list(re.finditer(r"(?:^|\s)([A-Za-z][\w/:&]*)=", text))
-    for here, following in zip(marks, [*marks[1:], None], strict=True):
-        value = text[here.end() : following.start() if following else len(text)]
-        found.setdefault(here[1], value.strip())
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    for mark, end in zip(marks, ends, strict=False):
+        found.setdefault(mark[1], text[mark.end() : end].strip())
     return found
 
 
@@ -231,6 +236,12 @@ def instant(text: str) -> datetime | None:
         return datetime.strptime(text.strip(), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
     except ValueError as error:
         raise UnreadableReply(f"Slurm printed {text[:80]!r} where a time was due") from error
+
+
+def _local_instant(text: str) -> datetime | None:
+    """A time that Slurm printed in this machine's zone."""
+    told = instant(text)
+    return told and told.replace(tzinfo=None).astimezone(UTC)
 
 
 def exit_status(text: str) -> int | None:
