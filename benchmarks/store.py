@@ -123,9 +123,9 @@ def fill(address: str, rows: int) -> None:
             """
             INSERT INTO jobs (id, project, owner, name, state, revision, epoch, array_index, needs, submitted_at,
                               ready_at, site_id, attempts, reason, billed_fen, task)
-            SELECT 'x' || n, 'p' || n % 20, 'o' || n % 100, 'task' || n % 1000,
-                   CASE WHEN n % 20000 = 0 THEN 'failed' WHEN n % 10 = 0 THEN 'queued' ELSE 'succeeded' END,
-                   0, 1, 0, '{}', now(), now(), 's' || n % 50, 1, '', 0, task
+            SELECT 'x' || n, 'p' || mod(n, 20), 'o' || mod(n, 100), 'task' || mod(n, 1000),
+                   CASE WHEN mod(n, 20000) = 0 THEN 'failed' WHEN mod(n, 10) = 0 THEN 'queued' ELSE 'succeeded' END,
+                   0, 1, 0, '{}', now(), now(), 's' || mod(n, 50), 1, '', 0, task
             FROM generate_series(1, %s) AS n, (SELECT task FROM jobs LIMIT 1) AS t
             """,
             (rows,),

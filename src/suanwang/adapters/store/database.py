@@ -53,7 +53,14 @@ class Database:
         self._turns = self._open(8)
 
     def _open(self, max_connections: int) -> ConnectionPool[Connection]:
-        return ConnectionPool(
+        def check(connection: Connection) -> None:
+            if _hung_up(connection):
+                # Those beside it have the same fate: replace them all at once instead of failing one by one.
+                connection.close()
+                pool.drain()
+                raise psycopg.OperationalError("the server closed the connection while it was idle")
+
+        pool: ConnectionPool[Connection] = ConnectionPool(
             self._url,
             min_size=0,
             max_size=max_connections,
@@ -62,7 +69,7 @@ class Database:
             reconnect_timeout=self._wait_s,
             open=True,
             configure=_configure,
-            check=_refuse_hung_up,
+            check=check,
             kwargs={
                 "autocommit": True,
                 "options": self._options,
@@ -73,6 +80,7 @@ class Database:
                 "tcp_user_timeout": 30_000,
             },
         )
+        return pool
 
     def close(self) -> None:
         """Give all connections back. Idempotent."""
@@ -117,7 +125,8 @@ class Database:
                 try:
                     yield mine
                 finally:
-                    if mine and not connection.closed:
+                    # A lost connection has given the turn up already.
+                    with suppress(*LOST):
                         connection.execute("SELECT pg_advisory_unlock_all()")
         except LOST as error:
             raise _unavailable(error) from error
@@ -146,12 +155,11 @@ def _configure(connection: Connection) -> None:
     connection.adapters.register_loader("json", TextLoader)
 
 
-def _refuse_hung_up(connection: Connection) -> None:
-    """Raise where the server closed an idle connection: it has left something to read. Costs no round trip."""
+def _hung_up(connection: Connection) -> bool:
+    """Whether the server closed an idle connection: it has left something to read. Costs no round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN | select.POLLERR | select.POLLHUP)
-    if poll.poll(0):
-        raise psycopg.OperationalError("the server closed the connection while it was idle")
+    return bool(poll.poll(0))
 
 
 def _unavailable(error: Exception) -> Unavailable:
