@@ -96,7 +96,7 @@ class JobReads:
 
     def live_at(self, site_id: SiteId) -> Sequence[tuple[Job, Allocation]]:
         rows = self._rows(
-            f"SELECT {_BOTH} FROM allocations a JOIN jobs j ON j.id = a.job_id "
+            f"SELECT {_BOTH} FROM granted a JOIN jobs j ON j.id = a.job_id "
             f"WHERE a.site_id = %s AND {_LIVE} ORDER BY a.id",
             (site_id,),
         )
@@ -104,20 +104,18 @@ class JobReads:
 
     def overdue(self, before: datetime, limit: int) -> Sequence[tuple[Job, Allocation]]:
         rows = self._rows(
-            f"SELECT {_BOTH} FROM (SELECT * FROM allocations a WHERE {_LIVE} AND a.lease_until < %s "
-            "ORDER BY a.id LIMIT %s) AS a JOIN jobs j ON j.id = a.job_id ORDER BY a.id",
+            f"SELECT {_BOTH} FROM (SELECT a.id FROM allocations a WHERE {_LIVE} AND a.lease_until < %s "
+            "ORDER BY a.id LIMIT %s) AS late JOIN granted a ON a.id = late.id JOIN jobs j ON j.id = a.job_id ORDER BY a.id",
             (before, page_size(limit)),
         )
         return [_both(row) for row in rows]
 
     def allocation(self, allocation_id: AllocationId) -> Allocation | None:
-        rows = self._rows(f"SELECT {listed(ALLOCATION_READ)} FROM allocations WHERE id = %s", (allocation_id,))
+        rows = self._rows(f"SELECT {listed(ALLOCATION_READ)} FROM granted WHERE id = %s", (allocation_id,))
         return allocation_from(rows[0]) if rows else None
 
     def allocations(self, job_id: JobId) -> Sequence[Allocation]:
-        rows = self._rows(
-            f"SELECT {listed(ALLOCATION_READ)} FROM allocations WHERE job_id = %s ORDER BY epoch", (job_id,)
-        )
+        rows = self._rows(f"SELECT {listed(ALLOCATION_READ)} FROM granted WHERE job_id = %s ORDER BY epoch", (job_id,))
         return [allocation_from(row) for row in rows]
 
 

@@ -24,12 +24,14 @@ from suanwang.adapters.store.rows import (
     BILL_COLUMNS,
     JOB_CHANGING,
     JOB_COLUMNS,
+    TERMS_COLUMNS,
     USAGE_COLUMNS,
     allocation_row,
     bill_row,
     job_changing,
     job_row,
     listed,
+    terms_row,
     usage_row,
 )
 from suanwang.domain.errors import Conflict
@@ -41,6 +43,7 @@ _FOLD_EVERY = 1024
 """Writes of this process between two foldings of the counters, in case nobody reads them."""
 
 _INSERT_JOBS = f"COPY jobs ({listed(JOB_COLUMNS)}) FROM STDIN"
+_INSERT_TERMS = f"COPY allocation_terms ({listed(TERMS_COLUMNS)}) FROM STDIN"
 _INSERT_USAGE = f"COPY usage_records ({listed(USAGE_COLUMNS)}) FROM STDIN"
 _INSERT_BILLS = f"COPY bill_lines ({listed(BILL_COLUMNS)}) FROM STDIN"
 _INSERT_NOTICES = "COPY outbox (payload) FROM STDIN"
@@ -55,7 +58,8 @@ _UPDATE_JOBS = (
 _PUT_ALLOCATIONS = (
     f"INSERT INTO allocations AS a ({listed(ALLOCATION_COLUMNS)}) SELECT * FROM unnest("
     f"{', '.join(f'%b::{kind}[]' for kind in ALLOCATION_COLUMNS.values())}) ON CONFLICT (id) DO UPDATE SET "
-    "state = excluded.state, progress = excluded.progress, lease_until = greatest(a.lease_until, excluded.lease_until)"
+    "state = excluded.state, progress = excluded.progress, lease_until = greatest(a.lease_until, excluded.lease_until) "
+    "RETURNING a.id, a.xmax = 0"
 )
 
 
@@ -150,6 +154,8 @@ class _Prepared:
     step: Step
     job_values: Sequence[Any]
     allocation_values: Sequence[Any] | None
+    terms_values: Sequence[Any] | None
+    """Of what is most likely new."""
 
 
 def _prepared(step: Step) -> _Prepared:
@@ -158,6 +164,9 @@ def _prepared(step: Step) -> _Prepared:
         step=step,
         job_values=(step.job.id, *job_changing(step.job)),
         allocation_values=None if allocation is None else allocation_row(allocation, step.job.task),
+        terms_values=None
+        if allocation is None or allocation.state is not AllocationState.LEASED
+        else terms_row(allocation),
     )
 
 
@@ -232,7 +241,17 @@ def _update_jobs(connection: Connection, steps: Sequence[_Prepared]) -> frozense
 
 
 def _put_allocations(connection: Connection, steps: Sequence[_Prepared]) -> None:
+    """Insert or change the steps' allocations; the terms of new ones are written once."""
     rows = [each.allocation_values for each in steps if each.allocation_values is not None]
-    if rows:
-        rows.sort(key=lambda row: str(row[0]))
-        connection.execute(_PUT_ALLOCATIONS, [list(column) for column in zip(*rows, strict=True)])
+    if not rows:
+        return
+    rows.sort(key=lambda row: str(row[0]))
+    put = connection.execute(_PUT_ALLOCATIONS, [list(column) for column in zip(*rows, strict=True)]).fetchall()
+    fresh = {allocation_id for allocation_id, is_fresh in put if is_fresh}
+    terms = [
+        each.terms_values or terms_row(each.step.allocation)
+        for each in steps
+        if each.step.allocation is not None and each.step.allocation.id in fresh
+    ]
+    if terms:
+        copy_rows(connection, _INSERT_TERMS, terms)

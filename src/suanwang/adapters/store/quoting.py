@@ -28,7 +28,7 @@ from suanwang.measuring.workclass import WorkClass
 
 _UNLEARNT = (
     f"SELECT {listed(JOB_COLUMNS, 'j.')}, {listed(ALLOCATION_READ, 'a.')} FROM jobs j "
-    "JOIN allocations a ON a.job_id = j.id AND a.epoch = j.epoch "
+    "JOIN granted a ON a.job_id = j.id AND a.epoch = j.epoch "
     "WHERE j.state = 'succeeded' AND j.terms IS NOT NULL AND j.terms->>'prediction' IS NOT NULL "
     "AND NOT EXISTS (SELECT FROM lessons l WHERE l.job_id = j.id) ORDER BY j.seq LIMIT %s"
 )

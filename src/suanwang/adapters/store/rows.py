@@ -232,16 +232,14 @@ ALLOCATION_COLUMNS: Mapping[str, str] = {
     "cores": "int4",
     "memory_gb": "float8",
     "devices": "int4",
-    "terms": "json",
-    "why": "json",
     "progress": "json",
 }
 
-_NO_PROGRESS = Progress()
+NO_PROGRESS = Progress()
 
 
 def allocation_row(allocation: Allocation, task: Task) -> list[Any]:
-    """Values for `ALLOCATION_COLUMNS`; the sums come from the task of the allocation's job."""
+    """Values for `ALLOCATION_COLUMNS`, all that may change; the sums come from the task of the allocation's job."""
     resources = task.resources
     devices = resources.devices
     return [
@@ -255,21 +253,26 @@ def allocation_row(allocation: Allocation, task: Task) -> list[Any]:
         task.nodes * resources.cores,
         task.nodes * resources.memory_gb,
         0 if devices is None else task.nodes * devices.count,
-        TERMS.dump(
-            Terms(
-                granted_at=allocation.granted_at,
-                price=allocation.price,
-                pue=allocation.pue,
-                carbon_g_per_kwh=allocation.carbon_g_per_kwh,
-                power_kw=allocation.power_kw,
-            )
-        ),
-        WHY.dump(allocation.why),
-        PROGRESS.dump(_progress(allocation)),
+        _progress(allocation),
     ]
 
 
-def _progress(allocation: Allocation) -> Progress:
+TERMS_COLUMNS = ("allocation_id", "terms", "why")
+
+
+def terms_row(allocation: Allocation) -> tuple[Any, ...]:
+    """Values for `TERMS_COLUMNS`."""
+    terms = Terms(
+        granted_at=allocation.granted_at,
+        price=allocation.price,
+        pue=allocation.pue,
+        carbon_g_per_kwh=allocation.carbon_g_per_kwh,
+        power_kw=allocation.power_kw,
+    )
+    return (allocation.id, TERMS.dump(terms), WHY.dump(allocation.why))
+
+
+def _progress(allocation: Allocation) -> str | None:
     progress = Progress(
         native_id=allocation.native_id,
         phase=allocation.phase,
@@ -285,8 +288,7 @@ def _progress(allocation: Allocation) -> Progress:
         nodes=allocation.nodes,
         usage=allocation.usage,
     )
-    # Fresh leases are the most: one shared value, whose text is then at hand.
-    return _NO_PROGRESS if progress == _NO_PROGRESS else progress
+    return None if progress == NO_PROGRESS else PROGRESS.dump(progress)
 
 
 ALLOCATION_READ = (
@@ -304,10 +306,10 @@ ALLOCATION_READ = (
 
 
 def allocation_from(row: Row) -> Allocation:
-    """An allocation from `ALLOCATION_READ`."""
+    """An allocation from `ALLOCATION_READ`, columns of the view `granted`."""
     allocation_id, job_id, site_id, epoch, state, lease_until, device_model, terms_text, why, progress_text = row
     terms = TERMS.load(terms_text)
-    progress = PROGRESS.load(progress_text)
+    progress = NO_PROGRESS if progress_text is None else PROGRESS.load(progress_text)
     return Allocation(
         id=allocation_id,
         job_id=job_id,

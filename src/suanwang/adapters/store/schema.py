@@ -121,16 +121,23 @@ allocations = Table(
     Column("cores", Integer, nullable=False),
     Column("memory_gb", Double, nullable=False),
     Column("devices", Integer, nullable=False),
-    Column("terms", JSON, nullable=False),
-    Column("why", JSON, nullable=False),
-    Column("progress", JSON, nullable=False),
+    Column("progress", JSON),
     UniqueConstraint("job_id", "epoch"),
     Index("allocations_one_live_idx", "job_id", unique=True, postgresql_where=LIVE),
     Index("allocations_live_site_idx", "site_id", postgresql_where=LIVE),
     # No index on lease_until: without one every renewal is a heap-only update.
     postgresql_with={"fillfactor": "80"},
 )
-"""`cores`, `memory_gb` and `devices` are sums over the nodes. `terms` and `why` never change, `progress` does."""
+"""`cores`, `memory_gb` and `devices` are sums over the nodes. Kept narrow: it is summed and renewed all the time."""
+
+allocation_terms = Table(
+    "allocation_terms",
+    metadata,
+    Column("allocation_id", Text, primary_key=True),
+    Column("terms", JSON, nullable=False),
+    Column("why", JSON, nullable=False),
+)
+"""What never changes of an allocation. The view `granted` shows it with the rest."""
 
 sites = Table(
     "sites",
