@@ -13,8 +13,10 @@ from statistics import median
 
 from benchmarks.published_runs.published import PublishedRun, judged
 
+from suanwang.measuring.estimating import estimate
 from suanwang.measuring.flops import FLOPS_PER_PD
 from suanwang.measuring.interval import around
+from suanwang.measuring.need import TrainingNeed
 from suanwang.measuring.regression import fit, predict
 
 MEDIAN_TARGET, WITHIN, WITHIN_TARGET, COVERAGE_TARGET, WORK_TARGET = 0.15, 0.35, 0.9, 0.8, 0.03
@@ -72,6 +74,17 @@ def leave_family_out(known: Sequence[PublishedRun]) -> list[Judgement]:
     return leave_out(known, lambda run, other: run.family == other.family)
 
 
+def asked_plainly(known: Sequence[PublishedRun]) -> list[Judgement]:
+    """Each run as a user would ask: model, tokens, context, precision, device and cards, no word of recomputation. The
+    shipped rule has seen these runs, so this judges what is assumed, not the rule."""
+    judgements = []
+    for run in known:
+        need = TrainingNeed(model=run.model, tokens=run.tokens, context=run.context, precision=run.precision)
+        hours = estimate(need, run.device, run.cards).card_hours
+        judgements.append(Judgement(run=run, predicted=hours.mid, low=hours.low, high=hours.high))
+    return judgements
+
+
 def verdict(judgements: Sequence[Judgement]) -> Verdict:
     errors = [abs(judgement.error) for judgement in judgements]
     return Verdict(
@@ -101,7 +114,7 @@ def _judge(run: PublishedRun, rest: Sequence[PublishedRun]) -> Judgement:
 def report(every: Sequence[PublishedRun]) -> tuple[str, bool]:
     """RESULTS.md, and whether every target holds."""
     one, family = leave_one_out(judged(list(every))), leave_family_out(judged(list(every)))
-    first, second = verdict(one), verdict(family)
+    first, second, plain = verdict(one), verdict(family), verdict(asked_plainly(judged(list(every))))
     works = work_errors(every)
     worst = max(abs(error) for _, error in works)
     lines = [
@@ -110,12 +123,16 @@ def report(every: Sequence[PublishedRun]) -> tuple[str, bool]:
         "Written by `evaluate.py`. Every run is predicted by the one rule of `suanwang.measuring.regression`, fitted",
         "on the other runs: five coefficients for all, none per run. Sources are in `runs/`.",
         "",
-        "| question | target | leave one run out | leave its whole family out |",
-        "| --- | --- | --- | --- |",
-        f"| median error of card-hours | ≤ 15 % | {first.median_error:.1%} | {second.median_error:.1%} |",
-        f"| runs within 35 % | ≥ 90 % | {first.within:.1%} | {second.within:.1%} |",
-        f"| runs inside their 80 % interval | ≥ 80 % | {first.coverage:.1%} | {second.coverage:.1%} |",
-        f"| largest error of PD, {len(works)} runs with published operations | ≤ 3 % | {worst:.1%} | |",
+        "| question | target | leave one run out | leave its whole family out | asked plainly |",
+        "| --- | --- | --- | --- | --- |",
+        f"| median error of card-hours | ≤ 15 % | {first.median_error:.1%} | {second.median_error:.1%} | {plain.median_error:.1%} |",
+        f"| runs within 35 % | ≥ 90 % | {first.within:.1%} | {second.within:.1%} | {plain.within:.1%} |",
+        f"| runs inside their 80 % interval | ≥ 80 % | {first.coverage:.1%} | {second.coverage:.1%} | {plain.coverage:.1%} |",
+        f"| largest error of PD, {len(works)} runs with published operations | ≤ 3 % | {worst:.1%} | | |",
+        "",
+        "`asked plainly` gives the estimate what a user knows, without a word of recomputation, and uses the shipped rule,",
+        "which has seen these runs: it judges what is assumed. Runs of 2020 to 2022 that recomputed every layer come out",
+        "too short there.",
         "",
         f"## Card-hours of {len(one)} runs",
         "",

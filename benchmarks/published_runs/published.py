@@ -44,6 +44,7 @@ class PublishedRun:
     recompute: Recompute
     precision: Precision
     device: DeviceProfile
+    cards: int | None
     card_hours: float | None
     published: PublishedWork | None
     sources: tuple[dict[str, str], ...]
@@ -128,6 +129,7 @@ def _run(raw: dict[str, Any], cards: dict[str, DeviceProfile]) -> PublishedRun:
         recompute=Recompute(raw["recompute"]),
         precision=Precision(raw["precision"]),
         device=cards[raw["device"]],
+        cards=raw.get("cards"),
         card_hours=float(raw["card_hours"]) if "card_hours" in raw else None,
         published=PublishedWork(**published) if published else None,
         sources=tuple(raw["sources"]),

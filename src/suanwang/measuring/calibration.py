@@ -1,13 +1,14 @@
 """自学习: how finished runs correct the efficiency of a device in a class of work.
 
-Owns the rule of learning and its state, which is plain numbers. The state holds, per (device, class), a correction: the
-logarithm of measured over predicted efficiency. It is 0 with a standard deviation of 0.25 before anything was seen.
+Owns the rule of learning and its state, which is plain numbers. Per (device, class) the state keeps the latest runs'
+residuals: logarithms of measured over predicted efficiency, where predicted is what the published rule said before
+anything was learnt.
 
-The rule is a Bayesian update of a normal belief about that logarithm with Student-t errors (4 degrees of freedom; West
-1984, section 2): an observation `z` standard deviations off weighs 5/(4 + z²), and no single run moves the belief by
-more than 0.2. A run beyond 3 standard deviations is an outlier and is named. The belief widens a little before each
-update, so that it follows a device whose software changes; because of that and of the robust weights the order of
-runs matters, by less than the belief's own standard deviation.
+The correction is the posterior of a normal location with prior N(0, 0.25²) under Huber's weights (Huber 1964, section 4:
+weight 1 up to 1.5 standard deviations of 0.25, then falling as their inverse). The problem is convex, so its solution is
+unique and the order of runs does not matter, except that the oldest of more than 64 are forgotten, so that a device whose
+software changes is followed. One run moves the correction by at most 0.375/(1 + n) beside n others that agree; a run more
+than 3 standard deviations off is an outlier, and is named.
 """
 
 from __future__ import annotations
@@ -15,22 +16,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from types import MappingProxyType
 from typing import Any
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.measuring.checks import number, whole
+from suanwang.measuring.checks import number
 from suanwang.measuring.workclass import WorkClass
 
 PRIOR_SD = 0.25
-RUN_SD = 0.15
-"""Spread of runs of one kind on one device: restarts, input, luck."""
-DRIFT_SD = 0.02
-"""Added to the belief before each observation."""
-LARGEST_STEP = 0.2
+RUN_SD = 0.25
+"""Spread of runs of one kind on one device: restarts, input, code, luck."""
 OUTLIER_Z = 3.0
-_FREEDOM = 4.0
-_KEPT_OUTLIERS = 20
+WINDOW = 64
+_HUBER = 1.5
+_ROUNDS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residual:
+    """One finished run: logarithm of measured over predicted efficiency."""
+
+    run: str
+    log_ratio: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +47,18 @@ class Belief:
 
     mean: float = 0.0
     sd: float = PRIOR_SD
-    runs: int = 0
-    outliers: tuple[str, ...] = ()
-    """Names of the runs that fell far off, the latest last."""
+    residuals: tuple[Residual, ...] = ()
+    """The latest runs, the newest last."""
+
+    @property
+    def runs(self) -> int:
+        """Runs that the belief rests on."""
+        return len(self.residuals)
+
+    @property
+    def outliers(self) -> tuple[str, ...]:
+        """Names of the runs that lie far off."""
+        return tuple(r.run for r in self.residuals if abs(r.log_ratio - self.mean) > OUTLIER_Z * RUN_SD)
 
     @property
     def factor(self) -> float:
@@ -105,23 +122,19 @@ def update(state: EfficiencyState, observation: Observation) -> EfficiencyState:
 
 def learn(state: EfficiencyState, observation: Observation) -> Lesson:
     """As `update`, and what was learnt, for the page that shows prediction against outcome."""
-    before = state.of(observation.device, observation.work_class)
-    variance = before.sd**2 + DRIFT_SD**2
-    z = (observation.log_ratio - before.mean) / math.sqrt(variance + RUN_SD**2)
-    weight = (_FREEDOM + 1) / (_FREEDOM + z**2)
-    gain = variance / (variance + RUN_SD**2 / weight)
-    step = max(-LARGEST_STEP, min(LARGEST_STEP, gain * (observation.log_ratio - before.mean)))
-    outlier = abs(z) > OUTLIER_Z
-    names = (*before.outliers, observation.run)[-_KEPT_OUTLIERS:] if outlier else before.outliers
-    after = Belief(
-        mean=before.mean + step,
-        sd=min(PRIOR_SD, math.sqrt(variance * (1 - gain))),
-        runs=before.runs + 1,
-        outliers=names,
-    )
     key = (observation.device, observation.work_class)
+    before = state.of(*key)
+    residual = Residual(run=observation.run, log_ratio=observation.log_ratio)
+    after = _belief((*before.residuals, residual)[-WINDOW:])
+    z = (residual.log_ratio - before.mean) / math.hypot(before.sd, RUN_SD)
     beliefs = MappingProxyType({**state.beliefs, key: after})
-    return Lesson(state=EfficiencyState(beliefs=beliefs), before=before, after=after, z=z, outlier=outlier)
+    return Lesson(
+        state=EfficiencyState(beliefs=beliefs),
+        before=before,
+        after=after,
+        z=z,
+        outlier=abs(residual.log_ratio - after.mean) > OUTLIER_Z * RUN_SD,
+    )
 
 
 def to_plain(state: EfficiencyState) -> list[dict[str, Any]]:
@@ -130,10 +143,7 @@ def to_plain(state: EfficiencyState) -> list[dict[str, Any]]:
         {
             "device": device,
             "work_class": work_class.value,
-            "mean": belief.mean,
-            "sd": belief.sd,
-            "runs": belief.runs,
-            "outliers": list(belief.outliers),
+            "runs": [{"run": residual.run, "log_ratio": residual.log_ratio} for residual in belief.residuals],
         }
         for (device, work_class), belief in sorted(state.beliefs.items())
     ]
@@ -150,10 +160,34 @@ def from_plain(rows: Sequence[Mapping[str, Any]]) -> EfficiencyState:
             allowed = ", ".join(WorkClass)
             message = f"{where}.work_class {row.get('work_class')!r} is unknown; use {allowed}"
             raise InvalidRequest(message, field=f"{where}.work_class", allowed=allowed) from error
-        beliefs[str(row.get("device")), work_class] = Belief(
-            mean=number(row.get("mean"), f"{where}.mean", least=-5, most=5),
-            sd=number(row.get("sd"), f"{where}.sd", most=5),
-            runs=whole(row.get("runs"), f"{where}.runs", least=0, most=10**12),
-            outliers=tuple(str(name) for name in row.get("outliers", ())),
+        runs = row.get("runs")
+        if not isinstance(runs, list) or len(runs) > WINDOW:
+            message = f"{where}.runs must be a list of at most {WINDOW} runs"
+            raise InvalidRequest(message, field=f"{where}.runs", allowed=f"up to {WINDOW} runs")
+        beliefs[str(row.get("device")), work_class] = _belief(
+            tuple(_residual(run, f"{where}.runs[{position}]") for position, run in enumerate(runs))
         )
     return EfficiencyState(beliefs=MappingProxyType(beliefs))
+
+
+def _residual(value: object, where: str) -> Residual:
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(f"{where} must be a mapping", field=where, allowed="run and log_ratio")
+    log_ratio = number(value.get("log_ratio"), f"{where}.log_ratio", least=-60, most=60)
+    return Residual(run=str(value.get("run")), log_ratio=log_ratio)
+
+
+def _belief(residuals: tuple[Residual, ...]) -> Belief:
+    """The posterior: iteratively reweighted until it stands (Huber 1964, section 4)."""
+    # Sorting makes the floating-point sums, and so the result, the same for every order of the same runs.
+    values = sorted(residual.log_ratio for residual in residuals)
+    prior, single = 1 / PRIOR_SD**2, 1 / RUN_SD**2
+    mean = median((*values, 0.0))
+    weights = [1.0] * len(values)
+    for _ in range(_ROUNDS):
+        weights = [min(1.0, _HUBER * RUN_SD / max(abs(value - mean), 1e-12)) for value in values]
+        moved = single * sum(w * v for w, v in zip(weights, values, strict=True)) / (prior + single * sum(weights))
+        if abs(moved - mean) < 1e-12:
+            break
+        mean = moved
+    return Belief(mean=mean, sd=1 / math.sqrt(prior + single * sum(weights)), residuals=residuals)

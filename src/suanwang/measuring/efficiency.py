@@ -23,6 +23,8 @@ from suanwang.measuring.workclass import WorkClass
 _FITTED_KINDS = (DeviceKind.GPU, DeviceKind.TPU)
 _UNSEEN_SD = 0.25
 """Added where no published run is of the device's kind."""
+_RECOMPUTE_SD = 0.144
+"""Added where nobody said what is recomputed: a run repeats a third of its operations or none, log(4/3) apart, and both occur."""
 _LEAST, _MOST = 0.02, 0.75
 
 GEMM_SHARE = 0.5
@@ -110,7 +112,7 @@ def training_efficiency(
     active_parameters: float,
     context: int,
     state: EfficiencyState,
-    rule: Rule | None = None,
+    recompute_known: bool = True,
 ) -> Efficiency:
     """Share of the 16-bit peak that a training run gets, recomputed operations counted as done.
 
@@ -123,11 +125,13 @@ def training_efficiency(
         context=context,
         sparse=work_class is WorkClass.SPARSE_TRAINING,
     )
-    prediction = predict(rule or training_rule(), conditions)
+    prediction = predict(training_rule(), conditions)
     assumptions = [
         f"{name} lies outside the published runs: held at their edge, interval widened" for name in prediction.outside
     ]
     median, variance = prediction.efficiency, (prediction.half_width / NORMAL_80) ** 2
+    if not recompute_known:
+        variance += _RECOMPUTE_SD**2
     if device.kind not in _FITTED_KINDS:
         variance += _UNSEEN_SD**2
         assumptions.append(f"no published run on a device of kind {device.kind}: interval widened")

@@ -14,6 +14,8 @@ from suanwang.measuring.checks import number, whole
 MOST_LAYERS = 10_000
 MOST_WIDTH = 10_000_000
 MOST_PARAMETERS = 1e15
+_DEEPEST_ASSUMED = 1000
+"""A model with more layers than that says so itself."""
 
 
 class Bias(StrEnum):
@@ -199,12 +201,18 @@ def model_of_size(
     basis = active or total
     assumptions: list[str] = []
     if hidden is None:
-        width = max(128, 128 * round((basis * 128 / 12) ** (1 / 3) / 128))
+        ideal = (basis * 128 / 12) ** (1 / 3)
+        grain = next(step for step, least in ((1024, 4096), (512, 2048), (256, 1024), (128, 0)) if ideal >= least)
+        width = max(128, grain * round(ideal / grain))
         assumptions.append(f"hidden size {width} taken as usual for {basis:.3g} parameters")
     else:
         width = whole(hidden, "model.hidden", most=MOST_WIDTH)
     if layers is None:
         depth = max(1, round(basis / (12 * width**2)))
+        depth = 4 * round(depth / 4) if depth > 8 else depth
+        if depth > _DEEPEST_ASSUMED:
+            message = f"model.hidden {width} contradicts model.parameters {total:g}: that would take {depth} layers"
+            raise InvalidRequest(message, field="model.hidden", allowed="a width that the model really has")
         assumptions.append(f"{depth} layers taken as usual for {basis:.3g} parameters of hidden size {width}")
     else:
         depth = whole(layers, "model.layers", most=MOST_LAYERS)

@@ -6,6 +6,7 @@ runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,6 +27,10 @@ from suanwang.measuring.profile import DeviceProfile
 
 MOST_CARDS = 1_000_000
 _MOST_STAGES = 32
+_UNEVEN = 1.05
+"""Layers of the fullest stage times stages over layers, at most."""
+_MOST_EXPERT_RANKS = 64
+"""As DeepSeek-V3 2024, section 3.2 spreads them."""
 _INTERLEAVED = 4
 """Pieces of the model on one stage, at most (Narayanan 2021, section 2.2.2)."""
 _EXPOSED = 0.3
@@ -162,16 +167,15 @@ def _communication(split: Split, plan: Plan, device: DeviceProfile) -> tuple[flo
 
 
 def _shapes(model: Model, device: DeviceProfile) -> Iterator[tuple[int, int]]:
-    """Tensor degrees that divide the heads and a node, pipeline degrees that divide the layers."""
+    """Tensor degrees that divide the heads and a node, pipeline degrees that divide the layers or nearly do."""
     tensors = [
         t
         for t in _divisors(device.per_node)
         if model.heads % t == 0 and (model.kv_heads % t == 0 or t % model.kv_heads == 0)
     ]
-    stages = [p for p in _divisors(model.layers) if p <= _MOST_STAGES]
-    if len(stages) == 1 and model.layers > 8:
-        # A prime number of layers, such as 61: the embedding and the head count as layers of the first and last stage.
-        stages += [p for p in (2, 4, 8, 16, 32) if p < model.layers]
+    stages = {p for p in _divisors(model.layers) if p <= _MOST_STAGES}
+    # 61 or 126 layers go over 16 stages with the embedding and the head as layers of the first and the last.
+    stages |= {p for p in (2, 4, 8, 16, 32) if p < model.layers and -(-model.layers // p) * p <= _UNEVEN * model.layers}
     for tensor in tensors:
         for stage in sorted(stages):
             yield tensor, stage
@@ -191,20 +195,17 @@ def _least_data(
     most = min(max(1, plan.batch_sequences // plan.micro_batch), most_cards // group)
     if most < 1 or _fitting(plan, device, tensor, pipeline, most, zero) is None:
         return None
-    data = 1
-    while data <= most:
+    for data in range(1, min(most, device.per_node // group) + 1):
         found = _fitting(plan, device, tensor, pipeline, data, zero)
         if found is not None:
             return found
-        data = _next_data(data, group, device.per_node)
-    return None
-
-
-def _next_data(data: int, group: int, per_node: int) -> int:
-    """Within a node every count that fills it evenly, beyond it whole nodes by doubling."""
-    if group * data < per_node:
-        return next((d for d in range(data + 1, per_node + 1) if per_node % (group * d) == 0), 2 * data)
-    return 2 * data
+    step = device.per_node // math.gcd(group, device.per_node)
+    low, high = 0, most // step
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = _fitting(plan, device, tensor, pipeline, middle * step, zero) is not None
+        low, high = (low, middle) if fits else (middle, high)
+    return _fitting(plan, device, tensor, pipeline, high * step, zero) if high else None
 
 
 def _whole_nodes(data: int, group: int, cards: int, device: DeviceProfile) -> int:
@@ -239,10 +240,12 @@ def _memory(plan: Plan, tensor: int, pipeline: int, data: int, expert: int, zero
 
 
 def _expert_degree(model: Model, data: int) -> int:
-    """Experts lie on as many data-parallel ranks as divide both, a node's worth at most."""
+    """Experts lie on as many data-parallel ranks as divide both."""
     if model.experts is None:
         return 1
-    return max(d for d in _divisors(data) if model.experts.routed % d == 0 and d <= 64)
+    return max(
+        d for d in range(1, min(data, _MOST_EXPERT_RANKS) + 1) if data % d == 0 and model.experts.routed % d == 0
+    )
 
 
 def _order(split: Split) -> tuple[int, int, int, int]:

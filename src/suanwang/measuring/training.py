@@ -35,7 +35,7 @@ LONGEST_DEFAULT_CONTEXT = 8192
 TYPICAL_BUBBLE = 0.15
 """Pipeline bubble that well-set published runs live with; only what exceeds it is added to the learnt efficiency."""
 
-_BATCH_BY_SIZE = ((1e9, 0.5e6), (5e9, 1e6), (50e9, 4e6), (float("inf"), 8e6))
+_BATCH_BY_SIZE = ((1e9, 0.5e6), (5e9, 1e6), (50e9, 4e6), (200e9, 8e6), (math.inf, 16e6))
 """Tokens of one step by active parameters: GPT-3 2020, table 2.1; LLaMA 2023, table 2; Llama 3 2024, section 3.4.1."""
 
 
@@ -72,7 +72,12 @@ def estimate_training(
         assumptions.append(f"{cards - split.cards} of {cards} cards stay idle: no sound split uses them all")
     work = _work(setting)
     efficiency = training_efficiency(
-        device, setting.work_class, active_parameters=need.model.active_parameters, context=setting.context, state=state
+        device,
+        setting.work_class,
+        active_parameters=need.model.active_parameters,
+        context=setting.context,
+        state=state,
+        recompute_known=need.recompute is not None,
     )
     assumptions += efficiency.assumptions
     slowing = _slowing(setting, split, device, work, efficiency, assumptions)
@@ -86,12 +91,12 @@ def estimate_training(
         device=device.name,
         precision=setting.precision,
         cards=cards,
-        least_cards=least,
+        least_cards=min(least, split.cards),
         work_pd=work.simple / FLOPS_PER_PD,
         counted_pd=work.model / FLOPS_PER_PD,
         hours=hours,
         card_hours=card_hours,
-        unit_hours=_unit_hours(setting, work, state),
+        unit_hours=_unit_hours(setting, state),
         energy_kwh=site.energy(card_hours, device.power_w, setting.work_class, assumptions),
         efficiency=share,
         mfu=share.times(work.model / work.hardware),
@@ -147,15 +152,13 @@ def _split_recomputing(
 ) -> tuple[_Setting, Split, int]:
     """A split without whole-layer recomputation where one fits, else the least share of recomputed layers that fits
     (Megatron's block method: Korthikanti 2022, section 5, applied to as many layers as needed)."""
-    whole = replace(_plan(setting), recompute=Recompute.FULL)
+    plan, whole = _plan(setting), replace(_plan(setting), recompute=Recompute.FULL)
     fewest = least_cards(whole, device)
-    split = fewest
-    if count is not None:
-        try:
-            split = split_over(_plan(setting), device, count)
-        except DoesNotFit:
-            split = split_over(whole, device, count)
-    kept = memory_of(_plan(setting), split)
+    try:
+        split = least_cards(plan, device) if count is None else split_over(plan, device, count)
+    except DoesNotFit:
+        split = fewest if count is None else split_over(whole, device, count)
+    kept = memory_of(plan, split)
     room = room_gb(device.memory_gb)
     if kept.total_gb <= room:
         assumptions.append("selective recomputation taken, as fused attention has it")
@@ -172,7 +175,7 @@ def _split_recomputing(
 def _tell_split(need: TrainingNeed | FineTuneNeed, split: Split, count: int | None, assumptions: list[str]) -> None:
     adapters = isinstance(need, FineTuneNeed) and need.method is Method.LORA
     if count is None:
-        assumptions.append(f"{split.cards} cards taken, the least that hold the work")
+        assumptions.append(f"{split.cards} cards taken, the least that hold the work at full speed")
     if need.zero is None and not adapters:
         assumptions.append(f"ZeRO stage {int(split.zero)} taken")
     if need.model.layers % split.pipeline:
@@ -246,8 +249,10 @@ def _slowing(
     return factor
 
 
-def _unit_hours(setting: _Setting, work: TrainingWork, state: EfficiencyState) -> Interval:
-    """Hours of the reference card for the same operations in 16 bits."""
+def _unit_hours(setting: _Setting, state: EfficiencyState) -> Interval:
+    """Hours of the reference card for the same operations in 16 bits; what this device recomputes for want of memory is
+    its own affair and not part of the work."""
+    work = _work_with(setting, setting.recompute)
     reference = training_efficiency(
         REFERENCE,
         setting.work_class,
