@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,10 +30,18 @@ def need_slurm(*, rest: bool) -> None:
         pytest.skip(reason)
 
 
+@contextlib.contextmanager
+def reachable_folder() -> Iterator[Path]:
+    """A folder of its own that every account may look into, unlike pytest's."""
+    with tempfile.TemporaryDirectory(prefix="suanwang-slurm-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmTestbed]:
+def slurm() -> Iterator[SlurmTestbed]:
     """Two clusters, `gz` and `nm`; with REST daemons where this machine can run them."""
     need_slurm(rest=False)
-    folder: Path = tmp_path_factory.mktemp("slurm")
-    with SlurmTestbed(folder, rest=not missing_programs(rest=True)) as testbed:
+    with reachable_folder() as folder, SlurmTestbed(folder, rest=not missing_programs(rest=True)) as testbed:
         yield testbed

@@ -1,4 +1,4 @@
-"""The connector's promises where Slurm itself would be hard to bring there: lost replies, lost memory, other people's jobs."""
+"""The connector's promises where Slurm itself is hard to bring: lost replies, lost memory, other people's jobs."""
 
 from __future__ import annotations
 
@@ -64,10 +64,17 @@ class World:
         return SlurmConnector(gateway, spool=self.folder / "spool", **options)
 
     def order(self, **changes: Any) -> RunOrder:
-        paths = {
-            key: self.folder / key for key in ("work_dir", "stdout_path", "stderr_path", "exit_path", "lease_path")
-        }
-        order = RunOrder(tag="run-1", name="x", script="true", env={"SECRET": "s3cret"}, **paths)
+        order = RunOrder(
+            tag="run-1",
+            name="x",
+            script="true",
+            env={"SECRET": "s3cret"},
+            work_dir=self.folder / "work",
+            stdout_path=self.folder / "out",
+            stderr_path=self.folder / "err",
+            exit_path=self.folder / "exit_path",
+            lease_path=self.folder / "lease",
+        )
         return replace(order, **changes)
 
 

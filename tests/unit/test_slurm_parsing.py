@@ -118,7 +118,10 @@ def test_a_shown_job_is_told_by_the_first_mention_of_each_key() -> None:
 
 
 def test_the_completion_file_and_its_torn_first_line() -> None:
-    (job,) = jobcomp_jobs("ame=tag-1 JobState=FAIL\n" + JOBCOMP)
+    text = "ame=tag-2 JobState=FAIL\n" + JOBCOMP + JOBCOMP.replace("tag-2", "other").replace("JobId=2", "JobId=22")
+    (job,) = jobcomp_jobs(text, names=["tag-2"])
+    assert list(jobcomp_jobs(text, native_ids=["2"])) == [job]
+    assert list(jobcomp_jobs(text, names=["tag"], native_ids=["1"])) == []
     assert (job.native_id, job.name, job.state, job.exit_code) == ("2", "tag-2", RunState.SUCCEEDED, 0)
     assert job.nodes == ("gz1", "gz2")
 

@@ -60,7 +60,7 @@ NEW_JOB = {
 class Daemon:
     """A slurmrestd that answers from a table `METHOD path` → reply, and keeps the requests."""
 
-    def __init__(self, version: str = "v0.0.38", **_: Any) -> None:
+    def __init__(self, version: str = "v0.0.38") -> None:
         self.version = version
         self.requests: list[httpx.Request] = []
         self.table: dict[str, Answer] = {
@@ -97,9 +97,19 @@ class Daemon:
 
 
 def order(folder: Path) -> RunOrder:
-    paths = {key: folder / key for key in ("work_dir", "stdout_path", "stderr_path", "exit_path", "lease_path")}
-    slots = DeviceSlots(model="ascend-910b", kind=DeviceKind.NPU, count=2)
-    return RunOrder(tag="run-1", name="x", script="true", env={"A": "b"}, devices=slots, time_limit_s=90, **paths)
+    return RunOrder(
+        tag="run-1",
+        name="x",
+        script="true",
+        env={"A": "b"},
+        devices=DeviceSlots(model="ascend-910b", kind=DeviceKind.NPU, count=2),
+        time_limit_s=90,
+        work_dir=folder / "work",
+        stdout_path=folder / "out",
+        stderr_path=folder / "err",
+        exit_path=folder / "exit",
+        lease_path=folder / "lease",
+    )
 
 
 @pytest.mark.parametrize(

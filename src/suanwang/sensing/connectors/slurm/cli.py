@@ -100,7 +100,7 @@ class CommandGateway:
             found = parsing.sacct_jobs(done.out)
         if not found and config.get("JobCompType") == "jobcomp/filetxt":
             text = _tail(Path(config.get("JobCompLoc", "")))
-            found = [job for job in parsing.jobcomp_jobs(text) if job.native_id in native_ids or job.name in names]
+            found = list(parsing.jobcomp_jobs(text, native_ids=native_ids, names=names))
         return found
 
     def _settings(self) -> dict[str, str]:

@@ -173,10 +173,9 @@ def scancel(native_id: str) -> list[str]:
 
 
 def sinfo(*, partition: str | None = None) -> list[str]:
-    argv = ["sinfo", "--all", "--noheader", "--Node", f"--Format={','.join(SINFO_FIELDS)}"]
-    if partition:
-        argv.append(f"--partition={partition}")
-    return argv
+    argv = ["sinfo", "--noheader", "--Node", f"--Format={','.join(SINFO_FIELDS)}"]
+    # sinfo takes one or the other: a partition asked for by name is shown though it be hidden.
+    return [*argv, f"--partition={partition}" if partition else "--all"]
 
 
 def _literal(path: str) -> str:

@@ -7,7 +7,7 @@ the text, never a guess.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,6 +17,9 @@ from suanwang.sensing.connectors.slurm.commands import FIELD, RECORD, SACCT_FIEL
 from suanwang.sensing.connectors.slurm.facts import JobFacts, NodeFacts, expand_hosts, parse_gres, run_state
 
 _NOTHING = frozenset({"", "(null)", "N/A", "NONE", "None", "Unknown", "None assigned", "INVALID"})
+
+_JOBCOMP_LINE = re.compile(r"^JobId=(?P<id>\d+) UserId=\S+ GroupId=\S+ Name=(?P<name>\S*) .*$", re.MULTILINE)
+"""Most lines of a long file are about other jobs: this finds ours before anything is read closely."""
 
 _WITH_STATUS = (RunState.SUCCEEDED, RunState.FAILED)
 
@@ -149,13 +152,16 @@ def shown_job(output: str) -> JobFacts:
     return _job_from_pairs(pairs(output), id_key="JobId", name_key="JobName", read=instant)
 
 
-def jobcomp_jobs(text: str) -> Iterator[JobFacts]:
-    """Ended jobs from the file of Slurm's `jobcomp/filetxt`, one a line; a line cut short is passed over.
+def jobcomp_jobs(text: str, *, native_ids: Collection[str] = (), names: Collection[str] = ()) -> Iterator[JobFacts]:
+    """Ended jobs with one of these ids or names from the file of Slurm's `jobcomp/filetxt`, one a line; a line cut short is passed over.
 
     The controller writes its local time there, whatever the reader's settings: taken to be this machine's zone too.
     """
-    for line in text.splitlines():
-        found = pairs(line)
+    ids, named = frozenset(native_ids), frozenset(names)
+    for mark in _JOBCOMP_LINE.finditer(text):
+        if mark["id"] not in ids and mark["name"] not in named:
+            continue
+        found = pairs(mark[0])
         if {"JobId", "Name", "JobState", "ExitCode"} <= found.keys():
             yield _job_from_pairs(found, id_key="JobId", name_key="Name", read=_local_instant)
 
