@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import pytest
 
+from suanwang.catalog import accelerator, accelerators
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.precision import DeviceKind, Precision
 from suanwang.domain.sample import Sample, Source
@@ -27,7 +28,7 @@ from suanwang.measuring.capability import Side, capability, total, with_samples
 from suanwang.measuring.estimating import estimate
 from suanwang.measuring.models import model_of_size
 from suanwang.measuring.need import TrainingNeed
-from suanwang.measuring.profile import REFERENCE, DeviceProfile
+from suanwang.measuring.profile import REFERENCE, DeviceProfile, profile_of
 from suanwang.measuring.trial import TrialPoint, extrapolate
 from suanwang.measuring.units import STANDARD_MODEL, unit_of, units_of
 from suanwang.measuring.workclass import WorkClass
@@ -258,3 +259,24 @@ def test_a_trial_with_nonsense_names_the_point() -> None:
 def test_nothing_learnt_is_empty() -> None:
     assert EfficiencyState().beliefs == {}
     assert model_of_size(1e9).parameters == 1e9
+
+
+def test_the_reference_is_the_catalogue_s_own_card() -> None:
+    profile = profile_of(accelerator("nvidia-a100-sxm-80gb"))
+    assert profile.name == REFERENCE.name
+    assert profile.rates[Precision.BF16] == REFERENCE.rates[Precision.BF16]
+    assert profile.memory_bandwidth_gb_s == pytest.approx(REFERENCE.memory_bandwidth_gb_s, rel=0.01)
+    assert profile.intra_link_gb_s == REFERENCE.intra_link_gb_s
+
+
+def test_every_card_of_the_catalogue_is_measured_or_says_what_is_missing() -> None:
+    measured = 0
+    for card in accelerators().values():
+        if card.memory_gb is None or card.memory_bandwidth_gb_s is None or not card.rates:
+            with pytest.raises(InvalidRequest, match="no source gives"):
+                profile_of(card)
+            continue
+        measured += 1
+        units = units_of(profile_of(card))
+        assert all(0 < unit.low <= unit.mid <= unit.high for unit in units.values())
+    assert measured >= 80

@@ -83,7 +83,7 @@ def profile_of(accelerator: Accelerator, *, per_node: int = 8, inter_link_gb_s: 
 
 
 REFERENCE = DeviceProfile(
-    name="nvidia-a100-80gb-sxm",
+    name="nvidia-a100-sxm-80gb",
     kind=DeviceKind.GPU,
     rates=MappingProxyType(
         {

@@ -58,7 +58,7 @@ def unit_of(device: DeviceProfile, work_class: WorkClass, state: EfficiencyState
         return None
     base_rate, base = _reference(work_class) if state is NOTHING_LEARNT else _throughput(REFERENCE, work_class, state)
     mid = rate * efficiency.share.mid / (base_rate * base.share.mid)
-    if device == REFERENCE:
+    if device.name == REFERENCE.name:
         return Interval(low=1.0, mid=1.0, high=1.0)
     shared = _SHARED_SD if work_class in _TRAINING and efficiency.learnt.runs == 0 else 1.0
     sd = math.hypot(efficiency.share.log_half_width, base.share.log_half_width) / NORMAL_80 * shared / math.sqrt(2)
