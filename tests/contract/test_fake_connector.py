@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.contract.connector_suite import ConnectorContract, Site, Work, ended
 
 from suanwang.domain.connector import DeviceSlots, RunOrder, RunState
 from suanwang.domain.errors import OutcomeUnknown, Unavailable
 from suanwang.domain.precision import DeviceKind
 from suanwang.sensing.connectors.fake import Behaviour, FakeConnector
-from tests.contract.connector_suite import ConnectorContract, Site, Work, ended
 
 
 @dataclass(slots=True)

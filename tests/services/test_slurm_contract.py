@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.contract.connector_suite import ConnectorContract, RealSite, Site
+from tests.services.slurm_fixture import need_slurm, slurm
 
 from suanwang.sensing.connectors.slurm import by_commands, by_rest
 from suanwang.testbed.slurm import SlurmTestbed
-from tests.contract.connector_suite import ConnectorContract, RealSite, Site
-from tests.services.slurm_fixture import need_slurm, slurm
 
 __all__ = ["slurm"]
 

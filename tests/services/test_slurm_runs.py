@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.contract.connector_suite import RealSite, Work, ended, look_until, started, text_of
+from tests.services.slurm_fixture import need_slurm, reachable_folder, slurm
 
 from suanwang.domain.connector import DeviceSlots, RunOrder, RunState
 from suanwang.domain.errors import InvalidRequest, OutcomeUnknown, Unavailable
@@ -18,8 +20,6 @@ from suanwang.sensing.connectors.slurm.cli import CommandGateway
 from suanwang.sensing.connectors.slurm.process import Call, Done, Runner
 from suanwang.sensing.wrapping import wrap
 from suanwang.testbed.slurm import Cluster, ClusterSpec, SlurmTestbed
-from tests.contract.connector_suite import RealSite, Work, ended, look_until, started, text_of
-from tests.services.slurm_fixture import need_slurm, reachable_folder, slurm
 
 __all__ = ["slurm"]
 

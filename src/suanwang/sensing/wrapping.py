@@ -135,9 +135,8 @@ SUANWANG_MASTER_HOST=${SUANWANG_NODE_LIST%%$'\n'*}
 export SUANWANG_NUM_NODES SUANWANG_NODE_LIST SUANWANG_MASTER_HOST
 watch_lease &
 guard=$!
-""" + (
-    f'{COOKIE}="$cookie" "${{launch[@]}}" bash -c "$driver" suanwang "$exit_path.setup.sh" "$exit_path.run.sh"'
-    r""" </dev/null {tick}<&- &
+@COOKIE@="$cookie" "${launch[@]}" \
+  bash -c "$driver" suanwang "$exit_path.setup.sh" "$exit_path.run.sh" </dev/null {tick}<&- &
 work=$!
 while :; do
   again=0
@@ -146,8 +145,7 @@ while :; do
   (( again )) || break
 done
 finish "$status"
-"""
-)
+""".replace("@COOKIE@", COOKIE)
 
 
 def wrap(

@@ -16,6 +16,12 @@ from suanwang.domain.errors import InvalidRequest
 _NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
 
 
+_START_AT_ONCE = (
+    "batch_sched_delay=0,sched_interval=1,sched_min_interval=2,sched_max_job_start=0,"
+    "default_queue_depth=1000,partition_job_depth=1000,bf_interval=2,bf_resolution=60,bf_continue"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
     """One cluster of the testbed: `nodes` virtual nodes of one shape, named `name`1, `name`2, …"""
@@ -106,8 +112,7 @@ def slurm_conf(spec: ClusterSpec, places: Places, *, rest: bool) -> str:
         f"JobCompLoc={folder}/jobcomp.log",
         # The defaults wait seconds before each round of starts; a testbed has few jobs and wants them started now.
         "SchedulerType=sched/backfill",
-        "SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=2,sched_max_job_start=0,"
-        "default_queue_depth=1000,partition_job_depth=1000,bf_interval=2,bf_resolution=60,bf_continue",
+        f"SchedulerParameters={_START_AT_ONCE}",
         "PriorityType=priority/basic",
         f"MinJobAge={spec.min_job_age_s}",
         "MaxJobCount=200000",

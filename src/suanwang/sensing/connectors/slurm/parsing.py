@@ -153,7 +153,7 @@ def shown_job(output: str) -> JobFacts:
 
 
 def jobcomp_jobs(text: str, *, native_ids: Collection[str] = (), names: Collection[str] = ()) -> Iterator[JobFacts]:
-    """Ended jobs with one of these ids or names from the file of Slurm's `jobcomp/filetxt`, one a line; a line cut short is passed over.
+    """Ended jobs with one of these ids or names, from the file of Slurm's `jobcomp/filetxt`; torn lines are passed over.
 
     The controller writes its local time there, whatever the reader's settings: taken to be this machine's zone too.
     """

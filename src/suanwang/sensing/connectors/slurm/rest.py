@@ -19,6 +19,8 @@ from suanwang.sensing.connectors.slurm.parsing import submission_error
 
 _FEW = 20
 """Up to so many jobs are asked for one by one; more are picked out of the whole list."""
+_ONE_EACH = httpx.Limits(max_keepalive_connections=0)
+"""A connection per request: requests are seconds apart, and nobody has to close a connector."""
 _NO_SUCH_JOB = "Invalid job id"
 
 
@@ -42,13 +44,17 @@ class RestGateway:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         if url.startswith("unix:"):
-            transport = transport or httpx.HTTPTransport(uds=url.removeprefix("unix:").removeprefix("//"))
+            transport = transport or httpx.HTTPTransport(
+                uds=url.removeprefix("unix:").removeprefix("//"), limits=_ONE_EACH
+            )
             url = "http://localhost"
         elif not url.startswith(("http://", "https://")):
             raise InvalidRequest(
                 f"{url!r} leads to no slurmrestd", field="url", allowed="http://…, https://… or unix:/…"
             )
-        self._client = httpx.Client(base_url=url, timeout=timeout_s, transport=transport, trust_env=False)
+        self._client = httpx.Client(
+            base_url=url, timeout=timeout_s, transport=transport, trust_env=False, limits=_ONE_EACH
+        )
         self._user = user
         self._token = token
         self._prepare = prepare

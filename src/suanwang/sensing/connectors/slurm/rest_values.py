@@ -95,11 +95,12 @@ def errors(body: Mapping[str, Any]) -> str:
     listed = body.get("errors")
     if not isinstance(listed, list):
         return ""
-    words = []
-    for entry in listed:
-        if isinstance(entry, dict):
-            words.append(": ".join(str(entry[key]) for key in ("error", "description") if entry.get(key)))
-    return "; ".join(word for word in words if word)
+    told = (
+        ": ".join(str(entry[key]) for key in ("error", "description") if entry.get(key))
+        for entry in listed
+        if isinstance(entry, dict)
+    )
+    return "; ".join(filter(None, told))
 
 
 def jobs(body: Mapping[str, Any]) -> list[JobFacts]:
