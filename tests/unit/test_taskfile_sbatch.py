@@ -10,6 +10,8 @@ import pytest
 from suanwang.domain.precision import DeviceKind
 from suanwang.domain.task import Task
 from suanwang.taskfile import InvalidTask, Problem, Submission, read_sbatch, read_tasks
+from suanwang.taskfile.problems import Findings
+from suanwang.taskfile.sbatch_options import options_of
 from suanwang.taskfile.slurm_amounts import parse_array, parse_gres, parse_size_gb, parse_time_s
 
 
@@ -50,11 +52,11 @@ def run(found: Task, folder: Path, **env: str) -> str:
     ("text", "seconds"),
     [
         ("30", 1800),
-        ("1:30", 90),
+        ("1:30", 120),
         ("02:30:00", 9000),
         ("1-0", 86_400),
         ("1-12:30", 131_400),
-        ("1-12:30:15", 131_415),
+        ("1-12:30:15", 131_460),
         ("90:00:00", 324_000),
     ],
 )
@@ -110,6 +112,27 @@ def test_a_whole_script() -> None:
     assert (found.slurm.partition, found.slurm.account, found.slurm.qos) == ("gpu", "lab", "high")
     assert found.needs == ("j-abc", "j-def")
     assert dict(found.env) == {"LEVEL": "3"}
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("-J a\\b", "ab"),
+        ("-J 'a\\'b'", "a'b"),
+        ("-J a#b", "a"),
+        ('-J "a b"c', "a bc"),
+        ('-J "My \\"Run"', 'My "Run'),
+        ("--job-name='a#b'#c", "a#b"),
+        ("-Jx", "x"),
+    ],
+)
+def test_words_are_what_sbatch_22_05_printed_for_them(written: str, name: str) -> None:
+    (given,) = options_of(script(written), Findings("job.sh"))
+    assert (given.name, given.value) == ("job-name", name)
+
+
+def test_no_devices_are_no_request() -> None:
+    assert task("--gres=gpu:0").resources.devices is None
 
 
 def test_where_options_end_and_what_a_comment_is() -> None:
@@ -214,6 +237,7 @@ def test_what_cannot_be_honoured_is_named(option: str) -> None:
         ("--nods=3", "--nods"),
         ("-Z", "-Z"),
         ("stray", "#SBATCH"),
+        ("-N 2 : -N 3", "#SBATCH"),
         ('--job-name="open', "#SBATCH"),
         ("--nodes", "--nodes"),
         ("--nodes=0", "--nodes"),
@@ -232,7 +256,6 @@ def test_what_cannot_be_honoured_is_named(option: str) -> None:
         ("--gres=gpu:a100:2,gpu:h100:2", "--gres"),
         ("--gres=gpu:a1000000:2", "--gres"),
         ("--gres=shard:4", "--gres"),
-        ("--gres=gpu:0", "--gres"),
         ("--hold", "--hold"),
         ("--uid=root", "--uid"),
         ("hetjob", "#SBATCH"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ def test_every_example_is_read_in_its_own_format_and_round_trips(path: Path) -> 
     assert read_tasks(write_tasks(submission.tasks)).tasks == submission.tasks
     for task in submission.tasks:
         assert task_from_json(json.loads(json.dumps(task_to_json(task)))) == task
+
+
+def test_every_task_in_the_document_is_read() -> None:
+    document = (EXAMPLES.parent / "task-file.md").read_text(encoding="utf-8")
+    least, whole, devices = re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)
+    assert read_tasks(least).tasks[0].name == "hello"
+    prepare = "\n---\nname: prepare\nrun: x\noutputs: {clean: c}\n"
+    (train, _) = read_tasks(whole + prepare).tasks
+    assert (train.count, train.max_attempts, train.resources.time_limit_s) == (8, 3, 5400)
+    assert set(yaml.safe_load(whole)) == set(json_schema()["properties"])
+    for line in devices.strip().split("\n"):
+        assert read_tasks(f"name: a\nrun: x\nresources:\n  {line}\n").tasks[0].resources.devices is not None
 
 
 def test_defaults_are_neither_written_nor_stored() -> None:

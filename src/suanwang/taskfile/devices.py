@@ -15,6 +15,7 @@ DEVICE_FORMS = (
 )
 
 _COUNTED = re.compile(r"(\d{1,6})\s*(?:[x\u00d7*]\s*|\s+)(\S.*)", re.ASCII | re.IGNORECASE)
+_LONGEST = 200
 _COLON = re.compile(r"([^:]+):(\d{1,6})", re.ASCII)
 
 
@@ -34,7 +35,7 @@ def expand_devices(value: object) -> object:
         return value
     if not isinstance(value, str):
         raise ValueError(f"{quoted(value)} does not say which devices")
-    text = value.strip()
+    text = value.strip()[:_LONGEST]
     count, what = 1, text
     if counted := _COUNTED.fullmatch(text):
         count, what = int(counted.group(1)), counted.group(2).strip()

@@ -31,6 +31,7 @@ MOST_SCRIPT = 512 * 1024
 MOST_ITEMS = 1_000
 
 _WITHIN = re.compile(r"within\s+(\d{1,6}(?:\.\d{1,6})?)\s*ms\s+of\s+(\S.*)", re.ASCII | re.IGNORECASE)
+_LONGEST_CIRCLE = 200
 _PRESETS = {
     "cheapest": {"price": 1.0, "carbon": 0.0, "finish": 0.0},
     "greenest": {"price": 0.0, "carbon": 1.0, "finish": 0.0},
@@ -272,7 +273,7 @@ class CircleSection(Section):
 def _expand_circle(value: object) -> object:
     if not isinstance(value, str):
         return value
-    match = _WITHIN.fullmatch(value.strip())
+    match = _WITHIN.fullmatch(value.strip()) if len(value) <= _LONGEST_CIRCLE else None
     if match is None:
         raise ValueError(f"{quoted(value)} is not a latency circle")
     return {"place": match.group(2), "within_ms": float(match.group(1))}
@@ -385,7 +386,7 @@ class TaskSection(Section):
         default="", description="Runs before `run`, in the same shell."
     )
     env: dict[EnvName, Annotated[str, BeforeValidator(_text_or_number), _TEXT_OR_NUMBER]] = Field(
-        default={}, description="Environment variables.", examples=[{"EPOCHS": "20"}]
+        default={}, max_length=MOST_ITEMS, description="Environment variables.", examples=[{"EPOCHS": "20"}]
     )
     count: Annotated[int, _whole(1, MOST_COPIES)] = Field(
         default=1, description="Copies: an array whose members see SUANWANG_ARRAY_INDEX."

@@ -44,6 +44,7 @@ _EXPECTED = {
     "bool_type": "this must be true or false",
     "list_type": "this must be a list",
     "dict_type": "this must be a mapping of keys to values",
+    "too_long": f"there are more than {model.MOST_ITEMS} entries",
     "model_type": "this must be a mapping of keys to values",
 }
 

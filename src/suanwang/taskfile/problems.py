@@ -14,6 +14,7 @@ Path = tuple[str | int, ...]
 """Where a value stands in a file: keys and list positions from the top."""
 
 _MOST_SHOWN = 100
+_MOST_KEPT = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +58,10 @@ class Findings:
         self.notes: list[str] = []
 
     def refuse(self, field: str, message: str, *, allowed: str | None = None, line: int | None = None) -> None:
-        """Record a problem; reading goes on."""
+        """Record a problem; reading goes on, unless there are so many that nobody would read them."""
         self.problems.append(Problem(field=field, message=message, allowed=allowed, line=line))
+        if len(self.problems) >= _MOST_KEPT:
+            self.stop_if_any()
 
     def note(self, sentence: str) -> None:
         """Record, once, what was assumed or could not be honoured."""

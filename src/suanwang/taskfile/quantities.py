@@ -21,6 +21,8 @@ INSTANT_FORMS = "an ISO 8601 instant with its zone, such as 2026-05-01T18:00+08:
 MOST_MEMORY_GB = 64_000.0
 LONGEST_S = 365 * 86_400
 MOST_YUAN = Decimal(1_000_000_000)
+LONGEST_TEXT = 60
+"""No amount is longer; the patterns below are only ever tried on short text."""
 
 _BYTES = {
     "b": 1,
@@ -51,7 +53,7 @@ _MONEY = re.compile(r"[¥￥]?\s*(\d{1,15}(?:\.\d{1,6})?)\s*(?:元|yuan|CNY|RMB)
 def parse_memory_gb(value: object) -> float:
     """GB of 10^9 bytes from a number of GB or a size with its unit. Raises `ValueError`."""
     if isinstance(value, str):
-        match = _SIZE.fullmatch(value.strip())
+        match = _match(_SIZE, value)
         unit = match.group(2).lower() if match else "?"
         if match is None or (unit and unit not in _BYTES):
             raise ValueError(f"{quoted(value)} is not a size")
@@ -83,7 +85,7 @@ def parse_duration_s(value: object) -> int:
         )
     if not isinstance(value, str):
         raise ValueError(f"{quoted(value)} is not a duration")
-    match = _DURATION.fullmatch(value.strip())
+    match = _match(_DURATION, value)
     if match is None or not any(match.groups()):
         raise ValueError(f"{quoted(value)} is not a duration")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
@@ -97,8 +99,8 @@ def parse_yuan(value: object) -> Decimal:
     """Yuan to the fen. Raises `ValueError`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{quoted(value)} is not an amount of money")
-    text = value.strip() if isinstance(value, str) else repr(value)
-    match = _MONEY.fullmatch(text)
+    text = value if isinstance(value, str) else repr(value)
+    match = _match(_MONEY, text)
     if match is None:
         raise ValueError(f"{quoted(value)} is not a positive amount of money")
     try:
@@ -127,6 +129,10 @@ def parse_instant(value: object) -> datetime:
         return instant.astimezone(UTC)
     except OverflowError as error:
         raise ValueError(f"{quoted(value)} lies outside the calendar") from error
+
+
+def _match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return pattern.fullmatch(text.strip()) if len(text) <= LONGEST_TEXT else None
 
 
 def spell_duration(seconds: int) -> str:

@@ -16,6 +16,8 @@ from suanwang.taskfile.problems import Findings, quoted
 
 MAGIC = "#SBATCH"
 
+_HETEROGENEOUS = "jobs of several shapes are written as several tasks with needs"
+
 
 class Takes(Enum):
     """Whether an option is followed by a value."""
@@ -105,9 +107,7 @@ def _table() -> dict[str, Known]:
     enter(value, Fate.REFUSED, "uid gid", "a job runs as the account the site gives you")
     enter(value, Fate.REFUSED, "wrap", "put the command in the script")
     enter(value, Fate.REFUSED, "gpus-per-socket sockets-per-gpu tres-per-task", "say gpus-per-node instead")
-    het = "jobs of several shapes are written as several tasks with needs"
-    enter(nothing, Fate.REFUSED, "hetjob packjob", het)
-    enter(value, Fate.REFUSED, "het-group pack-group", het)
+    enter(value, Fate.REFUSED, "het-group pack-group", _HETEROGENEOUS)
     return table
 
 
@@ -172,7 +172,11 @@ def _directives(script: str) -> Iterator[tuple[int, str]]:
 
 
 def _words(text: str, line: int, findings: Findings) -> list[str]:
-    """Words as sbatch splits them: quotes of both kinds, backslashes, and `#` at a word's start opens a comment."""
+    """Words as sbatch 22.05 was seen to split them.
+
+    There are two kinds of quotes, `#` outside them opens a comment, and a backslash takes any letter but a space
+    as it is.
+    """
     words: list[str] = []
     position = 0
     while position < len(text):
@@ -193,11 +197,14 @@ def _word(text: str, position: int) -> tuple[str, int, bool]:
     """The word at `position`, where it ends, and whether its quotes were closed."""
     letters: list[str] = []
     quote = ""
-    while position < len(text) and (quote or not text[position].isspace()):
+    escaped = False
+    while position < len(text) and (quote or not (text[position].isspace() or (text[position] == "#" and not escaped))):
         letter = text[position]
-        if letter == "\\" and position + 1 < len(text):
-            position += 1
-            letters.append(text[position])
+        if escaped:
+            letters.append(letter)
+            escaped = False
+        elif letter == "\\":
+            escaped = True
         elif letter == quote:
             quote = ""
         elif not quote and letter in "\"'":
@@ -216,6 +223,8 @@ def _parse(words: list[str], line: int, findings: Findings) -> Iterator[Given]:
             yield from _long(word[2:], waiting, line, findings)
         elif word.startswith("-") and len(word) > 1:
             yield from _bundle(word[1:], waiting, line, findings)
+        elif word in ("hetjob", "packjob", ":"):
+            findings.refuse(MAGIC, _HETEROGENEOUS, line=line)
         else:
             findings.refuse(MAGIC, f"{quoted(word)} is not an option", allowed="--name=value or -x value", line=line)
 

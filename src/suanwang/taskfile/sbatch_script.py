@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from suanwang.taskfile.problems import Findings, quoted
 
 _PLAIN_SHELL = re.compile(r"#!\s*(/usr)?/bin/(env\s+)?(bash|sh)\s*")
+_LONGEST_SHEBANG = 255
 _SHEBANG = re.compile(r"#!\s*(/\S+)(?:[ \t]+(\S.*?))?\s*")
 
 
@@ -41,6 +42,9 @@ def around(script: str, surroundings: Surroundings, findings: Findings) -> str:
         folder = shlex.quote(surroundings.folder)
         lines.append(f"mkdir -p -- {folder} && cd -- {folder} || exit 1")
     first = script.split("\n", 1)[0]
+    if len(first) > _LONGEST_SHEBANG:
+        findings.refuse("#!", "the first line is too long", allowed=f"at most {_LONGEST_SHEBANG} characters", line=1)
+        return script
     if not first.startswith("#!"):
         findings.note("The script has no #! line: bash runs it.")
         return "\n".join([*lines, script])

@@ -230,7 +230,8 @@ class _Reader:
         """The value with `${NAME}` of `envs` filled in, as SkyPilot does for paths."""
 
         def fill(match: re.Match[str]) -> str:
-            return envs.get(match.group(1) or match.group(2), match.group(0))
+            # No path is longer, so what is cut here is refused later.
+            return envs.get(match.group(1) or match.group(2), match.group(0))[:5_000]
 
         def expand(value: object) -> object:
             match value:
@@ -342,7 +343,7 @@ class _Reader:
 
     def _amount(self, path: Path, value: object, allowed: str) -> tuple[float, str] | None:
         text = value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
-        match = None if isinstance(value, bool) else _AMOUNT.fullmatch(text.strip())
+        match = None if isinstance(value, bool) else _AMOUNT.fullmatch(text.strip()[:60])
         if match is None or float(match.group(1)) == 0:
             self._refuse(path, f"{quoted(value)} is not an amount", allowed)
             return None

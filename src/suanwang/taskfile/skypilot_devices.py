@@ -55,7 +55,7 @@ def _entries(value: object, refuse: Refuse, note: Note) -> Iterator[tuple[str, o
         case str():
             # A mapping written as text, as its schema also allows.
             for part in value.strip("{} ").split(","):
-                entry = _ENTRY.fullmatch(part.replace("'", "").replace('"', ""))
+                entry = _ENTRY.fullmatch(part.strip().replace("'", "").replace('"', "")[:100])
                 if entry is None:
                     refuse(_PLACE, f"{quoted(part)} is not an accelerator", FORMS)
                 else:

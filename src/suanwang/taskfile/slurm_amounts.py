@@ -23,7 +23,7 @@ _MIB = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20, "": 1}
 
 
 def parse_time_s(text: str) -> int:
-    """Seconds of a time limit."""
+    """Seconds of a time limit, which Slurm rounds up to whole minutes."""
     if not re.fullmatch(r"(\d{1,6}-)?\d{1,8}(:\d{1,8}){0,2}", text, re.ASCII):
         raise ValueError(f"{quoted(text)} is not a time limit")
     days, dash, clock = text.rpartition("-")
@@ -37,7 +37,7 @@ def parse_time_s(text: str) -> int:
         total = parts[0] * 60 + (parts[1] if len(parts) == 2 else 0)
     if total == 0:
         raise ValueError("no limit at all cannot be priced")
-    return total
+    return -(-total // 60) * 60
 
 
 def parse_size_gb(text: str) -> float:
@@ -118,16 +118,17 @@ class Gres:
 
 
 def parse_gres(text: str) -> tuple[Gres, ...]:
-    """Generic resources such as `gpu:a100:2,nvme:1`; `none` is nothing."""
+    """Generic resources such as `gpu:a100:2,nvme:1`; `none` and `gpu:0` are nothing."""
     found = []
     for part in text.strip().split(","):
         pieces = part.strip().removeprefix("gres/").replace("=", ":").split(":")
         if not all(pieces) or len(pieces) > 3:
             raise ValueError(f"{quoted(part)} is not a generic resource")
         name, *rest = pieces
-        count = parse_count(rest.pop()) if rest and rest[-1][0].isdigit() and rest[-1].rstrip("kKmM").isdigit() else 1
+        counted = rest.pop() if rest and _COUNT.fullmatch(rest[-1]) else "1"
         if len(rest) > 1:
             raise ValueError(f"{quoted(part)} is not a generic resource")
-        if name.lower() != "none":
+        count = parse_count(counted) if counted.strip("0") else 0
+        if count and name.lower() != "none":
             found.append(Gres(name.lower(), rest[0] if rest else None, count))
     return tuple(found)
