@@ -1,0 +1,88 @@
+"""Commands about money: totals and lines of the bill."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from suanwang.cli.options import Json, Limit, network
+
+app = typer.Typer(no_args_is_help=True, help="Bills: totals, lines.")
+Projects = Annotated[list[str] | None, typer.Option("--project", help="Only these projects.", show_default=False)]
+Job = Annotated[str | None, typer.Option(help="Only this job.")]
+Site = Annotated[str | None, typer.Option(help="Only this site.")]
+Provider = Annotated[str | None, typer.Option(help="Only this provider.")]
+_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
+From = Annotated[datetime | None, typer.Option("--from", formats=_FORMATS, help="Not before, local time.")]
+To = Annotated[datetime | None, typer.Option("--to", formats=_FORMATS, help="Before, local time.")]
+
+
+def _aware(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC)
+
+
+@app.command()
+def totals(
+    context: typer.Context,
+    project: Projects = None,
+    job: Job = None,
+    site: Site = None,
+    provider: Provider = None,
+    from_at: From = None,
+    to_at: To = None,
+    as_json: Json = False,
+) -> None:
+    """Sums for each project and provider."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        found = client.bill_totals(
+            projects=project or None,
+            job=job,
+            site=site,
+            provider=provider,
+            from_at=_aware(from_at),
+            to_at=_aware(to_at),
+        )
+    if as_json:
+        emit(found)
+    else:
+        console().print(tables.bill_totals(found))
+
+
+@app.command()
+def lines(
+    context: typer.Context,
+    project: Projects = None,
+    job: Job = None,
+    site: Site = None,
+    provider: Provider = None,
+    from_at: From = None,
+    to_at: To = None,
+    limit: Limit = 200,
+    as_json: Json = False,
+) -> None:
+    """Each interval that was metered and what it costs, newest first."""
+    from itertools import islice
+
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        found = client.bill_lines(
+            projects=project or None,
+            job=job,
+            site=site,
+            provider=provider,
+            from_at=_aware(from_at),
+            to_at=_aware(to_at),
+            page_size=min(limit, 200),
+        )
+        rows = list(islice(found, limit))
+    if as_json:
+        emit(rows)
+    else:
+        console().print(tables.bill_lines(rows))

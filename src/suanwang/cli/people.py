@@ -1,0 +1,171 @@
+"""Commands about who you are: login, whoami, tokens, projects."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from suanwang.cli import login as logins
+from suanwang.cli.exits import UsageError
+from suanwang.cli.options import Json, Target, network, open_client
+from suanwang.domain.identity import Role
+
+tokens = typer.Typer(no_args_is_help=True, help="Tokens: create, list, revoke.")
+projects = typer.Typer(no_args_is_help=True, help="Projects: create, list.")
+
+
+def login(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="The network's address.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Keep a network's address and your token for the next commands.
+
+    The token is read from SUANWANG_TOKEN, from standard input, or asked for without showing it.
+    """
+    from suanwang.cli.terminal import emit, say
+
+    target = context.obj if isinstance(context.obj, Target) else Target()
+    address = url or target.url
+    if address is None:
+        raise UsageError("say which network: `suanwang login URL`")
+    secret = target.token
+    if secret is None:
+        secret = typer.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+    found = logins.Login(url=address.rstrip("/"), token=secret.strip())
+    with open_client(found.url, found.token) as client:
+        me = client.whoami()
+    path = logins.store(found)
+    if as_json:
+        emit({"url": found.url, "path": str(path), "caller": me})
+    else:
+        say(f"logged in to {found.url} as {me.name} ({me.role}); kept in {path}")
+
+
+def logout() -> None:
+    """Forget the address and the token that were kept."""
+    from suanwang.cli.terminal import say
+
+    say("logged out" if logins.forget() else "you were not logged in")
+
+
+def whoami(context: typer.Context, as_json: Json = False) -> None:
+    """Say which network this is and who you are there."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        me = client.whoami()
+    if as_json:
+        emit(me)
+        return
+    rows = (
+        ("name", me.name),
+        ("role", str(me.role)),
+        ("project", ", ".join(me.projects)),
+        ("provider", me.provider or ""),
+    )
+    console().print(tables.facts((*rows, ("site", me.site or ""))))
+
+
+@tokens.command("create")
+def create_token(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Whose it is: lower-case letters, digits and . _ @ -")],
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.USER,
+    project: Annotated[
+        list[str] | None, typer.Option(help="A project it belongs to; the first is its default.", show_default=False)
+    ] = None,
+    provider: Annotated[str | None, typer.Option(help="The organisation a provider's token speaks for.")] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0.0001, max=366, help="How long it lives; without it, until revoked.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="A reminder for yourself.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make a token; its secret is printed this once."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        made = client.create_token(
+            name,
+            role,
+            projects=project or (),
+            provider=provider,
+            ttl_s=None if days is None else max(1.0, days * 86400),
+            note=note,
+        )
+    if as_json:
+        emit(made)
+        return
+    sys.stdout.write(made.secret + "\n")
+    console(stderr=True).print(tables.tokens([made.token]))
+
+
+@tokens.command("list")
+def list_tokens(context: typer.Context, as_json: Json = False) -> None:
+    """List tokens without their secrets: yours, or all for an operator."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        rows = client.tokens()
+    if as_json:
+        emit(rows)
+    else:
+        console().print(tables.tokens(rows))
+
+
+@tokens.command("revoke")
+def revoke_token(
+    context: typer.Context,
+    token: Annotated[
+        str, typer.Argument(metavar="TOKEN_ID", help="The token's identifier, from `suanwang token list`.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """End a token at once."""
+    from suanwang.cli.terminal import emit, say
+
+    with network(context) as client:
+        client.revoke_token(token)
+    if as_json:
+        emit({"token": token, "revoked": True})
+    else:
+        say(f"{token} is revoked")
+
+
+@projects.command("create")
+def create_project(
+    context: typer.Context,
+    project: Annotated[str, typer.Argument(help="Lower-case letters, digits and dashes.")],
+    title: Annotated[str, typer.Option(help="What people call it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make a project, which pays for jobs."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        made = client.create_project(project, title)
+    if as_json:
+        emit(made)
+    else:
+        console().print(tables.projects([made]))
+
+
+@projects.command("list")
+def list_projects(context: typer.Context, as_json: Json = False) -> None:
+    """List the projects you may see."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        rows = client.projects()
+    if as_json:
+        emit(rows)
+    else:
+        console().print(tables.projects(rows))

@@ -1,0 +1,308 @@
+"""Tables for people: jobs, sites, bills, credentials, files, samples.
+
+Owns columns and formats. Takes the client's models and asks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from suanwang.cli.terminal import chinese
+from suanwang.cli.words import state_word, word
+
+if TYPE_CHECKING:
+    from suanwang.client import models
+
+STATE_STYLES: Mapping[str, str] = {
+    "succeeded": "green",
+    "running": "cyan",
+    "leased": "cyan",
+    "failed": "red",
+    "refused": "red",
+    "lost": "red",
+    "suspect": "yellow",
+    "cancelling": "yellow",
+    "reachable": "green",
+}
+
+
+def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:
+    """An empty table whose headings are the words of `columns`; those in `right` hold numbers."""
+    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    numbers = frozenset(right)
+    for column in columns:
+        made.add_column(word(column), justify="right" if column in numbers else "left", overflow="fold")
+    return made
+
+
+def state(value: str) -> Text:
+    return Text(state_word(value), style=STATE_STYLES.get(value, ""))
+
+
+def instant(at: datetime | None) -> str:
+    """In the terminal's own time zone."""
+    return "" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span(seconds: float | None) -> str:
+    """A duration as people say it."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m{left:02d}s" if hours else f"{minutes}m{left:02d}s"
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A quantity, never in exponents for those people meet, and never a wrong zero."""
+    if value is None:
+        return ""
+    return f"{value:,.{digits}f}" if value == 0 or abs(value) >= 10**-digits else f"{value:.1g}"
+
+
+def yuan(value: Decimal) -> str:
+    """Exact money, short: at most four decimals."""
+    return f"{value:,.4f}" if value and abs(value) < 1 else f"{value:,.2f}"
+
+
+def fen(amount: int) -> str:
+    """Whole fen as yuan."""
+    return f"{Decimal(amount) / 100:,.2f}"
+
+
+def size(count: int) -> str:
+    """Bytes."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def waited_s(job: models.JobView) -> float | None:
+    """From being ready to the first start."""
+    if job.ready_at is None or job.started_at is None:
+        return None
+    return max(0.0, (job.started_at - job.ready_at).total_seconds())
+
+
+def jobs(rows: Iterable[models.JobView]) -> Table:
+    made = table(
+        "job", "name", "index", "state", "site", "submitted", "waited", "ran", "core_hours", "device_hours", "price",
+        right=("index", "waited", "ran", "core_hours", "device_hours", "price"),
+    )  # fmt: skip
+    for job in rows:
+        made.add_row(
+            job.id,
+            job.name,
+            "" if job.array is None else f"{job.array.index}/{job.array.count}",
+            state(job.state),
+            job.site or "",
+            instant(job.submitted_at),
+            span(waited_s(job)),
+            span(job.usage.wall_s) if job.started_at else "",
+            figure(job.usage.core_hours),
+            figure(job.usage.device_hours),
+            yuan(job.usage.cost_yuan),
+        )
+    return made
+
+
+def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
+    """Name and value, one a line; empty ones are left out."""
+    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    made.add_column(style="bold")
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        if value:
+            made.add_row(word(name), value)
+    return made
+
+
+def job(detail: models.JobView) -> Table:
+    """One job in full."""
+    usage = detail.usage
+    return facts(
+        (
+            ("job", detail.id),
+            ("name", detail.name),
+            ("project", detail.project),
+            ("owner", detail.owner),
+            ("state", state(detail.state)),
+            ("reason", detail.reason),
+            ("site", detail.site or ""),
+            ("exit", "" if detail.exit_code is None else str(detail.exit_code)),
+            ("needs", ", ".join(detail.needs)),
+            ("submitted", instant(detail.submitted_at)),
+            ("waited", span(waited_s(detail))),
+            ("ran", span(usage.wall_s)),
+            ("core_hours", figure(usage.core_hours)),
+            ("device_hours", figure(usage.device_hours)),
+            ("energy", figure(usage.energy_kwh, 6)),
+            ("carbon", figure(usage.carbon_g)),
+            ("price", yuan(usage.cost_yuan)),
+        )
+    )
+
+
+def site_name(site: models.SiteView) -> str:
+    return site.offering.name_zh if chinese() else site.offering.name_en
+
+
+def sites(rows: Iterable[models.SiteView]) -> Table:
+    made = table(
+        "site", "name", "state", "open", "provider", "region", "cores", "devices", "core_price", "pue", "intensity",
+        "seen", right=("cores", "core_price", "pue", "intensity"),
+    )  # fmt: skip
+    for site in rows:
+        offer = site.offering
+        made.add_row(
+            site.id,
+            site_name(site),
+            state(site.state),
+            word("yes" if site.open else "no"),
+            offer.provider,
+            offer.region,
+            f"{offer.nodes * offer.cores_per_node - site.held.cores}/{offer.nodes * offer.cores_per_node}",
+            ", ".join(
+                f"{pool.count - site.held.devices.get(pool.model, 0)}/{pool.count} {pool.model}"
+                for pool in offer.devices
+            ),
+            f"{offer.price.core_hour_yuan:f}",
+            figure(offer.pue, 2),
+            figure(offer.carbon_g_per_kwh, 0),
+            instant(site.seen_at),
+        )
+    return made
+
+
+def site(view: models.SiteView) -> Table:
+    """One site in full."""
+    offer = view.offering
+    prices = [f"core {offer.price.core_hour_yuan:f} ¥/h", f"GB {offer.price.memory_gb_hour_yuan:f} ¥/h"]
+    prices += [f"{model} {price:f} ¥/h" for model, price in offer.price.device_hour_yuan.items()]
+    return facts(
+        (
+            ("site", view.id),
+            ("name", f"{offer.name_zh} / {offer.name_en}"),
+            ("state", state(view.state)),
+            ("open", word("yes" if view.open else "no")),
+            ("provider", offer.provider),
+            ("region", f"{offer.region} ({offer.latitude:.2f}, {offer.longitude:.2f})"),
+            ("cores", f"{offer.nodes} × {offer.cores_per_node}, {view.held.cores} held"),
+            ("memory", f"{offer.nodes} × {offer.memory_gb_per_node:g} GB"),
+            ("devices", ", ".join(f"{pool.count} × {pool.model}" for pool in offer.devices)),
+            ("price", ", ".join(prices)),
+            ("pue", figure(offer.pue, 2)),
+            ("intensity", figure(offer.carbon_g_per_kwh, 0)),
+            ("file", ", ".join(dataset.name for dataset in offer.datasets)),
+            ("seen", instant(view.seen_at)),
+            ("note", "; ".join(view.warnings)),
+        )
+    )
+
+
+def bill_totals(totals: models.BillTotals) -> Table:
+    made = table(
+        "project", "provider", "jobs", "energy", "carbon", "amount", right=("jobs", "energy", "carbon", "amount")
+    )
+    for row in totals.items:
+        made.add_row(
+            row.project,
+            row.provider,
+            str(row.jobs),
+            figure(row.energy_kwh, 6),
+            figure(row.carbon_g),
+            fen(row.amount_fen),
+        )
+    if len(totals.items) > 1:
+        made.add_section()
+        made.add_row(word("total"), "", "", "", "", fen(totals.amount_fen))
+    return made
+
+
+def bill_lines(rows: Iterable[models.BillLineView]) -> Table:
+    made = table("job", "site", "from", "to", "description", "price", "amount", right=("price", "amount"))
+    for row in rows:
+        made.add_row(
+            row.job,
+            row.site,
+            instant(row.from_at),
+            instant(row.to_at),
+            row.description,
+            yuan(row.rated_yuan),
+            fen(row.amount_fen),
+        )
+    return made
+
+
+def tokens(rows: Iterable[models.TokenView]) -> Table:
+    made = table("token", "name", "role", "project", "provider", "created", "expires", "note")
+    for row in rows:
+        expires = word("revoked") if row.revoked_at else instant(row.expires_at) or word("never")
+        made.add_row(
+            row.id, row.name, row.role, ", ".join(row.projects), row.provider or row.site or "", instant(row.created_at),
+            expires, row.note,
+        )  # fmt: skip
+    return made
+
+
+def projects(rows: Iterable[models.ProjectView]) -> Table:
+    made = table("project", "title", "created")
+    for row in rows:
+        made.add_row(row.id, row.title, instant(row.created_at))
+    return made
+
+
+def files(rows: Iterable[models.FileView]) -> Table:
+    made = table("file", "version", "size", "held_at", "job", "created", right=("version", "size"))
+    for row in rows:
+        held = row.site or word("network")
+        made.add_row(
+            row.name + ("/" if row.content.folder else ""), str(row.version), size(row.content.size), held, row.job or "",
+            instant(row.created_at),
+        )  # fmt: skip
+    return made
+
+
+def points(rows: Sequence[models.PointView]) -> Table:
+    made = table("name", "step", "value", "created", right=("step", "value"))
+    for row in rows:
+        made.add_row(
+            row.name,
+            f"{row.step:g}" if row.step is not None else "",
+            f"{row.value:g}" if row.value is not None else "",
+            instant(row.at),
+        )
+    return made
+
+
+def why(found: models.WhyView, names: Mapping[str, str]) -> Table:
+    """Every site of a decision: the chosen one, those that also fit, and why the rest was out."""
+    made = table("site", "verdict", "price", "carbon", "finish", "delay", right=("price", "carbon", "finish", "delay"))
+    ranks = ([(found.chosen, "✓")] if found.chosen else []) + [(rank, word("others")) for rank in found.others]
+    for rank, label in ranks:
+        values = rank.figures
+        made.add_row(
+            names.get(rank.site, rank.site),
+            Text(label, style="green" if label == "✓" else ""),
+            figure(values.price_yuan, 4),
+            figure(values.carbon_g),
+            figure(values.finish_s, 0),
+            figure(values.delay_ms, 1),
+        )
+    for exclusion in found.excluded:
+        made.add_row(names.get(exclusion.site, exclusion.site), Text(exclusion.text, style="yellow"), "", "", "", "")
+    hidden = found.excluded_total - len(found.excluded)
+    if hidden > 0:
+        made.add_row(f"+ {hidden}", "", "", "", "", "")
+    return made
