@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import uvicorn
@@ -15,7 +15,7 @@ from suanwang.api.app import create_app
 from suanwang.api.metrics import Metrics
 from suanwang.domain.errors import Unavailable
 from suanwang.settings import Settings
-from suanwang.web import mount_web
+from suanwang.web import error_page, mount_web
 from suanwang.wiring import Loop, open_network
 
 
@@ -34,14 +34,14 @@ def serve(settings: Settings, *, on_ready: Callable[[Serving], None], stop: thre
     """
     with contextlib.closing(_listen(settings)) as listener, open_network(settings) as opened:
         metrics = Metrics(CollectorRegistry(), opened.network)
-        app = create_app(opened.network, metrics_of=metrics)
-        mount_web(app, opened.network)
+        app = create_app(opened.network, metrics_of=metrics, error_page=error_page)
+        live = mount_web(app, opened.network)
         host, port = listener.getsockname()[:2]
         serving = Serving(url=f"http://{host}:{port}", operator_token=opened.operator_token)
         server = _Server(
             uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5),
             lambda: on_ready(serving),
-            app.state.streams.close,
+            (app.state.streams.close, live.close),
         )
         if stop is not None:
             threading.Thread(target=_pass_on, args=(stop, server), daemon=True).start()
@@ -57,7 +57,9 @@ def _pass_on(stop: threading.Event, server: uvicorn.Server) -> None:
 class _Server(uvicorn.Server):
     """Says when it answers, and lets its listeners go before it stops."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Sequence[Callable[[], None]]
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._on_stop = on_stop
@@ -68,7 +70,8 @@ class _Server(uvicorn.Server):
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._on_stop()
+        for close in self._on_stop:
+            close()
         await super().shutdown(sockets=sockets)
 
 

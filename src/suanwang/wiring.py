@@ -21,6 +21,7 @@ from suanwang.adapters.store.postgres import connect
 from suanwang.client.link import HttpLink
 from suanwang.control.network import Network
 from suanwang.control.rules import Rules
+from suanwang.control.tick import Turn
 from suanwang.control.wording import positions
 from suanwang.domain.errors import (
     Conflict,
@@ -111,7 +112,7 @@ class Loop:
     """Turns the control loop on a thread of its own until it is stopped."""
 
     def __init__(
-        self, opened: Opened, settings: Settings, observe: Callable[[object, float], None] | None = None
+        self, opened: Opened, settings: Settings, observe: Callable[[Turn, float], None] | None = None
     ) -> None:
         self._opened = opened
         self._pause_s = settings.turn_every_s
