@@ -16,7 +16,7 @@ from suanwang.api.metrics import Metrics
 from suanwang.domain.errors import Unavailable
 from suanwang.settings import Settings
 from suanwang.web import error_page, mount_web
-from suanwang.wiring import Loop, open_network
+from suanwang.wiring.network import Loop, open_network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

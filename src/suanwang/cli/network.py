@@ -125,7 +125,7 @@ def agent(
     from suanwang.cli import login
     from suanwang.cli.sites import read_declaration
     from suanwang.cli.terminal import note
-    from suanwang.wiring import run_agent
+    from suanwang.wiring.agent import run_agent
 
     declaration = beside(read_declaration(site), site.resolve().parent)
     target = context.obj if isinstance(context.obj, Target) else Target()

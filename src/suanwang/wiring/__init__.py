@@ -1,0 +1,1 @@
+"""The only place where concrete classes meet: `network` makes a control plane, `agent` a site's agent."""
