@@ -92,6 +92,7 @@ def rank(value: Rank) -> Row:
     figures = value.figures
     return {
         "site": value.site,
+        "device_model": value.device_model,
         "score": _finite(value.score),
         "figures": {
             "price_yuan": _finite(figures.price_yuan),

@@ -48,7 +48,7 @@ def create_app(
         version=_version(),
         description="One computing-power network: submit work once, and it runs where it fits best.",
         openapi_url="/v1/openapi.json",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_tags=_TAGS,
     )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
-from fastapi import Depends, Header, Query, Request, Response, Security
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -41,11 +41,11 @@ _ODD = re.compile(rb"\\u0000|[0-9]{16}|[eE][+]?[0-9]{2}")
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
 _CURSOR = re.compile(r"[\x21-\x7e]{1,300}")
 _MOST_PROBLEMS = 100
+_WIDEST_OFFSET = timedelta(hours=14)
+_YEARS = range(2000, 2200)
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
-
-_bearer = HTTPBearer(auto_error=False, description="A token from `suanwang token`")
 
 
 class Ask:
@@ -85,17 +85,12 @@ def prefers_chinese(accept_language: str) -> bool:
     return chinese
 
 
-async def _ask(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> Ask:
-    return Ask(request, credentials.credentials if credentials else None)
-
-
-async def _ask_openly(request: Request) -> Ask:
-    return Ask(request, None)
+async def _ask(request: Request) -> Ask:
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return Ask(request, secret.strip() or None if scheme.lower() == "bearer" else None)
 
 
 Asked = Annotated[Ask, Depends(_ask)]
-AskedOpenly = Annotated[Ask, Depends(_ask_openly)]
-"""For the few routes that need no token."""
 
 Limit = Annotated[int, Query(ge=1, le=500, description="Items on one page")]
 Cursor = Annotated[str | None, Query(max_length=300, description="`next` of the page before")]
@@ -260,6 +255,14 @@ def problems_of(found: list[tuple[tuple[int | str, ...], str]], what: str) -> In
         for place, message in found[:_MOST_PROBLEMS]
     ]
     return InvalidTask(problems, filename=what)
+
+
+def possible_instant(value: datetime, field: str) -> datetime:
+    """`value` in UTC. Raises `InvalidRequest` without an offset, or outside what clocks and databases hold."""
+    offset = value.utcoffset()
+    if offset is None or abs(offset) > _WIDEST_OFFSET or value.year not in _YEARS:
+        raise InvalidRequest("this instant is not possible", field=field, allowed="from 2000 to 2199, with an offset")
+    return value.astimezone(UTC)
 
 
 def key_of(header: str | None) -> str | None:

@@ -19,6 +19,9 @@ from suanwang.client.problems import MEDIA_TYPE
 
 Extra = dict[str, Any]
 
+OPEN: Extra = {"security": []}
+"""For the few operations that need no token."""
+
 FAULT: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "Any error (RFC 9457): `type` ends in its kind, `detail` says what to do next",
@@ -62,13 +65,18 @@ def takes_bytes(description: str) -> Extra:
 
 
 def streams(description: str) -> dict[str, Any]:
-    """The part of `responses` for server-sent events beside JSON."""
-    return {
-        "description": description,
-        "content": {
-            "text/event-stream": {"schema": {"type": "string"}, "example": 'id: 7\nevent: log\ndata: {"seq":7}\n\n'}
-        },
+    """The part of `responses` for server-sent events beside JSON; the schema is that of one event."""
+    fields = {
+        "id": "The event's number: send the last one as Last-Event-ID to go on",
+        "event": "Its kind",
+        "data": "JSON",
     }
+    event = {
+        "type": "object",
+        "properties": {name: {"type": "string", "description": text} for name, text in fields.items()},
+        "required": ["data"],
+    }
+    return {"description": description, "content": {"text/event-stream": {"schema": event}}}
 
 
 def install(
@@ -90,7 +98,12 @@ def _described(
     described: dict[str, Any] = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
     )
-    schemas = described.setdefault("components", {}).setdefault("schemas", {})
+    components = described.setdefault("components", {})
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "A token from `suanwang token`"}
+    }
+    described["security"] = [{"token": []}]
+    schemas = components.setdefault("schemas", {})
     _, bodies = models_json_schema([(model, "validation") for model in asked], ref_template=REF)
     schemas.update(bodies["$defs"])
     models: list[type[BaseModel]] = [Problem, *told]

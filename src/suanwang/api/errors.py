@@ -5,6 +5,7 @@ Owns which response an exception becomes. The table itself is `client.problems`.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 from suanwang.api.answering import to_json
 from suanwang.api.asking import problems_of
@@ -54,13 +56,17 @@ def install(app: FastAPI, error_page: ErrorPage | None) -> None:
         ours = from_problem(error.status_code, {"detail": _sentence(error)})
         response = say(request, ours, error.status_code)
         response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["Allow"] = ", ".join(_methods_at(app, request.url.path)) or "GET"
         return response
 
     async def gone(request: Request, error: Exception) -> Response:
         return Response(status_code=400)
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        _log.exception("unforeseen", path=request.url.path, exc_info=error)
+        # As text: a renderer that knew the exception might show local variables, and tokens among them.
+        trace = "".join(traceback.format_exception(error))
+        _log.error("unforeseen", route=request.scope.get("suanwang", {}).get("route"), trace=trace)
         return say(request, SuanwangError("something went wrong inside the network; it was written to its log"))
 
     app.add_exception_handler(SuanwangError, ours)
@@ -70,6 +76,15 @@ def install(app: FastAPI, error_page: ErrorPage | None) -> None:
     app.add_exception_handler(Exception, unforeseen)
 
 
+def _methods_at(app: FastAPI, path: str) -> list[str]:
+    """Every method of an address, from the description; the router itself names those of one route only."""
+    found: set[str] = set()
+    for template, operations in app.openapi()["paths"].items():
+        if compile_path(template)[0].match(path):
+            found.update(method.upper() for method in operations)
+    return sorted(found)
+
+
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return location[1:] if len(location) > 1 else location
 
@@ -77,7 +92,7 @@ def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
 def _sentence(error: HTTPException) -> str:
     match error.status_code:
         case 404:
-            return "there is nothing at this address; see /docs"
+            return "there is nothing at this address; /v1/openapi.json describes what there is"
         case 405:
             return "this address does not take that method"
         case _:

@@ -29,7 +29,11 @@ class Metrics:
             "suanwang_http_requests", "Requests answered", ("method", "route", "status"), registry=registry
         )
         self._request_s = Histogram(
-            "suanwang_http_request_seconds", "Time to an answer's end", ("route",), buckets=_SECONDS, registry=registry
+            "suanwang_http_request_seconds",
+            "Time until an answer began",
+            ("route",),
+            buckets=_SECONDS,
+            registry=registry,
         )
         self._leases = Counter("suanwang_leases_granted", "Leases that turns granted", registry=registry)
         self._fenced = Counter("suanwang_leases_fenced", "Leases taken back from silent sites", registry=registry)

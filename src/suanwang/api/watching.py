@@ -30,15 +30,16 @@ class Watching:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = self._clock(), 0
+        began, status, seconds = self._clock(), 0, 0.0
         noted: dict[str, str] = {}
         scope["suanwang"] = noted
         own = scope["path"].startswith("/v1/")
 
         async def watched(message: Message) -> None:
-            nonlocal status
+            nonlocal status, seconds
             if message["type"] == "http.response.start":
-                status = message["status"]
+                # Until the answer begins: streams last as long as someone listens.
+                status, seconds = message["status"], self._clock() - began
                 if own:
                     present = {name for name, _ in message["headers"]}
                     extra = [header for header in _HEADERS if header[0] not in present]
@@ -48,7 +49,6 @@ class Watching:
         try:
             await self._app(scope, receive, watched)
         finally:
-            seconds = self._clock() - began
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             route = noted.get("route") or getattr(scope.get("route"), "path", None) or "unmatched"
             self._metrics.answered(method, route, status, seconds)

@@ -349,16 +349,18 @@ class Client:
         return _offset(self._wire.call("HEAD", f"/v1/blobs/{sha256}"))
 
     def _fetch(self, sha256: str, partial: Path, start: int, progress: Progress | None) -> None:
-        size = int(self._wire.call("HEAD", f"/v1/blobs/{sha256}").headers.get("Content-Length", "0"))
-        if start >= size:
-            partial.touch()
-            return
-        headers = {"Range": f"bytes={start}-"}
-        with self._wire.streaming(f"/v1/blobs/{sha256}", headers=headers) as reply, partial.open("ab") as out:
-            for block in reply.iter_bytes():
-                start += out.write(block)
-                if progress is not None:
-                    progress(start, size)
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        try:
+            with self._wire.streaming(f"/v1/blobs/{sha256}", headers=headers) as reply, partial.open("ab") as out:
+                size = start + int(reply.headers.get("Content-Length", "0"))
+                for block in reply.iter_bytes():
+                    start += out.write(block)
+                    if progress is not None:
+                        progress(start, size)
+        except InvalidRequest as error:
+            # Nothing lies beyond what is here already; the hash decides.
+            if error.field != "Range":
+                raise
 
     # ways to ask
 

@@ -82,9 +82,10 @@ class FiguresView(Answer):
 
 
 class RankView(Answer):
-    """A feasible site; 1.0 is best in every weighted figure, lower is better."""
+    """A feasible site; 1.0 is best in every weighted figure, lower is better. `device_model` where devices are needed."""
 
     site: str
+    device_model: str | None = None
     score: float | None
     figures: FiguresView
 
@@ -415,7 +416,7 @@ class SiteView(Answer):
     offering: OfferingView
     measured: MeasuredView | None
     held: HeldView
-    clock_offset_s: float
+    clock_offset_s: float | None
     warnings: list[str]
     revision: int
 

@@ -9,11 +9,12 @@ import orjson
 from fastapi import APIRouter, Response
 
 from suanwang.api.answering import answer
-from suanwang.api.asking import Asked, Report, Route, Strict
+from suanwang.api.asking import Asked, Report, Route, Strict, possible_instant
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import models
 from suanwang.domain.errors import InvalidRequest
-from suanwang.domain.exchange import SyncReply, SyncRequest
+from suanwang.domain.exchange import RunReport, SyncReply, SyncRequest
+from suanwang.domain.file import checked_content
 
 router = APIRouter(prefix="/v1/agent", tags=["agents"], route_class=Route, responses=FAULT)
 
@@ -21,7 +22,6 @@ REQUEST = Strict(SyncRequest)
 _NUL = b"\\u0000"
 _EXIT_CODES = range(-(2**31), 2**31)
 _EPOCHS = range(2**31)
-_YEARS = range(2000, 2200)
 
 
 @router.post("/join", response_model=models.JoinAnswer)
@@ -76,22 +76,29 @@ def _replaced(value: object) -> object:
 
 
 def _check(request: SyncRequest) -> None:
-    """Raises `InvalidRequest` for values no clock or process can have."""
+    """Raises `InvalidRequest` for values that no clock, process or file can have."""
     for field, instant in _instants(request):
-        if instant is not None and (instant.tzinfo is None or instant.year not in _YEARS):
-            raise InvalidRequest("an instant is not possible", field=field, allowed="with an offset, from 2000 to 2199")
+        if instant is not None:
+            possible_instant(instant, field)
     for index, run in enumerate(request.runs):
-        if run.exit_code is not None and run.exit_code not in _EXIT_CODES:
-            raise InvalidRequest("an exit code is not possible", field=f"runs[{index}].exit_code", allowed="32 bits")
-        if run.epoch not in _EPOCHS:
-            raise InvalidRequest("an epoch is not possible", field=f"runs[{index}].epoch", allowed="0 to 2^31 - 1")
-        for number, piece in enumerate(run.logs):
-            if piece.stream not in ("stdout", "stderr") or piece.offset < 0 or piece.size < 0:
-                raise InvalidRequest(
-                    "a piece of output is not possible",
-                    field=f"runs[{index}].logs[{number}]",
-                    allowed="stdout or stderr, offset and size from 0",
-                )
+        _check_run(run, f"runs[{index}]")
+
+
+def _check_run(run: RunReport, field: str) -> None:
+    if run.exit_code is not None and run.exit_code not in _EXIT_CODES:
+        raise InvalidRequest("an exit code is not possible", field=f"{field}.exit_code", allowed="32 bits")
+    if run.epoch not in _EPOCHS:
+        raise InvalidRequest("an epoch is not possible", field=f"{field}.epoch", allowed="0 to 2^31 - 1")
+    for number, piece in enumerate(run.logs):
+        if piece.stream not in ("stdout", "stderr") or piece.offset < 0 or piece.size < 0:
+            raise InvalidRequest(
+                "a piece of output is not possible",
+                field=f"{field}.logs[{number}]",
+                allowed="stdout or stderr, offset and size from 0",
+            )
+    for content in (run.checkpoint, *(output.content for output in run.outputs)):
+        if content is not None:
+            checked_content(content.sha256, content.size, content.folder)
 
 
 def _instants(request: SyncRequest) -> Iterator[tuple[str, datetime | None]]:

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 
 from suanwang.api import answering
 from suanwang.api.answering import answer
-from suanwang.api.asking import Asked, Cursor, Limit, Route, paged
+from suanwang.api.asking import Asked, Cursor, Limit, Route, paged, possible_instant
 from suanwang.api.describing import FAULT
 from suanwang.client import models
 from suanwang.domain.ids import JobId, ProjectId, SiteId
@@ -31,8 +31,8 @@ def _query(
         job_id=None if job is None else JobId(job),
         site_id=None if site is None else SiteId(site),
         provider=provider,
-        from_at=from_at,
-        to_at=to_at,
+        from_at=None if from_at is None else possible_instant(from_at, "from_at"),
+        to_at=None if to_at is None else possible_instant(to_at, "to_at"),
     )
 
 

@@ -14,6 +14,7 @@ from suanwang.api.answering import answer
 from suanwang.api.asking import Asked, Body, Chunk, Cursor, Limit, Route, model_of, paged
 from suanwang.api.describing import FAULT, takes, takes_bytes
 from suanwang.client import models
+from suanwang.client.problems import MEDIA_TYPE, to_problem
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.file import MAX_CONTENT_BYTES, Content
 from suanwang.domain.identity import Role
@@ -96,16 +97,17 @@ def read_blob(
     if wanted is not None:
         first, last, status = int(wanted[1]), min(int(wanted[2] or size), size - 1), 206
         if first > last or first >= size:
-            raise _OutOfRange(size)
+            return _out_of_range(size)
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
     headers["Content-Length"] = str(last - first + 1)
     parts = _until(artefacts.read(caller, sha256, first), last - first + 1)
     return StreamingResponse(parts, status, headers, "application/octet-stream")
 
 
-class _OutOfRange(InvalidRequest):
-    def __init__(self, size: int) -> None:
-        super().__init__("the range lies outside the content", field="Range", allowed=f"bytes 0 to {max(size - 1, 0)}")
+def _out_of_range(size: int) -> Response:
+    error = InvalidRequest("the range lies outside the content", field="Range", allowed=f"from byte 0 to {size - 1}")
+    headers = {"Content-Range": f"bytes */{size}"}
+    return Response(answering.to_json(to_problem(error, status=416)), 416, headers, MEDIA_TYPE)
 
 
 def _until(blocks: Iterator[bytes], left: int) -> Iterator[bytes]:

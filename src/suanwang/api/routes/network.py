@@ -8,8 +8,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from suanwang.api import answering
 from suanwang.api.answering import answer
-from suanwang.api.asking import After, Asked, AskedOpenly, Route
-from suanwang.api.describing import FAULT, streams
+from suanwang.api.asking import After, Asked, Route
+from suanwang.api.describing import FAULT, OPEN, streams
 from suanwang.api.streams import EventFilter, Streams, resumed_at, sse
 from suanwang.client import models
 from suanwang.domain.ids import JobId, SiteId
@@ -52,13 +52,13 @@ def events(
     return answer({"items": rows, "next": rows[-1]["seq"] if rows else after})
 
 
-@router.get("/health", response_model=models.Health)
-def health(ask: AskedOpenly) -> Response:
+@router.get("/health", response_model=models.Health, openapi_extra=OPEN)
+def health(ask: Asked) -> Response:
     """Whether the network answers and its store with it. Needs no token."""
     return answer({"status": "ok", "events": ask.network.jobs.last_seq()})
 
 
-@router.get("/task-schema", response_model=dict[str, Any])
-def task_schema(ask: AskedOpenly) -> Response:
+@router.get("/task-schema", response_model=dict[str, Any], openapi_extra=OPEN)
+def task_schema(ask: Asked) -> Response:
     """JSON Schema of a task, for editors. Needs no token."""
     return answer(json_schema())

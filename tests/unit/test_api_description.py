@@ -1,0 +1,89 @@
+"""The OpenAPI description: complete, and its examples work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+from tests.unit.api_world import World, world
+
+from suanwang.client import models
+
+OPEN = {"/v1/health", "/v1/task-schema"}
+
+
+@pytest.fixture(scope="module")
+def net() -> Iterator[World]:
+    with world() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def described(net: World) -> dict[str, Any]:
+    found: dict[str, Any] = net.ask("GET", "/v1/openapi.json", by=None).json()
+    return found
+
+
+def operations(described: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            yield path, method.upper(), operation
+
+
+def test_it_is_valid(described: dict[str, Any]) -> None:
+    validate(described)
+
+
+def test_every_operation_says_what_it_does_and_how_it_fails(described: dict[str, Any]) -> None:
+    seen = list(operations(described))
+    assert len(seen) >= 40
+    for path, method, operation in seen:
+        assert operation["description"], (path, method)
+        assert "application/problem+json" in operation["responses"]["default"]["content"], (path, method)
+        assert (operation.get("security") == []) == (path in OPEN), (path, method)
+        if method in ("POST", "PUT", "PATCH") and "requestBody" in operation:
+            for media_type, body in operation["requestBody"]["content"].items():
+                assert media_type == "application/octet-stream" or "example" in body, (path, method)
+
+
+def test_no_other_path_is_described(described: dict[str, Any]) -> None:
+    assert all(path.startswith("/v1/") for path in described["paths"])
+
+
+def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) -> None:
+    tried = 0
+    for path, method, operation in operations(described):
+        for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
+            if "example" not in body or "/agent/" in path or "/files/" in path:
+                continue
+            example = body["example"]
+            if path == "/v1/sites":
+                example = {**example, "id": "another"}
+            sent: dict[str, Any] = {"content": example} if isinstance(example, str) else {"json": example}
+            if path == "/v1/sites/{site_id}":
+                net.ask("POST", "/v1/sites", by="olga", json={"id": "other", "offering": example})
+            reply = net.ask(
+                method,
+                path.replace("{site_id}", "other"),
+                by="alice" if "/jobs" in path else "olga",
+                headers={"Content-Type": media_type},
+                **sent,
+            )
+            assert reply.status_code < 300, (path, media_type, reply.text)
+            if path == "/v1/jobs/preview":
+                assert reply.json()["problems"] == []
+            tried += 1
+    assert tried == 10
+
+
+def test_examples_of_answers_are_answers(described: dict[str, Any]) -> None:
+    shown = [
+        (name, example)
+        for name, part in described["components"]["schemas"].items()
+        for example in part.get("examples", ())
+    ]
+    assert len(shown) >= 2
+    for name, example in shown:
+        getattr(models, name).model_validate(example)
