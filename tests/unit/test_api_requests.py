@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request, Response
 from tests.unit.api_world import World, world
 
+from suanwang.api.app import create_app
 from suanwang.api.asking import SYNC_BYTES, TASK_BYTES, prefers_chinese
 from suanwang.client.problems import MEDIA_TYPE
 from suanwang.domain.errors import Unavailable
@@ -262,3 +264,15 @@ def test_joining_takes_a_sites_own_token(net: World) -> None:
         role=Role.JOIN,
         site_id="guian",  # type: ignore[arg-type]
     )
+
+
+def test_a_person_gets_a_page_where_the_pages_offer_one(net: World) -> None:
+    def page(request: Request, problem: dict[str, Any]) -> Response | None:
+        if "text/html" not in request.headers.get("accept", ""):
+            return None
+        return Response(f"<h1>{problem['status']}</h1>", problem["status"], media_type="text/html")
+
+    net.app = create_app(net.network, error_page=page)
+    shown = net.ask("GET", "/nothing", headers={"Accept": "text/html"})
+    assert (shown.status_code, shown.text) == (404, "<h1>404</h1>")
+    check_problem(net.ask("GET", "/v1/nothing"), 404, "not-found")

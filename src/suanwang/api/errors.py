@@ -29,51 +29,60 @@ _log = structlog.get_logger("suanwang.api")
 
 def install(app: FastAPI, error_page: ErrorPage | None) -> None:
     """Let `app` answer every exception."""
+    answers = _Answers(app, error_page)
+    app.add_exception_handler(SuanwangError, answers.ours)
+    app.add_exception_handler(RequestValidationError, answers.invalid)
+    app.add_exception_handler(HTTPException, answers.framework)
+    app.add_exception_handler(ClientDisconnect, answers.gone)
+    app.add_exception_handler(Exception, answers.unforeseen)
 
-    def say(request: Request, error: SuanwangError, status: int | None = None) -> Response:
+
+class _Answers:
+    """One handler for each family of exceptions."""
+
+    def __init__(self, app: FastAPI, error_page: ErrorPage | None) -> None:
+        self._app = app
+        self._error_page = error_page
+
+    async def ours(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, SuanwangError)
+        if rule_of(error).status >= 500:
+            _log.warning("failed", kind=type(error).__name__, detail=error.message)
+        return self._say(request, error)
+
+    async def invalid(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        found = [(_place(item["loc"]), str(item["msg"])) for item in error.errors()]
+        return self._say(request, problems_of(found, "the request"))
+
+    async def framework(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        ours = from_problem(error.status_code, {"detail": _sentence(error)})
+        response = self._say(request, ours, error.status_code)
+        response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["Allow"] = ", ".join(_methods_at(self._app, request.url.path)) or "GET"
+        return response
+
+    async def gone(self, request: Request, error: Exception) -> Response:
+        return Response(status_code=400)
+
+    async def unforeseen(self, request: Request, error: Exception) -> Response:
+        # As text: a renderer that knew the exception might show local variables, and tokens among them.
+        trace = "".join(traceback.format_exception(error))
+        _log.error("unforeseen", route=request.scope.get("suanwang", {}).get("route"), trace=trace)
+        return self._say(request, SuanwangError("something went wrong inside the network; it was written to its log"))
+
+    def _say(self, request: Request, error: SuanwangError, status: int | None = None) -> Response:
         body = to_problem(error, status=status)
-        page = error_page(request, body) if error_page is not None else None
-        response = page if page is not None else Response(to_json(body), body["status"], media_type=MEDIA_TYPE)
+        response = self._error_page(request, body) if self._error_page is not None else None
+        if response is None:
+            response = Response(to_json(body), body["status"], media_type=MEDIA_TYPE)
         if isinstance(error, Unauthorized):
             response.headers["WWW-Authenticate"] = 'Bearer realm="suanwang"'
         if isinstance(error, Unavailable):
             response.headers["Retry-After"] = str(RETRY_AFTER_S)
         return response
-
-    async def ours(request: Request, error: Exception) -> Response:
-        assert isinstance(error, SuanwangError)
-        if rule_of(error).status >= 500:
-            _log.warning("failed", kind=type(error).__name__, detail=error.message)
-        return say(request, error)
-
-    async def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        found = [(_place(item["loc"]), str(item["msg"])) for item in error.errors()]
-        return say(request, problems_of(found, "the request"))
-
-    async def framework(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        ours = from_problem(error.status_code, {"detail": _sentence(error)})
-        response = say(request, ours, error.status_code)
-        response.headers.update(error.headers or {})
-        if error.status_code == 405:
-            response.headers["Allow"] = ", ".join(_methods_at(app, request.url.path)) or "GET"
-        return response
-
-    async def gone(request: Request, error: Exception) -> Response:
-        return Response(status_code=400)
-
-    async def unforeseen(request: Request, error: Exception) -> Response:
-        # As text: a renderer that knew the exception might show local variables, and tokens among them.
-        trace = "".join(traceback.format_exception(error))
-        _log.error("unforeseen", route=request.scope.get("suanwang", {}).get("route"), trace=trace)
-        return say(request, SuanwangError("something went wrong inside the network; it was written to its log"))
-
-    app.add_exception_handler(SuanwangError, ours)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, framework)
-    app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(Exception, unforeseen)
 
 
 def _methods_at(app: FastAPI, path: str) -> list[str]:
