@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +53,25 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
+@contextmanager
+def until_told() -> Iterator[None]:
+    """TERM and Ctrl-C end what runs inside, and everything it opened is closed again; further TERMs change nothing.
+
+    The web server hands a signal on once it has stopped, and the default for TERM would cut the rest short.
+    """
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def settings_with(**said: Any) -> Settings:
     """The environment's settings, with what the command line says put over them."""
     from pydantic import ValidationError
@@ -80,10 +101,12 @@ def serve(
     as_json: Json = False,
 ) -> None:
     """Run the control plane: API, web page and control loop, until it is stopped."""
+    from suanwang.cli.logs import log_to
     from suanwang.cli.terminal import emit_line, say
     from suanwang.serving import Serving
     from suanwang.serving import serve as run
 
+    log_to(sys.stderr)
     settings = settings_with(home=home, host=host, port=port, database_url=database_url, files_url=files_url)
     if with_parent:
         end_with_parent()
@@ -97,7 +120,8 @@ def serve(
             say(f"the operator's token is in {settings.home / 'operator-token'}")
         sys.stdout.flush()
 
-    run(settings, on_ready=ready)
+    with until_told():
+        run(settings, on_ready=ready)
 
 
 def agent(
@@ -123,10 +147,12 @@ def agent(
 ) -> None:
     """Run a site's agent. It dials out only; when it stops, its runs go on and the next start takes them up again."""
     from suanwang.cli import login
+    from suanwang.cli.logs import log_to
     from suanwang.cli.sites import read_declaration
     from suanwang.cli.terminal import note
     from suanwang.wiring.agent import run_agent
 
+    log_to(sys.stderr)
     declaration = beside(read_declaration(site), site.resolve().parent)
     target = context.obj if isinstance(context.obj, Target) else Target()
     kept = login.stored()
@@ -162,7 +188,8 @@ def up(
     """Run a whole network here: the control plane, and this machine as its first site. Until Ctrl-C."""
     from suanwang.cli.upping import run_up
 
-    run_up(settings_with(home=home, port=port), place=place, as_json=as_json)
+    with until_told():
+        run_up(settings_with(home=home, port=port), place=place, as_json=as_json)
 
 
 def demo(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suanwang.cli import drafting, login
+from suanwang.cli.logs import log_to
 from suanwang.cli.options import open_client
 from suanwang.cli.sites import read_declaration
 from suanwang.cli.terminal import emit_line, note, say
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from suanwang.settings import Settings
 
 PROJECT, SITE = "main", "here"
-_END_S = 15.0
+POLL_S = 0.5
+"""The agent is on the same machine, so it may call often; SUANWANG_POLL_S comes before it."""
+_END_S = 5.0
 
 
 def run_up(settings: Settings, *, place: str, as_json: bool) -> None:
@@ -35,17 +38,18 @@ def run_up(settings: Settings, *, place: str, as_json: bool) -> None:
 
     home = settings.home.expanduser().resolve()
     home.mkdir(parents=True, exist_ok=True)
+    if "poll_s" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"poll_s": POLL_S})
     site_file = home / "site.yaml"
     if not site_file.exists():
         site_file.write_text(drafting.of_this_host(SITE, place=place), encoding="utf-8")
     read_declaration(site_file)
     stop = threading.Event()
     first = _FirstSteps(home=home, site_file=site_file, stop=stop, as_json=as_json)
-    try:
+    with (home / "network.log").open("a", encoding="utf-8") as log, first:
+        log_to(log, only_warnings=True)
         # Serving answers only once this returns, so what talks to it has a thread of its own.
         serve(settings, on_ready=first.begin, stop=stop)
-    finally:
-        first.end()
     if first.error is not None:
         raise first.error
 
@@ -61,6 +65,12 @@ class _FirstSteps:
         self._agent: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self.error: SuanwangError | None = None
+
+    def __enter__(self) -> _FirstSteps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
 
     def begin(self, serving: Serving) -> None:
         self._thread = threading.Thread(target=self._run, args=(serving,), name="up", daemon=True)
@@ -115,8 +125,8 @@ class _FirstSteps:
             say(f"  export SUANWANG_URL={url} SUANWANG_TOKEN=$(cat {self._home / 'operator-token'})")
         sys.stdout.flush()
 
-    def end(self) -> None:
-        """Stop the agent; the runs it holds go on until their leases end, and the next start takes them up again."""
+    def _end(self) -> None:
+        """Stop the agent, in the middle of whatever it measures; the next start takes up the runs it holds."""
         if self._thread is not None:
             self._thread.join(timeout=_END_S)
         if self._agent is None:

@@ -115,16 +115,16 @@ class Children:
             except subprocess.TimeoutExpired:
                 _kill_tree(first.pid)
                 first.wait()
-                self._end_database()
+        self._end_database()
         self._sweep()
 
     def _end_database(self) -> None:
-        """A control plane that had to be killed leaves its PostgreSQL, whose number stands in its data folder."""
+        """A control plane that was killed leaves its PostgreSQL, whose number stands in its data folder."""
         for path in self._home.glob("**/postmaster.pid"):
             with contextlib.suppress(OSError, ValueError, psutil.Error):
                 server = psutil.Process(int(path.read_text().split()[0]))
                 if "postgres" in server.name():
-                    server.send_signal(signal.SIGQUIT)
+                    server.send_signal(signal.SIGINT)
                     server.wait(_END_S)
 
     def _sweep(self) -> None:
