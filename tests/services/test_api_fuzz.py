@@ -52,7 +52,16 @@ def _known(made: World) -> Mapping[str, str]:
     made.ask("POST", f"/v1/blobs/{sha256}/finish?size=4")
     named = made.ask("PUT", "/v1/projects/demo/files/data", json={"sha256": sha256, "size": 4})
     assert named.status_code == 200, named.text
-    return {"job_id": job["id"], "site_id": "guian", "project": "demo", "name": "data", "sha256": sha256}
+    quoted = made.ask("POST", "/v1/quotes", json={"work": "core_hours", "core_hours": 2})
+    return {
+        "job_id": job["id"],
+        "site_id": "guian",
+        "project": "demo",
+        "name": "data",
+        "sha256": sha256,
+        "quote_id": quoted.json()["id"],
+        "model": "nvidia-h100-sxm",
+    }
 
 
 def _fuzzed(operation: Any, mode: Any, token: str, known: Mapping[str, str]) -> int:

@@ -13,15 +13,17 @@ from prometheus_client import CollectorRegistry
 from suanwang.api import describing, errors, metrics
 from suanwang.api.errors import ErrorPage
 from suanwang.api.metrics import Metrics
-from suanwang.api.routes import agents, bills, files, jobs, people, sites
+from suanwang.api.routes import agents, bills, catalogue, files, jobs, people, quotes, sites
 from suanwang.api.routes import network as whole
 from suanwang.api.streams import StreamLimits, Streams
 from suanwang.api.watching import Watching
+from suanwang.api.work import WorkReader
 from suanwang.client import models
 from suanwang.control.network import Network
 
 _TAGS = [
     {"name": "jobs", "description": "Submit work, see where it runs and why, read its output"},
+    {"name": "quotes", "description": "How much is needed, what is offered for it, what finished runs taught"},
     {"name": "sites", "description": "Join computing centres and keep them"},
     {"name": "bills", "description": "What was used and what it costs"},
     {"name": "people", "description": "Callers, tokens, projects"},
@@ -56,13 +58,13 @@ def create_app(
     app.state.metrics = metrics_of or Metrics(CollectorRegistry(), network)
     app.state.streams = Streams(network, stream_limits)
     errors.install(app, error_page)
-    for part in (jobs, sites, bills, people, files, agents, whole):
+    for part in (jobs, quotes, catalogue, sites, bills, people, files, agents, whole):
         app.include_router(part.router)
     app.include_router(metrics.router)
     describing.install(
         app,
         asked=(models.NewJobs, models.NewToken, models.NewProject, models.NewFile),
-        strict=(sites.NEW_SITE, sites.OFFERING, agents.REQUEST),
+        strict=(sites.NEW_SITE, sites.OFFERING, agents.REQUEST, WorkReader()),
         told=(models.LogView, models.StateView),
     )
     app.add_middleware(Watching, metrics=app.state.metrics)

@@ -6,14 +6,14 @@ Owns what FastAPI cannot find out by itself. Knows no use case.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from suanwang.api.asking import REF, Strict
+from suanwang.api.asking import REF
 from suanwang.client.models import Answer, Asked, Problem
 from suanwang.client.problems import MEDIA_TYPE
 
@@ -79,8 +79,15 @@ def streams(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"text/event-stream": {"schema": event}}}
 
 
+class HasSchemas(Protocol):
+    """A reader of bodies that knows their JSON schemas."""
+
+    def schemas(self) -> Mapping[str, Any]:
+        """By the name of their component."""
+
+
 def install(
-    app: FastAPI, asked: Sequence[type[Asked]], strict: Sequence[Strict[Any]], told: Sequence[type[Answer]]
+    app: FastAPI, asked: Sequence[type[Asked]], strict: Sequence[HasSchemas], told: Sequence[type[Answer]]
 ) -> None:
     """Describe `app` once, on first request, with the schemas of bodies (`asked`, `strict`) and of streams (`told`)."""
 
@@ -93,7 +100,7 @@ def install(
 
 
 def _described(
-    app: FastAPI, asked: Sequence[type[Asked]], strict: Sequence[Strict[Any]], told: Sequence[type[Answer]]
+    app: FastAPI, asked: Sequence[type[Asked]], strict: Sequence[HasSchemas], told: Sequence[type[Answer]]
 ) -> dict[str, Any]:
     described: dict[str, Any] = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from suanwang.catalog.names import NameIndex
+from suanwang.catalog.names import NameIndex, normal
 from suanwang.catalog.reading import Node, freeze, outside_file, package_file, package_files, references_of
 from suanwang.domain.device import Accelerator, Direction, Figure, Isa, Link, Processor, Reference
 from suanwang.domain.precision import DeviceKind, Precision
@@ -227,6 +227,28 @@ def accelerators_named(name: str, *files: Path, field: str = "model") -> tuple[A
     """Every model that `name` may mean, at least one: `a100` gives all A100. Raises `InvalidRequest` where none."""
     on = shelf(*files)
     return tuple(on.accelerators[key] for key in on.accelerator_names.all_of(name, field))
+
+
+def search_accelerators(text: str, *files: Path) -> tuple[Accelerator, ...]:
+    """Models whose identifier or names hold `text`, by identifier; where there are none, those with the nearest names."""
+    on, wanted = shelf(*files), normal(text)
+    found = [
+        device
+        for device in on.accelerators.values()
+        if any(
+            wanted in normal(name)
+            for name in (
+                device.id,
+                f"{device.vendor} {device.model}",
+                *device.aliases,
+                *device.families,
+                *device.slurm_gres,
+            )
+        )
+    ]
+    if found:
+        return tuple(sorted(found, key=lambda device: device.id))
+    return tuple(on.accelerators[key] for key in on.accelerator_names.suggest(text))
 
 
 def processors(*files: Path) -> Mapping[str, Processor]:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.job import Job, Prediction
 from suanwang.domain.quote import Taught
-from suanwang.measuring.calibration import Observation, learn
+from suanwang.measuring.calibration import EfficiencyState, Observation, learn
+from suanwang.measuring.calibration import Lesson as Learnt
 from suanwang.measuring.workclass import WorkClass
 from suanwang.ports import Store
 
@@ -17,28 +20,16 @@ LEAST_HOURS = 1e-6
 
 
 def teach(store: Store, now: datetime) -> int:
-    """Learn from the runs that have ended since; returns how many taught. Each run teaches once."""
-    taught = 0
+    """Learn from the runs that have ended since; returns how many were noted. Each run teaches once."""
+    noted = 0
     for job, allocation in store.unlearnt(LIMIT):
         assert job.terms is not None, "unlearnt gives quoted jobs"
         prediction = job.terms.prediction
         assert prediction is not None, "unlearnt gives predicted jobs"
         state = store.beliefs()
-        work_class = WorkClass(prediction.work_class)
-        before = state.of(prediction.device, work_class)
+        before = state.of(prediction.device, WorkClass(prediction.work_class))
         hours = max(LEAST_HOURS, allocation.usage.wall_s / 3600)
-        lesson = None
-        if job.attempts == 1:
-            lesson = learn(
-                state,
-                Observation(
-                    run=job.id,
-                    device=prediction.device,
-                    work_class=work_class,
-                    predicted_hours=prediction.published_hours,
-                    measured_hours=hours,
-                ),
-            )
+        lesson = _lesson(job, prediction, hours, state)
         record = Taught(
             job_id=job.id,
             site=allocation.site_id,
@@ -49,6 +40,24 @@ def teach(store: Store, now: datetime) -> int:
             factor_before=before.factor,
             factor_after=lesson.after.factor if lesson else before.factor,
             at=now,
+            interrupted=job.attempts != 1,
         )
-        taught += store.add_lesson(record, lesson.after if lesson else None)
-    return taught
+        noted += store.add_lesson(record, lesson.after if lesson else None)
+    return noted
+
+
+def _lesson(job: Job, prediction: Prediction, hours: float, state: EfficiencyState) -> Learnt | None:
+    if job.attempts != 1:
+        return None
+    try:
+        observation = Observation(
+            run=job.id,
+            device=prediction.device,
+            work_class=WorkClass(prediction.work_class),
+            predicted_hours=prediction.published_hours,
+            measured_hours=hours,
+        )
+    except InvalidRequest:
+        # Figures that no run has: noted and not learnt from, so that the loop goes on.
+        return None
+    return learn(state, observation)

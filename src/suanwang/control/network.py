@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from suanwang.control.artefacts import Artefacts
 from suanwang.control.bills import Bills
+from suanwang.control.capability import Capabilities
 from suanwang.control.jobs import Jobs
 from suanwang.control.people import People
 from suanwang.control.quotes import Quotes
@@ -20,7 +21,8 @@ from suanwang.ports import Clock, Files, Identities, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `people`, `bills` and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `bills` and `artefacts` check who calls; `turn` is the loop's
+    and checks nobody."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Network:
         self.people = People(store, clock, identities)
         self.sites = Sites(store, clock, self.rules, self.people)
         self.jobs = Jobs(store, clock, identities, places)
+        self.capabilities = Capabilities(store, clock)
         self.quotes = Quotes(store, clock, identities, self.jobs, places)
         self.bills = Bills(store)
         self.artefacts = Artefacts(store, clock, files)

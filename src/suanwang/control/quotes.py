@@ -1,53 +1,60 @@
 """Requirements and quotes: how much is needed, what the network offers for it, and a price that binds.
 
-Owns how long a quote holds, who may use it, and when a full site would have room. The reckoning is `measuring`'s, the
-ranking `scheduling`'s.
+Owns how long a quote holds, who may use it, and what a task becomes under an offer. The reckoning is `measuring`'s, the
+ranking `scheduling`'s, the forecast of room `starts`'s.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from suanwang import catalog
-from suanwang.control.jobs import Jobs
+from suanwang.control.jobs import Jobs, Submitted
+from suanwang.control.leasing import files_of, held_at
 from suanwang.control.standing import slowness
+from suanwang.control.starts import Starts
 from suanwang.control.tick import snapshot
 from suanwang.control.wording import resolve
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal
-from suanwang.domain.ids import JobId, ProjectId, SiteId
-from suanwang.domain.job import Job, Rank, Span, Terms
-from suanwang.domain.lifecycle import JobState, SiteState
+from suanwang.domain.ids import JobId, ProjectId
+from suanwang.domain.job import Job, Point, Rank, Span, Terms
+from suanwang.domain.lifecycle import JobState
 from suanwang.domain.quote import Offer, Quote, Taught
 from suanwang.domain.site import Site
 from suanwang.domain.task import DeviceRequest, Objective, Resources, Task
 from suanwang.measuring.calibration import EfficiencyState
-from suanwang.measuring.estimating import estimate
-from suanwang.measuring.need import CoreHoursNeed, Need
-from suanwang.measuring.outcome import Estimate
-from suanwang.measuring.profile import REFERENCE, profile_of
-from suanwang.measuring.trial import MOST_POINTS, Extrapolation, TrialPoint, extrapolate
+from suanwang.measuring.need import Need
+from suanwang.measuring.trial import Extrapolation, TrialPoint, extrapolate
 from suanwang.ports import Clock, Identities, Store
+from suanwang.scheduling.feasibility import suits
 from suanwang.scheduling.placing import explain
-from suanwang.scheduling.quoting import Found, offers_for
-from suanwang.scheduling.snapshot import Snapshot
+from suanwang.scheduling.quoting import MOST_HOURS, Found, offers_for
+from suanwang.scheduling.requirement import Requirement, requirement_of
 
 VALID_FOR = timedelta(hours=1)
 MOST_OFFERS = 20
+MOST_SOURCE = 256 * 1024
+"""Characters of a need or task that are kept with its quote."""
 SAFETY = 1.5
 """A quoted run may take this much longer than the upper bound of its hours before it is stopped."""
+ELAPSED = "elapsed_s"
+"""A figure of this name in a run's metrics file is its own clock: seconds since it began."""
+MOST_POINTS = 200
+"""Points a trial is extrapolated from; more are thinned out evenly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Requirement:
-    """What a need takes on each kind of device: estimates by card-hours, and why the other devices cannot."""
+class Lesson:
+    """Prediction against outcome. `visible`: the caller may see the job it came from."""
 
-    estimates: tuple[Estimate, ...]
-    unfit: Mapping[str, str]
+    taught: Taught
+    visible: bool
 
 
 class Quotes:
@@ -60,41 +67,62 @@ class Quotes:
         self._jobs = jobs
         self._places = places
 
+    # how much is needed, and where
+
     def requirement(self, need: Need, *, devices: Sequence[str] = (), count: int | None = None) -> Requirement:
         """What `need` takes on the named devices, else on those the network has, else on the reference card.
 
         Raises `InvalidRequest` for an unknown device, and where nothing can do the work.
         """
-        if isinstance(need, CoreHoursNeed):
-            return self._core_hours(need, devices, count)
-        learnt = self._store.beliefs()
-        names = [catalog.accelerator(name, field="devices").id for name in devices]
-        if not names:
-            names = sorted({pool.model for site in self._store.sites() for pool in site.offering.devices})
-        if not names:
-            names = [catalog.accelerator(REFERENCE.name).id]
-        found: list[Estimate] = []
-        unfit: dict[str, str] = {}
-        for name in names:
-            try:
-                found.append(estimate(need, profile_of(catalog.accelerator(name)), count, learnt))
-            except InvalidRequest as error:
-                unfit[name] = error.message
-        if not found:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in unfit.items())
-            raise InvalidRequest(
-                f"no device can do this work: {reasons}", field="devices", allowed="another device or need"
-            )
-        return Requirement(estimates=tuple(sorted(found, key=lambda e: e.card_hours.mid)), unfit=unfit)
+        present = sorted({pool.model for site in self._store.sites() for pool in site.offering.devices})
+        return requirement_of(need, named=devices, present=present, count=count, learnt=self._store.beliefs())
 
-    def _core_hours(self, need: CoreHoursNeed, devices: Sequence[str], count: int | None) -> Requirement:
-        from suanwang.measuring.cores import ProcessorProfile, processor_profile_of
+    def offers(self, need: Need, *, objective: Objective | None = None) -> Found:
+        """Offers for `need` over all sites and chips; a site without one stands in `excluded`. Nothing is kept."""
+        seen = snapshot(self._store, (), self._places, self._clock.now())
+        return offers_for(
+            need,
+            seen.sites,
+            catalog.accelerators(),
+            now=seen.now,
+            objective=objective or Objective(),
+            start=Starts(self._store, seen).of,
+            efficiencies=self._store.beliefs(),
+            slowness=slowness(seen.sites),
+            most=MOST_OFFERS,
+        )
 
-        profiles = [processor_profile_of(catalog.processor(name, field="devices")) for name in devices]
-        if not profiles:
-            profiles = [ProcessorProfile(name="cpu", cores=count or 1)]
-        found = [estimate(need, profile, count, self._store.beliefs()) for profile in profiles]
-        return Requirement(estimates=tuple(found), unfit={})
+    def task_offers(self, caller: Principal, task: Task, *, project: ProjectId | None = None) -> Found:
+        """Offers for a task as it stands, one for each site that could run it. Nothing is kept."""
+        seen = snapshot(self._store, (), self._places, self._clock.now())
+        task = resolve([task], seen.sites)[0]
+        job = self._as_job(caller, task, self._jobs.payer(caller, project), seen.now)
+        # Full sites are offered too, with the time at which they would have room.
+        why = explain(replace(seen, jobs=(job,), held={}), job).why
+        ranks = [rank for rank in (why.chosen, *why.others) if rank is not None]
+        sites, starts = {site.id: site for site in seen.sites}, Starts(self._store, seen)
+        offers = [
+            _task_offer(number, rank, task, sites[rank.site], starts)
+            for number, rank in enumerate(ranks[:MOST_OFFERS], start=1)
+        ]
+        return Found(offers=tuple(offers), excluded=why.excluded, assumptions=_assumed(task), work_pd=None)
+
+    def _as_job(self, caller: Principal, task: Task, payer: ProjectId, now: datetime) -> Job:
+        job = Job(
+            id=JobId("j-quote"),
+            project=payer,
+            owner=caller.name,
+            task=task,
+            state=JobState.QUEUED,
+            submitted_at=now,
+            ready_at=now,
+        )
+        try:
+            return replace(job, held_at=held_at(files_of(self._store, job)))
+        except InvalidRequest:
+            return job  # Its files may come later; whether they are there is asked when it is submitted.
+
+    # quotes
 
     def quote_need(
         self,
@@ -106,78 +134,16 @@ class Quotes:
         project: ProjectId | None = None,
         objective: Objective | None = None,
     ) -> Quote:
-        """Offers for `need` over all sites and chips, stored; its prices bind until it expires."""
-        now = self._clock.now()
-        found = self.offers(need, objective=objective or Objective(), now=now)
-        return self._keep(caller, project, title, source, found, now)
-
-    def offers(self, need: Need, *, objective: Objective, now: datetime) -> Found:
-        """As `quote_need`, without keeping anything: what a form shows while one types."""
-        sites = [site for site in self._store.sites() if site.open and site.state is SiteState.REACHABLE]
-        if not sites:
-            raise InvalidRequest("no site can be reached now, so nothing can be offered", field="need", allowed="later")
-        return offers_for(
-            need,
-            sites,
-            catalog.accelerators(),
-            now=now,
-            objective=objective,
-            start=_Starts(self._store, snapshot(self._store, (), self._places, now)).of,
-            efficiencies=self._store.beliefs(),
-            slowness=slowness(sites),
-            most=MOST_OFFERS,
-        )
-
-    def quote_task(self, caller: Principal, task: Task, *, source: str, project: ProjectId | None = None) -> Quote:
-        """Offers for a task as it stands: one for each site that could run it, by the task's own objective."""
-        now = self._clock.now()
-        seen = snapshot(self._store, (), self._places, now)
-        task = resolve([task], seen.sites)[0]
+        """Offers for `need`, stored; their unit prices bind until the quote expires."""
         payer = self._jobs.payer(caller, project)
-        job = Job(
-            id=JobId("j-quote"),
-            project=payer,
-            owner=caller.name,
-            task=task,
-            state=JobState.QUEUED,
-            submitted_at=now,
-            ready_at=now,
-        )
-        # Full sites are offered too, with the time at which they would have room.
-        why = explain(replace(seen, jobs=(job,), held={}), job).why
-        ranks = [rank for rank in (why.chosen, *why.others) if rank is not None]
-        starts = _Starts(self._store, seen)
-        offers = tuple(
-            self._task_offer(number, rank, task, seen, starts)
-            for number, rank in enumerate(ranks[:MOST_OFFERS], start=1)
-        )
-        found = Found(offers=offers, excluded=why.excluded, assumptions=_assumed(task), work_pd=None)
-        return self._keep(caller, payer, task.name, source, found, now)
+        return self._keep(caller, payer, title, source, self.offers(need, objective=objective))
 
-    def _task_offer(self, number: int, rank: Rank, task: Task, seen: Snapshot, starts: _Starts) -> Offer:
-        site = next(site for site in seen.sites if site.id == rank.site)
-        need, figures = task.resources, rank.figures
-        pool = next((p for p in site.offering.devices if p.model == rank.device_model), None)
-        devices = need.devices.count if need.devices else 0
-        start_at = starts.of(site, rank.device_model, devices * task.nodes, need.cores * task.nodes)
-        hours = figures.finish_s / 3600
-        return Offer(
-            number=number,
-            site=site.id,
-            device_model=pool.model if pool else None,
-            nodes=task.nodes,
-            devices_per_node=devices,
-            cores_per_node=need.cores,
-            memory_gb_per_node=need.memory_gb,
-            start_at=start_at,
-            hours=_exact(hours),
-            finish_at=start_at + timedelta(hours=hours),
-            price_yuan=_exact(figures.price_yuan),
-            energy_kwh=_exact(figures.energy_kwh),
-            carbon_g=_exact(figures.carbon_g),
-            score=rank.score,
-            price=site.offering.price,
-        )
+    def quote_task(
+        self, caller: Principal, task: Task, *, source: str, project: ProjectId | None = None, title: str = ""
+    ) -> Quote:
+        """Offers for a task as it stands, by its own objective, stored; their unit prices bind."""
+        payer = self._jobs.payer(caller, project)
+        return self._keep(caller, payer, title or task.name, source, self.task_offers(caller, task, project=payer))
 
     def get(self, caller: Principal, quote_id: str) -> Quote:
         """Whoever has the link and a token may read a quote; only its project may use it."""
@@ -187,59 +153,58 @@ class Quotes:
         return quote
 
     def accept(self, caller: Principal, task: Task, quote_id: str, number: int = 1) -> tuple[Task, Terms, ProjectId]:
-        """`task` made into what offer `number` says, and the terms that bind. Raises `Conflict` once it has expired."""
+        """`task` made into what offer `number` says, and the terms that bind.
+
+        Raises `Conflict` once it has expired, `NotFound` for another project's quote, and `InvalidRequest` for a task
+        that wants more than was offered.
+        """
         quote = self.get(caller, quote_id)
         if not caller.may_change(quote.project):
             raise NotFound(f"no quote {quote_id!r} of yours", field="quote", allowed="a quote of your project")
-        now = self._clock.now()
-        if now >= quote.expires_at:
+        if self._clock.now() >= quote.expires_at:
             raise Conflict(f"quote {quote_id} expired at {quote.expires_at:%Y-%m-%d %H:%M} UTC: ask for a new one")
         if not 1 <= number <= len(quote.offers):
-            raise InvalidRequest(
-                f"quote {quote_id} has no offer {number}", field="offer", allowed=f"1 to {len(quote.offers)}"
-            )
+            allowed = f"1 to {len(quote.offers)}" if quote.offers else "a quote that has offers"
+            raise InvalidRequest(f"quote {quote_id} has no offer {number}", field="offer", allowed=allowed)
         offer = quote.offers[number - 1]
+        site = self._store.site(offer.site)
+        _check(task, offer, site)
         terms = Terms(quote_id=quote.id, offer=number, price=offer.price, prediction=offer.prediction)
         return _shaped(task, offer), terms, quote.project
 
-    def trial(self, caller: Principal, job_id: JobId, steps: float) -> Extrapolation:
-        """The whole run of `steps`, from the steps a trial job wrote to its metrics file.
+    def submit(
+        self,
+        caller: Principal,
+        tasks: Sequence[Task],
+        quote_id: str,
+        number: int = 1,
+        *,
+        project: ProjectId | None = None,
+        key: str | None = None,
+    ) -> Submitted:
+        """Submit the one task of a file under an offer of a quote; the quote's project pays.
 
-        Raises `InvalidRequest` where it wrote too few, `NotFound`.
+        Raises as `accept` and `Jobs.submit` do.
         """
-        job = self._jobs.get(caller, job_id)
-        points = self._store.points(job.id)
-        if job.started_at is None or not points:
-            raise InvalidRequest(
-                f"job {job_id} has written no steps yet",
-                field="points",
-                allowed='lines such as {"step": 1, "loss": 0.5}',
-            )
-        name = points[-1].name
-        begun = job.started_at
-        # A step reported late by a slow call is seen late: the extrapolation's rule bears such points.
-        seen = [
-            TrialPoint(steps=point.step, seconds=max(0.0, (point.at - begun).total_seconds()))
-            for point in points
-            if point.name == name
-        ]
-        return extrapolate(_last_of_each_moment(seen), steps)
+        if len(tasks) != 1:
+            message = f"{len(tasks)} tasks in the file: a quote is for one"
+            raise InvalidRequest(message, field="tasks", allowed="exactly one task")
+        shaped, terms, payer = self.accept(caller, tasks[0], quote_id, number)
+        if project is not None and project != payer:
+            message = f"quote {quote_id} was made for project {payer}"
+            raise InvalidRequest(message, field="project", allowed=payer)
+        digest = hashlib.sha256(repr((payer, tasks, quote_id, number)).encode()).hexdigest()
+        return self._jobs.submit(caller, [shaped], project=payer, key=key, digest=digest, terms=terms)
 
-    def lessons(self, caller: Principal, limit: int) -> Sequence[Taught]:
-        """Predictions against outcomes, newest first."""
-        return self._store.lessons(min(limit, 1000))
-
-    def beliefs(self, caller: Principal) -> EfficiencyState:
-        """What finished runs have taught about each device and class of work."""
-        return self._store.beliefs()
-
-    def _keep(
-        self, caller: Principal, project: ProjectId | None, title: str, source: str, found: Found, now: datetime
-    ) -> Quote:
+    def _keep(self, caller: Principal, payer: ProjectId, title: str, source: str, found: Found) -> Quote:
+        if len(source) > MOST_SOURCE:
+            message = f"the text has {len(source)} characters, which is too long to keep with a quote"
+            raise InvalidRequest(message, field="file", allowed=f"up to {MOST_SOURCE} characters")
         identifier, _ = self._identities.token()
+        now = self._clock.now()
         quote = Quote(
             id="q" + identifier[1:],
-            project=self._jobs.payer(caller, project),
+            project=payer,
             owner=caller.name,
             title=title[:200],
             source=source,
@@ -253,57 +218,121 @@ class Quotes:
         self._store.add_quote(quote)
         return quote
 
+    # trials and learning
 
-class _Starts:
-    """When a site would have room, by the time limits of what runs there now."""
+    def trial(self, caller: Principal, job_id: JobId, steps: float) -> Extrapolation:
+        """The whole run of `steps`, from the steps a trial job wrote to its metrics file.
 
-    def __init__(self, store: Store, seen: Snapshot) -> None:
-        self._store = store
-        self._seen = seen
-        self._ends: dict[SiteId, list[tuple[datetime, int, dict[str, int]]]] = {}
+        Where the run wrote `elapsed_s` beside its steps, that is its clock; otherwise steps count as done when the network
+        heard of them. Raises `InvalidRequest` where it wrote too few, `NotFound`.
+        """
+        job = self._jobs.get(caller, job_id)
+        points = self._store.points(job.id)
+        if not points:
+            raise InvalidRequest(
+                f"job {job_id} has written no steps yet",
+                field="points",
+                allowed='lines such as {"step": 1, "elapsed_s": 0.5} in $SUANWANG_METRICS',
+            )
+        last = [point for point in points if point.allocation_id == points[-1].allocation_id]
+        clocked = [TrialPoint(steps=p.step, seconds=p.value) for p in last if p.name == ELAPSED]
+        return extrapolate(_thinned(clocked or self._heard(job, last)), steps)
 
-    def of(self, site: Site, model: str | None, devices: int, cores: int) -> datetime:
-        held = self._seen.held.get(site.id)
-        free_cores = site.offering.cores - (held.cores if held else 0)
-        pool = next((p.count for p in site.offering.devices if p.model == model), 0)
-        free_devices = pool - (held.devices.get(model, 0) if held and model else 0)
-        at = self._seen.now
-        for end, freed, models in self._freed(site.id):
-            if free_cores >= cores and free_devices >= devices:
-                break
-            at = end
-            free_cores += freed
-            free_devices += models.get(model, 0) if model else 0
-        return at
+    def _heard(self, job: Job, points: Sequence[Point]) -> list[TrialPoint]:
+        """Steps that arrived in one call share its moment; the last of them is the one that was just done."""
+        allocation = self._store.allocation(points[-1].allocation_id)
+        begun = allocation.started_at if allocation else job.started_at
+        if begun is None:
+            return []
+        most: dict[float, float] = {}
+        for point in points:
+            seconds = max(0.0, (point.at - begun).total_seconds())
+            most[seconds] = max(point.step, most.get(seconds, point.step))
+        return [TrialPoint(steps=step, seconds=seconds) for seconds, step in most.items()]
 
-    def _freed(self, site_id: SiteId) -> list[tuple[datetime, int, dict[str, int]]]:
-        if site_id not in self._ends:
-            rows: list[tuple[datetime, int, dict[str, int]]] = []
-            for job, allocation in self._store.live_at(site_id):
-                need = job.task.resources
-                begun = allocation.started_at or allocation.granted_at
-                end = begun + timedelta(seconds=need.expected_s or need.time_limit_s)
-                models = {}
-                if allocation.device_model and need.devices:
-                    models[allocation.device_model] = need.devices.count * job.task.nodes
-                rows.append((max(end, self._seen.now), need.cores * job.task.nodes, models))
-            self._ends[site_id] = sorted(rows, key=lambda row: row[0])
-        return self._ends[site_id]
+    def lessons(self, caller: Principal, limit: int) -> Sequence[Lesson]:
+        """Predictions against outcomes, newest first; whose job it was is its own project's affair."""
+        found = self._store.lessons(min(limit, 1000))
+        jobs = self._store.jobs_by_id([taught.job_id for taught in found])
+        return [
+            Lesson(taught=t, visible=(job := jobs.get(t.job_id)) is not None and caller.may_see(job.project))
+            for t in found
+        ]
+
+    def beliefs(self, caller: Principal) -> EfficiencyState:
+        """What finished runs have taught about each device and class of work."""
+        return self._store.beliefs()
 
 
-def _last_of_each_moment(points: Sequence[TrialPoint]) -> list[TrialPoint]:
-    """Steps that arrived in one call share its moment; the last of them is the one that was just done."""
-    last: dict[float, TrialPoint] = {}
-    for point in points:
-        known = last.get(point.seconds)
-        if known is None or point.steps > known.steps:
-            last[point.seconds] = point
-    return list(last.values())[-MOST_POINTS:]
+def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts) -> Offer:
+    need, figures = task.resources, rank.figures
+    devices = need.devices.count if need.devices else 0
+    start_at = starts.of(site, rank.device_model, devices * task.nodes, need.cores * task.nodes)
+    hours = figures.finish_s / 3600
+    return Offer(
+        number=number,
+        site=site.id,
+        device_model=rank.device_model,
+        nodes=task.nodes,
+        devices_per_node=devices,
+        cores_per_node=need.cores,
+        memory_gb_per_node=need.memory_gb,
+        start_at=start_at,
+        hours=_exact(hours),
+        finish_at=start_at + timedelta(hours=hours),
+        price_yuan=_exact(figures.price_yuan),
+        energy_kwh=_exact(figures.energy_kwh),
+        carbon_g=_exact(figures.carbon_g),
+        score=rank.score,
+        price=site.offering.price,
+    )
+
+
+def _thinned(points: Sequence[TrialPoint]) -> Sequence[TrialPoint]:
+    """At most `MOST_POINTS`, evenly, the last one among them: every pair of points is looked at."""
+    if len(points) <= MOST_POINTS:
+        return points
+    stride = (len(points) - 1) / (MOST_POINTS - 1)
+    return [points[round(index * stride)] for index in range(MOST_POINTS)]
+
+
+def _check(task: Task, offer: Offer, site: Site | None) -> None:
+    """Raises `InvalidRequest` where the task asks for what the offer does not give: nothing of it is dropped silently."""
+    need = task.resources
+    wanted = {"cores": (need.cores, offer.cores_per_node), "memory": (need.memory_gb, offer.memory_gb_per_node)}
+    for field, (asked, offered) in wanted.items():
+        if asked > offered:
+            raise InvalidRequest(
+                f"the task asks for {asked:g} {field}{' GB' if field == 'memory' else ''} on a node, the offer has {offered:g}",
+                field=f"resources.{field}",
+                allowed=f"up to {offered:g}, or a quote of the task itself",
+            )
+    if task.nodes > offer.nodes:
+        message = f"the task asks for {task.nodes} nodes, the offer has {offer.nodes}"
+        raise InvalidRequest(message, field="nodes", allowed=f"up to {offer.nodes}, or a quote of the task itself")
+    if offer.prediction is not None and task.count != 1:
+        message = f"the offer is for one run, the task is an array of {task.count}"
+        raise InvalidRequest(message, field="count", allowed="1, or a quote of the task itself")
+    if need.devices is not None and not _gives(offer, need.devices, site):
+        raise InvalidRequest(
+            f"the task asks for other devices than the offer's {offer.devices_per_node} × {offer.device_model or 'none'}",
+            field="resources.devices",
+            allowed="none, those of the offer, or a quote of the task itself",
+        )
+
+
+def _gives(offer: Offer, request: DeviceRequest, site: Site | None) -> bool:
+    pools = site.offering.devices if site else ()
+    pool = next((pool for pool in pools if pool.model == offer.device_model), None)
+    return pool is not None and request.count <= offer.devices_per_node and suits(request, pool)
 
 
 def _shaped(task: Task, offer: Offer) -> Task:
     """The user's script and files, with the offer's site, devices and hours."""
-    limit_s = math.ceil(offer.hours.high * 3600 * SAFETY) if offer.prediction else task.resources.time_limit_s
+    limit_s = task.resources.time_limit_s
+    if offer.prediction is not None:
+        limit_s = math.ceil(min(MOST_HOURS, offer.hours.high * SAFETY) * 3600)
+    limit_s = max(60, limit_s)
     devices = None
     if offer.device_model is not None:
         devices = DeviceRequest(count=offer.devices_per_node, models=(offer.device_model,))
@@ -314,8 +343,8 @@ def _shaped(task: Task, offer: Offer) -> Task:
             cores=offer.cores_per_node,
             memory_gb=offer.memory_gb_per_node,
             devices=devices,
-            time_limit_s=max(60, limit_s),
-            expected_s=max(1, round(offer.hours.mid * 3600)),
+            time_limit_s=limit_s,
+            expected_s=min(limit_s, max(1, round(offer.hours.mid * 3600))),
         ),
         constraints=replace(task.constraints, sites=(offer.site,)),
     )
@@ -326,6 +355,9 @@ def _exact(value: float) -> Span:
 
 
 def _assumed(task: Task) -> tuple[str, ...]:
-    if task.resources.expected_s is not None:
-        return ()
-    return (f"hours are the time limit of {task.resources.time_limit_s} s: say `expected` for a closer figure",)
+    found = []
+    if task.count > 1:
+        found.append(f"figures are those of one of the {task.count} members")
+    if task.resources.expected_s is None:
+        found.append(f"hours are the time limit of {task.resources.time_limit_s} s: say `expected` for a closer figure")
+    return tuple(found)

@@ -18,7 +18,12 @@ from suanwang.domain.site import Shortfall, Site
 from suanwang.measuring import plausibility
 from suanwang.measuring.plausibility import Limits, doubts
 
-PROBED = ("compute.matmul.", "memory.bandwidth", "device.", "disk.")
+PROBED = ("compute.matmul.", "memory.bandwidth", "device.", "disk.", "network.")
+"""Metrics that only a probe gives; load reports use others."""
+STATISTICS = ("median", "iqr")
+NOT_BELIEVED = "its probe is not believed: "
+"""Begins every warning about a probe's figure."""
+_MOST_WARNINGS = 20
 _DEVICE = re.compile(r"device\.\d+\.")
 
 
@@ -37,26 +42,45 @@ def slowness(sites: Sequence[Site]) -> Mapping[tuple[SiteId, str | None], float]
     return factors
 
 
-def judged(site: Site, samples: Sequence[Sample], now: datetime) -> tuple[Site, tuple[Sample, ...]]:
-    """The site as its probe marks it, and the samples that can be believed; the others become warnings."""
-    probed = [sample for sample in samples if sample.metric_type.startswith(PROBED) and sample.statistic == "median"]
+def judged(
+    site: Site, samples: Sequence[Sample], now: datetime, *, told: Sequence[str] = ()
+) -> tuple[Site, tuple[Sample, ...]]:
+    """The site as its probe marks it, and the samples that can be believed; the others become warnings.
+
+    Warnings about a probe stay until the next probe: `told` are those the site had before this report.
+    """
+    probed = [sample for sample in samples if sample.metric_type.startswith(PROBED)]
     if not probed:
-        return site, tuple(samples)
-    found = doubts(probed, now=now, limits=_limits(site))
-    doubted = {doubt.metric_type for doubt in found}
-    good = tuple(sample for sample in samples if sample.metric_type not in doubted)
-    rates: dict[str, float] = {}
+        kept = [warning for warning in told if warning.startswith(NOT_BELIEVED)]
+        return replace(site, warnings=_once((*site.warnings, *kept))), tuple(samples)
+    reasons = {doubt.metric_type: doubt.reason for doubt in doubts(probed, now=now, limits=_limits(site))}
     for sample in probed:
-        if sample.metric_type not in doubted:
-            name = _DEVICE.sub("device.", sample.metric_type)
-            rates[name] = min(sample.value, rates.get(name, sample.value))
-    fell = [s for s in site.shortfalls if s.metric_type not in rates]
+        if sample.statistic not in STATISTICS and not sample.metric_type.startswith("network."):
+            allowed = " and ".join(STATISTICS)
+            reasons[sample.metric_type] = f"its statistic is {sample.statistic[:20]!r}, a probe gives {allowed}"
+    good = tuple(sample for sample in samples if sample.metric_type not in reasons)
+    rates = _rates([sample for sample in good if sample.metric_type.startswith(PROBED)])
+    fell = [shortfall for shortfall in site.shortfalls if shortfall.metric_type not in rates]
     for name, measured in sorted(rates.items()):
         declared = site.offering.declares.get(name)
         if declared is not None and plausibility.shortfall(declared, measured) is not None:
             fell.append(Shortfall(metric_type=name, declared=declared, measured=measured, at=now))
-    warnings = (*site.warnings, *(f"its probe is not believed: {doubt.reason}" for doubt in found))
-    return replace(site, shortfalls=tuple(fell), warnings=tuple(dict.fromkeys(warnings))), good
+    warned = (f"{NOT_BELIEVED}{metric[:60]}: {reason}" for metric, reason in reasons.items())
+    return replace(site, shortfalls=tuple(fell), warnings=_once((*site.warnings, *warned))), good
+
+
+def _rates(probed: Sequence[Sample]) -> Mapping[str, float]:
+    """Medians by the name under which a site declares; of several chips the slowest."""
+    rates: dict[str, float] = {}
+    for sample in probed:
+        if sample.statistic == "median":
+            name = _DEVICE.sub("device.", sample.metric_type)
+            rates[name] = min(sample.value, rates.get(name, sample.value))
+    return rates
+
+
+def _once(warnings: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(warnings))[:_MOST_WARNINGS]
 
 
 def _limits(site: Site) -> Limits:

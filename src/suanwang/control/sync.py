@@ -138,7 +138,8 @@ def _hear(
             )
         moved = _heard(site, rules, request, now)
         offset = timedelta(seconds=moved.clock_offset_s or 0.0)
-        moved, samples = judged(moved, [_in_time(sample, offset, now) for sample in request.samples], now)
+        heard = [_in_time(sample, offset, now) for sample in request.samples]
+        moved, samples = judged(moved, heard, now, told=site.warnings)
         events: tuple[Event, ...] = ()
         if moved.state is not site.state:
             events = (Event(kind="site.reachable", at=now, site_id=site_id, data={"was": site.state}),)

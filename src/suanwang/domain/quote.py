@@ -75,3 +75,5 @@ class Taught:
     factor_after: float
     """Efficiency over the published rule's, before and after."""
     at: datetime
+    interrupted: bool = False
+    """It ran in several pieces, so its time tells nothing about speed and taught nothing."""

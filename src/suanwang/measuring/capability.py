@@ -4,7 +4,8 @@ Owns how nominal, measured and sold figures stand beside each other, each with s
 over a site and over the network. A sum of measured figures says how many of the parts were measured.
 
 Samples are read by these metric types: `compute.rate.<precision>` (TFLOPS of one card), `memory.capacity`,
-`memory.bandwidth` (GB, GB/s of one card), `storage.capacity`, `storage.bandwidth`, `network.bandwidth` (GB, GB/s,
+`memory.bandwidth` (GB, GB/s of one card), `host.cores`, `host.rate.<fp64|fp32>`, `host.memory.capacity`,
+`host.memory.bandwidth` (of one node's processors), `storage.capacity`, `storage.bandwidth`, `network.bandwidth` (GB, GB/s,
 Gbit/s of the site).
 """
 
@@ -87,6 +88,11 @@ _UNITS: Mapping[str, tuple[str, Side]] = {
     "storage.capacity": ("GB", Side.STORAGE),
     "storage.bandwidth": ("GB/s", Side.STORAGE),
     "network.bandwidth": ("Gbit/s", Side.NETWORK),
+    "host.cores": ("cores", Side.COMPUTING),
+    "host.rate.fp64": ("TFLOPS", Side.COMPUTING),
+    "host.rate.fp32": ("TFLOPS", Side.COMPUTING),
+    "host.memory.capacity": ("GB", Side.COMPUTING),
+    "host.memory.bandwidth": ("GB/s", Side.COMPUTING),
 }
 _RATE = "compute.rate."
 

@@ -3,6 +3,7 @@
 Owns the YAML (or JSON) form and its errors. Knows no device, site or price; it opens no file of the user's.
 """
 
-from suanwang.needfile.reading import need_from, read_need
+from suanwang.needfile.reading import need_from, need_schemas, read_need
+from suanwang.needfile.telling import is_need
 
-__all__ = ["need_from", "read_need"]
+__all__ = ["is_need", "need_from", "need_schemas", "read_need"]

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 _WRITTEN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([KkMmBbGgTtPp]?)\s*")
 _FACTOR = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15}
@@ -25,5 +25,17 @@ def _count(value: object) -> object:
     return value if abs(value) <= 1e300 else math.inf
 
 
-Count = Annotated[float, BeforeValidator(_count)]
+Count = Annotated[
+    float,
+    BeforeValidator(_count),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?[KMBGTP]?$"},
+            ],
+            "examples": ["7B", "1.5T", 2e12],
+        }
+    ),
+]
 """A count that may carry a suffix: K, M, B or G, T, P for 10^3 to 10^15. Its range is the need's own affair."""

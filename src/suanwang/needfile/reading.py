@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Mapping
+from typing import Any, assert_never
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -58,6 +59,12 @@ def need_from(value: object) -> Need:
     except ValidationError as error:
         raise _invalid(error) from error
     return _need(form)
+
+
+def need_schemas(ref_template: str) -> Mapping[str, Any]:
+    """JSON schemas by component name; `Need` is the whole file's."""
+    schema = _FORMS.json_schema(ref_template=ref_template)
+    return {**schema.pop("$defs"), "Need": schema}
 
 
 def _need(form: Form) -> Need:

@@ -16,6 +16,7 @@ from suanwang.domain.device import Accelerator
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Exclusion, Prediction, Span
+from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.quote import Offer
 from suanwang.domain.site import DevicePool, Site
 from suanwang.domain.task import Objective
@@ -29,10 +30,13 @@ from suanwang.measuring.outcome import Site as Grid
 from suanwang.measuring.profile import DeviceProfile, profile_of
 from suanwang.scheduling.snapshot import Floats, Ints
 
+MOST_HOURS = 365 * 24.0
+"""A run may be given this long; what takes longer on a count of devices is not offered on it."""
 DOUBLINGS = 6
 """Counts offered of one pool: the least that holds the work, and up to so many times twice as many."""
 MEMORY_PER_DEVICE_GB = 8.0
 """Host memory asked beside each device, at most the node's share."""
+MEMORY_PER_CORE_GB = 2.0
 
 Start = Callable[[Site, str | None, int, int], datetime]
 """(site, device model, devices in all, cores in all) → when that much is free."""
@@ -49,13 +53,22 @@ class Found:
 
 
 def rank(price: Floats, carbon: Floats, finish: Floats, objective: Objective) -> Ints:
-    """Order of offers by the objective: each figure over its best, weighted; equal scores keep their order."""
+    """Order of offers by the objective: each figure over its best, weighted; equal scores keep their order.
+
+    Raises `InvalidRequest` as `score` does.
+    """
     return np.argsort(score(price, carbon, finish, objective), kind="stable")
 
 
 def score(price: Floats, carbon: Floats, finish: Floats, objective: Objective) -> Floats:
-    """`score[o]`: 1 where an offer is best in everything that has weight."""
+    """`score[o]`: 1 where an offer is best in everything that has weight.
+
+    Raises `InvalidRequest` for weights that order nothing: negative, not finite, or all zero.
+    """
     weights = np.array([objective.price, objective.carbon, objective.finish], np.float64)
+    if not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
+        allowed = "weights from 0, at least one above 0"
+        raise InvalidRequest("these weights order nothing", field="objective", allowed=allowed)
     weights /= weights.sum()
     total = np.zeros(len(price), np.float64)
     for weight, figure in zip(weights, (price, carbon, finish), strict=True):
@@ -77,17 +90,24 @@ def offers_for(
     slowness: Mapping[tuple[SiteId, str | None], float] | None = None,
     most: int = 50,
 ) -> Found:
-    """The best `most` offers for `need`. `slowness` stretches hours where a site measured less than it declares."""
+    """The best `most` offers for `need`, and why each other site has none; closed and silent ones are told as such.
+
+    `slowness` stretches hours where a site measured less than it declares.
+    """
     drafts: list[_Draft] = []
     excluded: list[Exclusion] = []
-    cache: dict[object, Estimate | InvalidRequest] = {}
+    reckoned = _Reckoned(need, efficiencies)
     for site in sorted(sites, key=lambda site: site.id):
-        found, reason = _at_site(need, site, catalogue, efficiencies, slowness or {}, cache)
+        if site.state is not SiteState.REACHABLE or not site.open:
+            code = "silent" if site.open else "closed"
+            excluded.append(Exclusion(site=site.id, code=code, have=site.state if site.open else ""))
+            continue
+        found, reasons = _at_site(need, site, catalogue, reckoned, slowness or {})
         drafts += found
         if not found:
-            excluded.append(Exclusion(site=site.id, code="unfit", have=reason))
-    offers = _ranked(drafts, now, objective, start, most)
-    best = next((draft.estimate for draft in drafts if offers and draft.site.id == offers[0].site), None)
+            excluded.append(Exclusion(site=site.id, code="unfit", have="; ".join(reasons) or "it has no accelerator"))
+    offers, order = _ranked(drafts, now, objective, start, most)
+    best = drafts[order[0]].estimate if offers else None
     return Found(
         offers=offers,
         excluded=tuple(excluded),
@@ -105,71 +125,114 @@ class _Draft:
     cores: int
     memory_gb: float
     estimate: Estimate
-    published: Estimate
+    published_hours: float
     hours: Interval
+    hourly_yuan: float
+    power_kw: float
+    """Mean draw at the site's meter."""
+
+
+class _Reckoned:
+    """Estimates of one need: equal devices share one per count, since sites differ by PUE alone, a mere factor."""
+
+    def __init__(self, need: Need, learnt: EfficiencyState) -> None:
+        self._need = need
+        self._learnt = learnt
+        self._devices_learnt = {device for device, _ in learnt.beliefs}
+        self._kept: dict[tuple[str, int, int | None, bool], Estimate | InvalidRequest] = {}
+
+    def learnt(self, profile: DeviceProfile, count: int | None) -> Estimate | InvalidRequest:
+        """With what finished runs have taught."""
+        return self._estimate(profile, count, published=profile.name not in self._devices_learnt)
+
+    def published(self, profile: DeviceProfile, count: int) -> Estimate | InvalidRequest:
+        """By the published rule alone."""
+        return self._estimate(profile, count, published=True)
+
+    def on_cores(self, need: CoreHoursNeed, profile: ProcessorProfile, count: int) -> tuple[Estimate, Estimate]:
+        """The same two for cores, which are learnt about site by site."""
+        published = estimate(need, profile, count, site=_METER)
+        if profile.name not in self._devices_learnt:
+            return published, published
+        return estimate(need, profile, count, self._learnt, site=_METER), published
+
+    def _estimate(self, profile: DeviceProfile, count: int | None, *, published: bool) -> Estimate | InvalidRequest:
+        key = (profile.name, profile.per_node, count, published)
+        if key not in self._kept:
+            state = NOTHING_LEARNT if published else self._learnt
+            try:
+                self._kept[key] = estimate(self._need, profile, count, state, site=_METER)
+            except InvalidRequest as error:
+                self._kept[key] = error
+        return self._kept[key]
+
+
+_METER = Grid(pue=1.0)
+"""Energy is reckoned of the machines alone and multiplied by each site's own PUE."""
 
 
 def _at_site(
     need: Need,
     site: Site,
     catalogue: Mapping[str, Accelerator],
-    efficiencies: EfficiencyState,
+    reckoned: _Reckoned,
     slowness: Mapping[tuple[SiteId, str | None], float],
-    cache: dict[object, Estimate | InvalidRequest],
-) -> tuple[list[_Draft], str]:
+) -> tuple[list[_Draft], list[str]]:
+    """Drafts at one site, and per pool that has none the reason."""
     if isinstance(need, CoreHoursNeed):
-        return _on_cores(need, site, efficiencies, slowness.get((site.id, None), 1.0))
+        return _on_cores(need, site, reckoned, slowness.get((site.id, None), 1.0))
     drafts: list[_Draft] = []
-    reason = "it has no accelerator"
+    reasons: list[str] = []
     for pool in site.offering.devices:
         known = catalogue.get(pool.model)
         if known is None:
-            reason = f"{pool.model} is not in the catalogue"
+            reasons.append(f"{pool.model} is not in the catalogue")
             continue
         try:
             profile = profile_of(known, per_node=pool.per_node)
         except InvalidRequest as error:
-            reason = error.message
+            reasons.append(error.message)
             continue
-        least = _estimate(need, profile, None, efficiencies, site, cache)
-        if isinstance(least, InvalidRequest):
-            reason = least.message
-            continue
-        factor = slowness.get((site.id, pool.model), 1.0)
-        for count in _counts(least.cards, pool):
-            found = _estimate(need, profile, count, efficiencies, site, cache)
-            published = _estimate(need, profile, count, NOTHING_LEARNT, site, cache)
-            if isinstance(found, Estimate) and isinstance(published, Estimate):
-                drafts.append(_draft(site, pool, count, found, published, factor))
-        if not drafts:
-            reason = f"needs {least.cards} × {pool.model}, has {pool.count}"
+        found, reason = _on_pool(site, pool, profile, reckoned, slowness.get((site.id, pool.model), 1.0))
+        drafts += found
+        if not found:
+            reasons.append(reason)
+    return drafts, reasons
+
+
+def _on_pool(
+    site: Site, pool: DevicePool, profile: DeviceProfile, reckoned: _Reckoned, factor: float
+) -> tuple[list[_Draft], str]:
+    least = reckoned.learnt(profile, None)
+    if isinstance(least, InvalidRequest):
+        return [], least.message
+    counts = _counts(least.cards, pool, single_node=site.offering.connector == "local")
+    if not counts:
+        most = min(pool.count, pool.per_node) if site.offering.connector == "local" else pool.count
+        return [], f"needs {least.cards} × {pool.model}, has {most} for one job"
+    drafts: list[_Draft] = []
+    reason = ""
+    for count in counts:
+        found, published = reckoned.learnt(profile, count), reckoned.published(profile, count)
+        if isinstance(found, InvalidRequest):
+            reason = found.message
+        elif isinstance(published, InvalidRequest):
+            reason = published.message
+        elif found.hours.mid * factor > MOST_HOURS:
+            reason = f"would take {found.hours.mid * factor:.3g} hours on {count} × {pool.model}"
+        else:
+            drafts.append(_on_devices(site, pool, count, found, published.hours.mid, factor))
     return drafts, reason
 
 
-def _estimate(
-    need: Need,
-    profile: DeviceProfile,
-    count: int | None,
-    efficiencies: EfficiencyState,
-    site: Site,
-    cache: dict[object, Estimate | InvalidRequest],
-) -> Estimate | InvalidRequest:
-    """Estimates differ between sites only by PUE, so equal devices share one per count."""
-    key = (profile.name, profile.per_node, count, efficiencies is NOTHING_LEARNT, site.offering.pue)
-    if key not in cache:
-        try:
-            cache[key] = estimate(need, profile, count, efficiencies, site=Grid(pue=site.offering.pue))
-        except InvalidRequest as error:
-            cache[key] = error
-    return cache[key]
-
-
-def _counts(least: int, pool: DevicePool) -> list[int]:
+def _counts(least: int, pool: DevicePool, *, single_node: bool) -> list[int]:
+    """`least` and its doublings, in whole nodes beyond one."""
+    room = min(pool.count, pool.per_node) if single_node else pool.count
     counts: list[int] = []
     count = least
     for _ in range(DOUBLINGS + 1):
         whole = count if count <= pool.per_node else -(-count // pool.per_node) * pool.per_node
-        if whole > pool.count:
+        if whole > room:
             break
         if whole not in counts:
             counts.append(whole)
@@ -177,36 +240,45 @@ def _counts(least: int, pool: DevicePool) -> list[int]:
     return counts
 
 
-def _draft(site: Site, pool: DevicePool, count: int, found: Estimate, published: Estimate, factor: float) -> _Draft:
+def _on_devices(
+    site: Site, pool: DevicePool, count: int, found: Estimate, published_hours: float, factor: float
+) -> _Draft:
     offer = site.offering
-    per_node = min(count, pool.per_node)
+    nodes, per_node = -(-count // pool.per_node), min(count, pool.per_node)
     share = per_node / pool.per_node
+    cores = max(1, int(offer.cores_per_node * share))
+    memory_gb = min(offer.memory_gb_per_node * share, max(1.0, MEMORY_PER_DEVICE_GB * per_node))
+    if found.energy_kwh is not None:
+        power_kw = found.energy_kwh.mid / found.hours.mid * offer.pue
+    else:
+        power_kw = nodes * (cores * offer.core_power_w + per_node * pool.power_w) / 1000 * offer.pue
     return _Draft(
         site=site,
         pool=pool,
-        nodes=-(-count // pool.per_node),
+        nodes=nodes,
         per_node=per_node,
-        cores=max(1, int(offer.cores_per_node * share)),
-        memory_gb=min(offer.memory_gb_per_node * share, max(1.0, MEMORY_PER_DEVICE_GB * per_node)),
+        cores=cores,
+        memory_gb=memory_gb,
         estimate=found,
-        published=published,
+        # At the speed the site was measured at, so that what its probe explains is not learnt a second time.
+        published_hours=published_hours * factor,
         hours=found.hours.times(factor),
+        hourly_yuan=nodes * _hourly_yuan(site, pool, cores, memory_gb, per_node),
+        power_kw=power_kw,
     )
 
 
-def _on_cores(
-    need: CoreHoursNeed, site: Site, efficiencies: EfficiencyState, factor: float
-) -> tuple[list[_Draft], str]:
+def _on_cores(need: CoreHoursNeed, site: Site, reckoned: _Reckoned, factor: float) -> tuple[list[_Draft], list[str]]:
     offer = site.offering
-    profile = ProcessorProfile(
-        name=cpu_of(site.id), cores=offer.cores_per_node, power_w=offer.core_power_w * offer.cores_per_node or None
-    )
+    profile = ProcessorProfile(name=cpu_of(site.id), cores=offer.cores_per_node)
     drafts: list[_Draft] = []
-    count = 1
-    while count <= offer.cores_per_node:
-        grid = Grid(pue=offer.pue)
-        found = estimate(need, profile, count, efficiencies, site=grid)
-        published = estimate(need, profile, count, NOTHING_LEARNT, site=grid)
+    reason = ""
+    for count in _core_counts(offer.cores_per_node):
+        found, published = reckoned.on_cores(need, profile, count)
+        if found.hours.mid * factor > MOST_HOURS:
+            reason = f"would take {found.hours.mid * factor:.3g} hours on {count} cores of one node"
+            continue
+        memory_gb = min(offer.memory_gb_per_node, MEMORY_PER_CORE_GB * count)
         drafts.append(
             _Draft(
                 site=site,
@@ -214,14 +286,20 @@ def _on_cores(
                 nodes=1,
                 per_node=0,
                 cores=count,
-                memory_gb=min(offer.memory_gb_per_node, 2.0 * count),
+                memory_gb=memory_gb,
                 estimate=found,
-                published=published,
+                published_hours=published.hours.mid * factor,
                 hours=found.hours.times(factor),
+                hourly_yuan=_hourly_yuan(site, None, count, memory_gb, 0),
+                power_kw=count * offer.core_power_w / 1000 * offer.pue,
             )
         )
-        count *= 2
-    return drafts, ""
+    return drafts, [reason]
+
+
+def _core_counts(cores_per_node: int) -> list[int]:
+    """Powers of two up to a node, and the whole node."""
+    return sorted({cores_per_node, *(2**power for power in range(cores_per_node.bit_length()))})
 
 
 def cpu_of(site: SiteId) -> str:
@@ -229,48 +307,33 @@ def cpu_of(site: SiteId) -> str:
     return f"cpu@{site}"
 
 
-def _hourly(draft: _Draft) -> float:
-    price = draft.site.offering.price
-    device = float(price.device_hour_yuan.get(draft.pool.model, 0)) if draft.pool else 0.0
-    return draft.nodes * (
-        draft.cores * float(price.core_hour_yuan)
-        + draft.memory_gb * float(price.memory_gb_hour_yuan)
-        + draft.per_node * device
-    )
+def _hourly_yuan(site: Site, pool: DevicePool | None, cores: int, memory_gb: float, devices: int) -> float:
+    """Yuan an hour of one node's share."""
+    price = site.offering.price
+    device = float(price.device_hour_yuan.get(pool.model, 0)) if pool else 0.0
+    return cores * float(price.core_hour_yuan) + memory_gb * float(price.memory_gb_hour_yuan) + devices * device
 
 
 def _ranked(
     drafts: Sequence[_Draft], now: datetime, objective: Objective, start: Start, most: int
-) -> tuple[Offer, ...]:
+) -> tuple[tuple[Offer, ...], Ints]:
+    """The best `most` offers, and the order of all drafts."""
     hours = np.array([draft.hours.mid for draft in drafts], np.float64)
-    hourly = np.array([_hourly(draft) for draft in drafts], np.float64)
-    power = np.array([_power_kw(draft) for draft in drafts], np.float64)
-    intensity = np.array([draft.site.offering.carbon_g_per_kwh for draft in drafts], np.float64)
+    hourly = np.array([draft.hourly_yuan for draft in drafts], np.float64)
+    intensity = np.array([draft.power_kw * draft.site.offering.carbon_g_per_kwh for draft in drafts], np.float64)
     starts = [start(d.site, d.pool.model if d.pool else None, d.nodes * d.per_node, d.nodes * d.cores) for d in drafts]
-    wait = np.array([(at - now).total_seconds() / 3600 for at in starts], np.float64)
-    price, carbon, finish = hourly * hours, power * hours * intensity, wait + hours
-    order = rank(price, carbon, finish, objective)
-    scores = score(price, carbon, finish, objective)
-    return tuple(
-        _offer(number, drafts[i], starts[i], float(hourly[i]), float(power[i]), float(scores[i]))
-        for number, i in enumerate(order[:most], start=1)
+    wait = np.array([0.0 if at is now else (at - now).total_seconds() / 3600 for at in starts], np.float64)
+    scores = score(hourly * hours, intensity * hours, wait + hours, objective)
+    order = np.argsort(scores, kind="stable")
+    offers = tuple(
+        _offer(number, drafts[i], starts[i], float(scores[i])) for number, i in enumerate(order[:most], start=1)
     )
+    return offers, order
 
 
-def _power_kw(draft: _Draft) -> float:
-    """Mean draw at the site's meter: the estimate's energy over its hours, where a source gives the device's power."""
-    energy, hours = draft.estimate.energy_kwh, draft.estimate.hours
-    if energy is not None:
-        return energy.mid / hours.mid
-    offer = draft.site.offering
-    device_w = draft.pool.power_w if draft.pool else 0.0
-    return draft.nodes * (draft.cores * offer.core_power_w + draft.per_node * device_w) / 1000 * offer.pue
-
-
-def _offer(number: int, draft: _Draft, start_at: datetime, hourly: float, power_kw: float, scored: float) -> Offer:
+def _offer(number: int, draft: _Draft, start_at: datetime, scored: float) -> Offer:
     hours = span(draft.hours)
-    energy = _times(hours, power_kw)
-    estimate_ = draft.estimate
+    energy = _times(hours, draft.power_kw)
     return Offer(
         number=number,
         site=draft.site.id,
@@ -282,15 +345,15 @@ def _offer(number: int, draft: _Draft, start_at: datetime, hourly: float, power_
         start_at=start_at,
         hours=hours,
         finish_at=start_at + timedelta(hours=hours.mid),
-        price_yuan=_times(hours, hourly),
+        price_yuan=_times(hours, draft.hourly_yuan),
         energy_kwh=energy,
         carbon_g=_times(energy, draft.site.offering.carbon_g_per_kwh),
         score=scored,
         price=draft.site.offering.price,
         prediction=Prediction(
-            device=estimate_.device,
-            work_class=estimate_.work_class,
-            published_hours=draft.published.hours.mid,
+            device=draft.estimate.device,
+            work_class=draft.estimate.work_class,
+            published_hours=draft.published_hours,
             hours=hours,
         ),
     )

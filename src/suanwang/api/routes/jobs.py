@@ -36,6 +36,8 @@ _TASKS = takes(
 )
 ContentType = Annotated[str, Header(alias="Content-Type", include_in_schema=False)]
 PaysQuery = Annotated[str | None, Query(max_length=63, description="The project that pays; by default your first")]
+QuoteQuery = Annotated[str | None, Query(max_length=63, description="The quote whose terms bind; its project pays")]
+OfferQuery = Annotated[int | None, Query(ge=1, le=1000, description="Which offer of the quote; by default the first")]
 
 
 @router.post(
@@ -55,14 +57,24 @@ def submit(
     body: Body,
     content_type: ContentType = "",
     project: PaysQuery = None,
+    quote: QuoteQuery = None,
+    offer: OfferQuery = None,
     idempotency_key: Key = None,
 ) -> Response:
-    """Submit tasks: JSON, or a task file's text (native YAML, sbatch script, SkyPilot task)."""
+    """Submit tasks: JSON, or a task file's text (native YAML, sbatch script, SkyPilot task).
+
+    With `quote`, the one task runs where and as the offer says, at the prices quoted.
+    """
     caller, key = ask.caller, key_of(idempotency_key)
     submission, pays = submitting.read(content_type, body, project)
     submitting.must_be_uploaded(submission)
-    digest = hashlib.sha256(repr((pays, submission.tasks)).encode()).hexdigest()
-    done = ask.network.jobs.submit(caller, submission.tasks, project=pays, key=key, digest=digest)
+    if quote is not None:
+        done = ask.network.quotes.submit(caller, submission.tasks, quote, offer or 1, project=pays, key=key)
+    elif offer is not None:
+        raise InvalidRequest("an offer belongs to a quote", field="offer", allowed="quote=… beside it")
+    else:
+        digest = hashlib.sha256(repr((pays, submission.tasks)).encode()).hexdigest()
+        done = ask.network.jobs.submit(caller, submission.tasks, project=pays, key=key, digest=digest)
     row = {
         "jobs": [answering.job(job) for job in done.jobs[:MOST_LISTED]],
         "count": len(done.jobs),
