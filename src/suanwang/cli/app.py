@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from suanwang.cli import bills, exits, files, jobs, network, people, probing, sites, submitting
+from suanwang.cli import bills, exits, files, jobs, network, people, probing, quoting, sites, submitting
 from suanwang.cli.options import Json, Target
 
 app = typer.Typer(
@@ -79,6 +79,9 @@ app.command()(network.up)
 app.command()(network.serve)
 app.command()(network.agent)
 app.command()(submitting.submit)
+app.command()(quoting.need)
+app.command()(quoting.quote)
+app.command()(quoting.trial)
 app.add_typer(jobs.app, name="job")
 app.command()(jobs.logs)
 app.command()(jobs.explain)
@@ -86,6 +89,8 @@ app.command()(jobs.cancel)
 app.add_typer(bills.app, name="bill")
 app.add_typer(files.app, name="file")
 app.add_typer(sites.app, name="site")
+app.add_typer(quoting.devices, name="device")
+app.add_typer(quoting.lessons, name="lesson")
 app.add_typer(people.projects, name="project")
 app.add_typer(people.tokens, name="token")
 app.command()(people.login)

@@ -41,6 +41,12 @@ def submit(
     ] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Only say where it would run and what is wrong.")] = False,
     key: Annotated[str | None, typer.Option("--key", help="Idempotency key: the same key submits once.")] = None,
+    quote: Annotated[
+        str | None, typer.Option(help="Run as an offer of this quote says, at its prices.", show_default=False)
+    ] = None,
+    offer: Annotated[
+        int | None, typer.Option(min=1, help="Which offer of the quote; by default the first.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Submit a task file; local files it names are uploaded first."""
@@ -49,6 +55,10 @@ def submit(
 
     if watch and preview:
         raise UsageError("--watch and --preview do not go together: a preview submits nothing")
+    if preview and quote:
+        raise UsageError("--preview and --quote do not go together: the quote says where it runs")
+    if offer and not quote:
+        raise UsageError("--offer goes with --quote")
     text, name = read_input(file)
     submission = read_tasks(text, filename=name)
     for line in submission.notes:
@@ -57,10 +67,10 @@ def submit(
         if preview:
             _preview(client, submission, project, as_json=as_json)
             return
-        pays = project or default_project(client)
+        pays = project or (client.quoted(quote).project if quote else default_project(client))
         with transfer_bars() as bar:
             upload_inputs(client, submission.uploads, project=pays, folder=Path.cwd(), progress=bar)
-        done = client.submit(submission.tasks, project=pays, key=key)
+        done = client.submit(submission.tasks, project=pays, key=key, quote=quote, offer=offer)
         _say(done, as_json=as_json, watched=watch)
         _refuse(client, done)
         if watch:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from suanwang.client import models
+from suanwang.client import models, quote_models
 from suanwang.client.events import ServerEvent, parse
 from suanwang.client.wire import Patience, Wire
 from suanwang.domain.errors import Conflict, InvalidRequest, OutcomeUnknown, Unavailable, UnreadableReply
@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 
 
 class Client:
-    """One caller's line to one network; close it, or use it as a context manager."""
+    """One caller's line to the network at `url`; close it, or use it as a context manager."""
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Client:
         patience: Patience | None = None,
         chinese: bool = False,
     ) -> None:
+        self.url = url.rstrip("/")
         self._patience = patience or Patience()
         self._wire = Wire(
             url,
@@ -77,31 +78,47 @@ class Client:
     # jobs
 
     def submit(
-        self, work: str | Sequence[Task], *, project: str | None = None, key: str | None = None
+        self,
+        work: str | Sequence[Task],
+        *,
+        project: str | None = None,
+        key: str | None = None,
+        quote: str | None = None,
+        offer: int | None = None,
     ) -> models.Submitted:
-        """Submit a task file's text, or tasks. `key` makes repetition harmless; one is made where none is given."""
+        """Submit a task file's text, or tasks. `key` makes repetition harmless; one is made where none is given.
+
+        With `quote`, the one task runs as its offer number `offer` (the first by default) says, at the prices quoted.
+        """
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        return self._tasks("/v1/jobs", work, project, headers, models.Submitted)
+        terms = {"quote": quote, "offer": offer}
+        return self._tasks("/v1/jobs", work, project, headers, models.Submitted, terms)
 
     def preview(self, work: str | Sequence[Task], *, project: str | None = None) -> models.Preview:
         """What `submit` would find; nothing is submitted. Problems of the file are in the answer, not raised."""
         return self._tasks("/v1/jobs/preview", work, project, {}, models.Preview)
 
     def _tasks(
-        self, path: str, work: str | Sequence[Task], project: str | None, headers: Mapping[str, str], kind: type[M]
+        self,
+        path: str,
+        work: str | Sequence[Task],
+        project: str | None,
+        headers: Mapping[str, str],
+        kind: type[M],
+        terms: Mapping[str, Any] | None = None,
     ) -> M:
         if isinstance(work, str):
             reply = self._wire.call(
                 "POST",
                 path,
-                params={"project": project},
+                params={"project": project, **(terms or {})},
                 content=work.encode(),
                 headers={**headers, "Content-Type": "text/plain; charset=utf-8"},
                 harmless=True,
             )
         else:
             body = {"tasks": [task_document(task) for task in work], "project": project}
-            reply = self._wire.call("POST", path, json=body, headers=headers, harmless=True)
+            reply = self._wire.call("POST", path, params=terms, json=body, headers=headers, harmless=True)
         return _read(kind, reply)
 
     def jobs(
@@ -170,6 +187,78 @@ class Client:
                     return
                 case _:
                     pass
+
+    # requirements, quotes, learning
+
+    def requirement(
+        self, need: str | Mapping[str, Any], *, devices: Sequence[str] = (), count: int | None = None
+    ) -> quote_models.RequirementView:
+        """What a need (its file's text, or its values) takes on `devices`, by default those the network has."""
+        params = {"devices": list(devices) or None, "count": count}
+        return _read(quote_models.RequirementView, self._work("/v1/needs", need, params))
+
+    def quote(
+        self,
+        work: str | Task | Mapping[str, Any],
+        *,
+        project: str | None = None,
+        objective: str | None = None,
+        title: str = "",
+    ) -> quote_models.QuoteView:
+        """Offers for a need (text or values) or a task (text or `Task`), kept; their unit prices bind until it expires.
+
+        `objective`: `cheapest`, `greenest`, `fastest`, `balanced`, or weights such as `price=2,carbon=1`.
+        """
+        params = {"project": project, "objective": objective, "title": title or None}
+        return _read(quote_models.QuoteView, self._work("/v1/quotes", work, params))
+
+    def preview_quote(
+        self, work: str | Task | Mapping[str, Any], *, project: str | None = None, objective: str | None = None
+    ) -> quote_models.QuotePreview:
+        """What `quote` would say; nothing is kept. Problems of the text are in the answer, not raised."""
+        params = {"project": project, "objective": objective}
+        return _read(quote_models.QuotePreview, self._work("/v1/quotes/preview", work, params))
+
+    def quoted(self, quote_id: str) -> quote_models.QuoteView:
+        """A quote that was made before."""
+        return self._get(f"/v1/quotes/{_part(quote_id)}", quote_models.QuoteView)
+
+    def extrapolate(self, job_id: str, steps: float) -> quote_models.ExtrapolationView:
+        """How long `steps` take, from those that a trial job wrote to its metrics file."""
+        path = f"/v1/jobs/{_part(job_id)}/extrapolate"
+        return _read(
+            quote_models.ExtrapolationView, self._wire.call("POST", path, params={"steps": steps}, harmless=True)
+        )
+
+    def lessons(self, *, limit: int = 200) -> Sequence[quote_models.LessonView]:
+        return self._get("/v1/lessons", quote_models.Lessons, {"limit": limit}).items
+
+    def beliefs(self) -> Sequence[quote_models.BeliefView]:
+        return self._get("/v1/beliefs", quote_models.Beliefs).items
+
+    def capability(self, site_id: str | None = None) -> quote_models.CapabilityView:
+        """Nominal, measured and sold figures of a site, or of the network."""
+        path = "/v1/capability" if site_id is None else f"/v1/sites/{_part(site_id)}/capability"
+        return self._get(path, quote_models.CapabilityView)
+
+    def accelerators(self, search: str = "") -> Sequence[quote_models.AcceleratorRow]:
+        """The catalogue's accelerators, or those that `search` may mean."""
+        return self._get("/v1/catalog/accelerators", quote_models.AcceleratorList, {"q": search or None}).items
+
+    def accelerator(self, name: str) -> quote_models.AcceleratorView:
+        """One accelerator by any of its names, each figure with its source."""
+        return self._get(f"/v1/catalog/accelerators/{_part(name)}", quote_models.AcceleratorView)
+
+    def processors(self) -> Sequence[quote_models.ProcessorRow]:
+        return self._get("/v1/catalog/processors", quote_models.ProcessorList).items
+
+    def _work(self, path: str, work: str | Task | Mapping[str, Any], params: Mapping[str, Any]) -> httpx.Response:
+        """Asking again makes at most another quote, which nobody has to use."""
+        if isinstance(work, str):
+            headers = {"Content-Type": "text/plain; charset=utf-8"}
+            return self._wire.call("POST", path, params=params, content=work.encode(), headers=headers, harmless=True)
+        body = task_document(work) if isinstance(work, Task) else work
+        return self._wire.call("POST", path, params=params, json=body, harmless=True)
 
     # the record
 

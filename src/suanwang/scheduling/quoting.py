@@ -53,11 +53,16 @@ class Found:
 
 
 def rank(price: Floats, carbon: Floats, finish: Floats, objective: Objective) -> Ints:
-    """Order of offers by the objective: each figure over its best, weighted; equal scores keep their order.
+    """Order of offers by the objective: each figure over its best, weighted; of equal scores the earlier finish first.
 
     Raises `InvalidRequest` as `score` does.
     """
-    return np.argsort(score(price, carbon, finish, objective), kind="stable")
+    return _order(score(price, carbon, finish, objective), finish)
+
+
+def _order(scores: Floats, finish: Floats) -> Ints:
+    """Scores that differ by less than a billionth are equal: they come of the same price, summed in another order."""
+    return np.lexsort((finish, np.round(scores, 9)))
 
 
 def score(price: Floats, carbon: Floats, finish: Floats, objective: Objective) -> Floats:
@@ -270,7 +275,8 @@ def _on_devices(
 
 def _on_cores(need: CoreHoursNeed, site: Site, reckoned: _Reckoned, factor: float) -> tuple[list[_Draft], list[str]]:
     offer = site.offering
-    profile = ProcessorProfile(name=cpu_of(site.id), cores=offer.cores_per_node)
+    power_w = offer.core_power_w * offer.cores_per_node
+    profile = ProcessorProfile(name=cpu_of(site.id), cores=offer.cores_per_node, power_w=power_w or None)
     drafts: list[_Draft] = []
     reason = ""
     for count in _core_counts(offer.cores_per_node):
@@ -324,7 +330,7 @@ def _ranked(
     starts = [start(d.site, d.pool.model if d.pool else None, d.nodes * d.per_node, d.nodes * d.cores) for d in drafts]
     wait = np.array([0.0 if at is now else (at - now).total_seconds() / 3600 for at in starts], np.float64)
     scores = score(hourly * hours, intensity * hours, wait + hours, objective)
-    order = np.argsort(scores, kind="stable")
+    order = _order(scores, wait + hours)
     offers = tuple(
         _offer(number, drafts[i], starts[i], float(scores[i])) for number, i in enumerate(order[:most], start=1)
     )
