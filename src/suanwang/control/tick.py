@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from suanwang.control.learning import teach
 from suanwang.control.leasing import files_of, held_at
 from suanwang.control.rules import Rules
+from suanwang.control.standing import slowness
 from suanwang.control.steps import fail_unmet, fence, hopeless, lease, ready
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
@@ -104,7 +105,8 @@ def release(store: Store, now: datetime) -> tuple[int, int]:
 
 def snapshot(store: Store, jobs: Sequence[Job], places: Mapping[str, Position], now: datetime) -> Snapshot:
     """The network as the store has it."""
-    return Snapshot(now=now, jobs=jobs, sites=store.sites(), held=store.held(), places=places)
+    sites = store.sites()
+    return Snapshot(now=now, jobs=jobs, sites=sites, held=store.held(), places=places, slowness=slowness(sites))
 
 
 def place(

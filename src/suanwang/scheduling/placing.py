@@ -6,318 +6,342 @@ became ready; equal scores fall to the site whose identifier comes first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from suanwang.domain.job import Exclusion, Figures, Job, Rank, Why
-from suanwang.domain.reasons import TEMPORARY
 from suanwang.scheduling.feasibility import (
-    Where,
-    delays_ms,
-    excluded_by_place,
+    MEMORY_SLACK_GB,
+    Least,
+    Limits,
+    Shape,
+    lasting_reason,
     now_reason,
-    rows_for,
-    size_reason,
-    where,
+    shape,
+    with_free,
 )
 from suanwang.scheduling.plan import Hopeless, Place, Plan, Stay
-from suanwang.scheduling.snapshot import Bools, Floats, Ints, SiteTable, Snapshot, table
+from suanwang.scheduling.snapshot import Bools, Floats, Rows, SiteTable, Snapshot, table
 
-BLOCK = 256
-"""Jobs evaluated together: a block of figures stays in the processor's cache for networks of a thousand sites."""
-REASONS_KEPT = 64
+SHAPES_KEPT = 256
+"""Figures of so many shapes are kept: the members of an array are of one shape and come one after the other."""
+REASONS_KEPT = 24
 """A decision keeps the reason of every site in networks up to this size; `explain` makes the rest on request."""
 OTHERS_KEPT = 3
 WORTH_WAITING = 1.02
 """A job that may wait is held for a full site whose score is better than the best free one by more than this factor."""
+HELD = "held for a better site that is full now"
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Figures of `jobs[j]` on every row."""
+@dataclass(slots=True)
+class _Ranking:
+    """What one shape of job comes to on every row of its kind."""
 
-    jobs: Sequence[Job]
-    possible: Bools
-    """`possible[j, r]`: no hard limit speaks against it, whatever is free now."""
+    shape: Shape
+    rows: Rows
+    fitting: Bools
+    """`[r]`: large enough and allowed, whatever it costs and however long it takes."""
     score: Floats
-    price: Floats
-    limit_price: Floats
-    power: Floats
-    hours: Floats
-    cores: Ints
-    memory_gb: Floats
-    devices: Ints
-    within_money_and_time: Bools
+    """`[r]`: infinite where any hard limit speaks against the row."""
+    possible: bool
+    """Whether any row is."""
+    busy: dict[int, tuple[int, Exclusion]] = field(default_factory=dict)
+    """Site → what it had taken when it was last found full, and the reason then."""
+    lasting: dict[int, Exclusion] = field(default_factory=dict)
+    """Site → why it can never take jobs of this shape, once somebody asked."""
 
 
 def decide(snapshot: Snapshot) -> Plan:
     """The plan for every job of `snapshot`; the same set of jobs gives the same plan in whatever order it comes."""
-    sites = table(snapshot)
+    placer = _Placer(snapshot)
     places: list[Place] = []
     hopeless: list[Hopeless] = []
-    stays = 0
     jobs = sorted(snapshot.jobs, key=lambda job: (job.ready_at or job.submitted_at, job.id))
-    placer = _Placer(snapshot, sites)
-    for start in range(0, len(jobs), BLOCK):
-        block = placer.evaluate(jobs[start : start + BLOCK])
-        for index in range(len(block.jobs)):
-            match placer.take(block, index):
-                case Place() as place:
-                    places.append(place)
-                case Hopeless() as refused:
-                    hopeless.append(refused)
-                case _:
-                    stays += 1
+    for job in jobs:
+        found = placer.take(job)
+        if isinstance(found, Place):
+            places.append(found)
+        elif isinstance(found, Hopeless):
+            hopeless.append(found)
+    stays = len(jobs) - len(places) - len(hopeless)
     return Plan(places=tuple(places), hopeless=tuple(hopeless), stays=stays)
 
 
 def explain(snapshot: Snapshot, job: Job) -> Place | Stay | Hopeless:
     """What would be decided about `job` alone, with the reason of every site."""
-    placer = _Placer(snapshot, table(snapshot), reasons_kept=len(snapshot.sites), others_kept=len(snapshot.sites))
-    block = placer.evaluate([job])
-    found = placer.take(block, 0)
-    return found if found is not None else Stay(job=job, why=placer.why(block, 0, None, "no room now"))
+    every = len(snapshot.sites)
+    placer = _Placer(snapshot, reasons_kept=every, others_kept=every)
+    found = placer.take(job)
+    return Stay(job=job, why=placer.why_not(job, found)) if isinstance(found, str) else found
 
 
 class _Placer:
     """Carries what is free from one job to the next."""
 
-    def __init__(
-        self, snapshot: Snapshot, sites: SiteTable, *, reasons_kept: int = REASONS_KEPT, others_kept: int = OTHERS_KEPT
-    ) -> None:
-        self.snapshot = snapshot
-        self.now: datetime = snapshot.now
-        self.sites = sites
-        self.reasons_kept = reasons_kept
-        self.others_kept = others_kept
-        self.awake = ~(sites.silent | sites.closed)[sites.site_of]
-        self.free_cores = np.where(~(sites.silent | sites.closed), sites.free_cores, -1)[sites.site_of]
-        self.free_memory = sites.free_memory_gb[sites.site_of]
-        self.free_devices = sites.free_devices.copy()
-        self.rows_of_site = [np.flatnonzero(sites.site_of == index) for index in range(len(sites.sites))]
-        self.node_cores = sites.node_cores[sites.site_of]
-        self.node_memory = sites.node_memory_gb[sites.site_of]
-        self.nodes = np.where(sites.single_node, 1, sites.nodes)[sites.site_of]
-        self.pool_count = np.array([pool.count if pool else 0 for pool in sites.pools], np.int64)
-        self._where: dict[Where, tuple[Bools, tuple[Exclusion | None, ...]]] = {}
-        self._rows: dict[object, Bools] = {}
-
-    # figures
-
-    def evaluate(self, jobs: Sequence[Job]) -> _Block:
-        """Figures of `jobs` on every row."""
-        needs = [job.task.resources for job in jobs]
-        nodes = np.array([job.task.nodes for job in jobs], np.int64)
-        cores = np.array([need.cores for need in needs], np.int64)
-        memory = np.array([need.memory_gb for need in needs], np.float64)
-        devices = np.array([need.devices.count if need.devices else 0 for need in needs], np.int64)
-        limit_h = np.array([need.time_limit_s for need in needs], np.float64) / 3600
-        hours = np.array([(need.expected_s or need.time_limit_s) for need in needs], np.float64) / 3600
-        amounts = np.column_stack([cores, memory, devices]) * nodes[:, None]
-        hourly = amounts @ self.sites.unit_price.T
-        power = amounts[:, [0, 2]] @ self.sites.unit_power.T
-        price = hourly * hours[:, None]
-        possible = np.empty(price.shape, np.bool_)
-        for index, job in enumerate(jobs):
-            np.logical_and(self._allowed(where(job))[0][self.sites.site_of], self._suitable(job), out=possible[index])
-        possible &= self.node_cores >= cores[:, None]
-        possible &= self.node_memory >= memory[:, None]
-        possible &= self.nodes >= nodes[:, None]
-        possible &= self.pool_count >= (devices * nodes)[:, None]
-        within = self._within(jobs, hourly * limit_h[:, None], hours, possible.shape)
-        possible &= within
-        return _Block(
-            jobs=jobs,
-            possible=possible,
-            score=self._score(jobs, price, power * hours[:, None] * self.sites.carbon_g_per_kwh, hours, possible),
-            price=price,
-            limit_price=hourly * limit_h[:, None],
-            power=power,
-            hours=hours,
-            cores=cores * nodes,
-            memory_gb=memory * nodes,
-            devices=devices * nodes,
-            within_money_and_time=within,
-        )
-
-    def _allowed(self, need: Where) -> tuple[Bools, tuple[Exclusion | None, ...]]:
-        if need not in self._where:
-            self._where[need] = excluded_by_place(need, self.sites, self.snapshot.places)
-        return self._where[need]
-
-    def _suitable(self, job: Job) -> Bools:
-        request = job.task.resources.devices
-        if request not in self._rows:
-            self._rows[request] = rows_for(request, self.sites)
-        return self._rows[request]
-
-    def _within(self, jobs: Sequence[Job], worst_price: Floats, hours: Floats, shape: tuple[int, ...]) -> Bools:
-        """Budget and deadline. The budget holds for the time limit, so that no run can pass it."""
-        within = np.ones(shape, np.bool_)
-        for index, job in enumerate(jobs):
-            limits = job.task.constraints
-            if limits.budget_yuan is not None:
-                within[index] &= worst_price[index] <= float(limits.budget_yuan)
-            if limits.deadline_at is not None:
-                within[index] &= self.now + timedelta(hours=float(hours[index])) <= limits.deadline_at
-        return within
-
-    def _score(self, jobs: Sequence[Job], price: Floats, carbon: Floats, hours: Floats, possible: Bools) -> Floats:
-        """Weighted sum of each figure over its own best possible one; 1 is best in everything, infinite is impossible."""
-        weights = np.array([(j.task.objective.price, j.task.objective.carbon, j.task.objective.finish) for j in jobs])
-        weights = weights / weights.sum(axis=1, keepdims=True)
-        # Finish is the same everywhere until sites differ in speed or distance to the data.
-        score = np.broadcast_to(weights[:, 2:3], price.shape).copy()
-        for column, figure in ((0, price), (1, carbon)):
-            best = np.min(figure, axis=1, where=possible, initial=np.inf)
-            best = np.where(np.isfinite(best) & (best > 0), best, 1.0)
-            score += figure * (weights[:, column] / best)[:, None]
-        score[~possible] = np.inf
-        return score
+    def __init__(self, snapshot: Snapshot, *, reasons_kept: int = REASONS_KEPT, others_kept: int = OTHERS_KEPT) -> None:
+        self._now: datetime = snapshot.now
+        self._table: SiteTable = table(snapshot)
+        self._limits = Limits(self._table, snapshot.places)
+        self._plain, self._pooled = with_free(self._table.plain), with_free(self._table.pooled)
+        self._reasons_kept = reasons_kept
+        self._others_kept = others_kept
+        self._rankings: dict[Shape, _Ranking] = {}
+        self._taken = [0] * len(self._table.sites)
+        """Jobs this plan has given each site."""
 
     # assignment
 
-    def take(self, block: _Block, index: int) -> Place | Hopeless | Stay | None:
-        """Give job `index` its row and take what it holds off what is free; None where there is no room now."""
-        job, possible = block.jobs[index], block.possible[index]
-        if not possible.any():
-            return self._without_site(block, index)
-        room = possible & (self.free_cores >= block.cores[index])
-        room &= self.free_memory >= block.memory_gb[index]
-        if block.devices[index]:
-            room &= self.free_devices >= block.devices[index]
-        score = np.where(room, block.score[index], np.inf)
-        row = int(score.argmin())
-        if not room[row]:
-            return None
-        if self._waits(job, float(score[row]), block.score[index]):
-            return Stay(job=job, why=self.why(block, index, None, "held for a better site that is full now"))
-        site = int(self.sites.site_of[row])
-        why = self.why(block, index, row, "")
-        rows = self.rows_of_site[site]
-        self.free_cores[rows] -= block.cores[index]
-        self.free_memory[rows] -= block.memory_gb[index]
-        self.free_devices[row] -= block.devices[index]
-        pool = self.sites.pools[row]
+    def take(self, job: Job) -> Place | Hopeless | str:
+        """Give `job` its row and take what it holds off what is free; where it stays queued, say why."""
+        ranking = self._ranking(shape(job))
+        if not ranking.possible:
+            return Hopeless(job=job, why=self._why_hopeless(ranking))
+        scores = self._with_room(ranking)
+        row = int(scores.argmin())
+        best = scores.item(row)
+        if best == np.inf:
+            return "no room now"
+        if self._waits(job, ranking, best):
+            return HELD
+        rows, of = ranking.rows, ranking.shape
+        site, pool = rows.site_of.item(row), rows.pools[row]
+        why = self._why(ranking, scores, row, "")
+        self._take(site, row, of, rows)
         return Place(
             job=job,
-            site=self.sites.sites[site].id,
+            site=self._table.sites[site].id,
             device_model=pool.model if pool else None,
-            power_kw=float(block.power[index, row]),
+            power_kw=_power_kw(of, rows, row),
             why=why,
         )
 
-    def _waits(self, job: Job, best_now: float, scores: Floats) -> bool:
+    def _with_room(self, ranking: _Ranking) -> Floats:
+        """`scores[r]` where there is room now, else infinite; a fresh array."""
+        rows, of = ranking.rows, ranking.shape
+        room = rows.free_cores >= of.cores
+        room &= rows.free_memory_gb >= of.memory_gb - MEMORY_SLACK_GB
+        if of.resources.devices is not None:
+            room &= rows.free_devices >= of.devices
+        return np.where(room, ranking.score, np.inf)
+
+    def _take(self, site: int, row: int, of: Shape, rows: Rows) -> None:
+        first, end = self._pooled.span[site]
+        for kind, begin, stop in ((self._plain, site, site + 1), (self._pooled, first, end)):
+            kind.free_cores[begin:stop] -= of.cores
+            kind.free_memory_gb[begin:stop] -= of.memory_gb
+        rows.free_devices[row] -= of.devices
+        self._taken[site] += 1
+
+    def _waits(self, job: Job, ranking: _Ranking, best_now: float) -> bool:
         allowed = job.task.flexibility.may_wait_s
-        if not allowed or self.now >= (job.ready_at or job.submitted_at) + timedelta(seconds=allowed):
+        if not allowed or self._now >= (job.ready_at or job.submitted_at) + timedelta(seconds=allowed):
             return False
-        best = float(np.min(scores, where=self.awake, initial=np.inf))
+        best = float(np.where(ranking.rows.awake, ranking.score, np.inf).min())
         return best * WORTH_WAITING < best_now
 
-    def _without_site(self, block: _Block, index: int) -> Hopeless | None:
-        why = self.why(block, index, None, "no site can run it", every=True)
-        lasting = all(exclusion.code not in TEMPORARY for exclusion in why.excluded)
-        kept = why.excluded[: self.reasons_kept]
-        shown = Why(chosen=None, excluded=kept, excluded_total=len(why.excluded), decided_at=self.now, note=why.note)
-        return Hopeless(job=block.jobs[index], why=shown) if lasting else None
+    # figures
+
+    def _ranking(self, of: Shape) -> _Ranking:
+        found = self._rankings.get(of)
+        if found is None:
+            if len(self._rankings) >= SHAPES_KEPT:
+                self._rankings.clear()
+            found = self._rankings[of] = self._ranked(of)
+        return found
+
+    def _ranked(self, of: Shape) -> _Ranking:
+        rows = self._plain if of.resources.devices is None else self._pooled
+        fitting = self._limits.fitting(of, rows)
+        possible = fitting
+        run_s = _run_s(of, rows)
+        if of.deadline_at is not None:
+            possible = possible & (run_s <= (of.deadline_at - self._now).total_seconds())
+        if of.budget_yuan is not None:
+            possible = possible & (_limit_yuan(of, rows) <= float(of.budget_yuan))
+        if not possible.any():
+            return _Ranking(of, rows, fitting, np.full(len(possible), np.inf), False)
+        return _Ranking(of, rows, fitting, _score(of, rows, run_s / 3600, np.where(possible, 0.0, np.inf)), True)
 
     # reasons
 
-    def why(self, block: _Block, index: int, row: int | None, note: str, *, every: bool = False) -> Why:
-        """The decision about job `index` in figures and reasons, as things are before it takes its room."""
-        scores = block.score[index]
-        chosen = self._rank(block, index, row) if row is not None else None
+    def why_not(self, job: Job, note: str) -> Why:
+        """The answer for a job that `take` left in the queue."""
+        ranking = self._ranking(shape(job))
+        return self._why(ranking, self._with_room(ranking), None, note)
+
+    def _why(self, ranking: _Ranking, scores: Floats, row: int | None, note: str) -> Why:
+        """Figures and reasons, as things are before the job takes its room. Spoils `scores`, those with room."""
+        chosen = None
         excluded: list[Exclusion] = []
-        others: list[int] = []
-        if every or len(self.sites.sites) <= self.reasons_kept:
-            excluded, others = self._sift(block, index)
-        else:
-            # Large networks: the next best rows only; `explain` has the rest.
-            nearest = np.argpartition(scores, min(OTHERS_KEPT + 1, len(scores) - 1))[: OTHERS_KEPT + 1]
-            others = [int(r) for r in nearest if np.isfinite(scores[r])]
-        chosen_site = None if row is None else int(self.sites.site_of[row])
-        ranked = sorted(
-            (r for r in others if int(self.sites.site_of[r]) != chosen_site), key=lambda r: (float(scores[r]), r)
-        )
+        if len(self._table.sites) <= self._reasons_kept:
+            # In larger networks the next best rows only; `explain` has the rest.
+            excluded = self._excluded(ranking, scores)
+        if row is not None:
+            chosen = self._rank(ranking, row)
+            self._without_site_of(ranking.rows, row, scores)
+        others: list[Rank] = []
+        while len(others) < self._others_kept:
+            next_best = int(scores.argmin())
+            if scores[next_best] == np.inf:
+                break
+            others.append(self._rank(ranking, next_best))
+            self._without_site_of(ranking.rows, next_best, scores)
         return Why(
             chosen=chosen,
-            others=tuple(self._rank(block, index, r) for r in ranked[: self.others_kept]),
+            others=tuple(others),
             excluded=tuple(excluded),
             excluded_total=len(excluded),
-            decided_at=self.now,
+            decided_at=self._now,
             note=note,
         )
 
-    def _sift(self, block: _Block, index: int) -> tuple[list[Exclusion], list[int]]:
-        """Each site either gives a reason or its best row with room."""
-        job = block.jobs[index]
-        allowed, reasons = self._allowed(where(job))
-        suitable = self._suitable(job)
-        excluded: list[Exclusion] = []
-        others: list[int] = []
-        for site, rows in enumerate(self.rows_of_site):
-            reason = reasons[site] if not allowed[site] else size_reason(job, site, self.sites)
-            if reason is None:
-                fit = [int(r) for r in rows if suitable[r]]
-                reason = self._money_or_time(block, index, site, fit)
-                best = self._best_free(block, index, fit)
-                if reason is None and best is not None:
-                    others.append(best)
-                    continue
-                reason = reason or now_reason(job, site, fit, self._as_now())
-            if reason is not None:
-                excluded.append(reason)
-        return excluded, others
+    def _without_site_of(self, rows: Rows, row: int, scores: Floats) -> None:
+        first, end = rows.span[rows.site_of.item(row)]
+        scores[first:end] = np.inf
 
-    def _best_free(self, block: _Block, index: int, rows: list[int]) -> int | None:
-        free = [
-            r
-            for r in rows
-            if block.possible[index, r]
-            and self.free_cores[r] >= block.cores[index]
-            and self.free_memory[r] >= block.memory_gb[index]
-            and self.free_devices[r] >= block.devices[index]
+    def _excluded(self, ranking: _Ranking, scores: Floats) -> list[Exclusion]:
+        """A reason for every site without a row that has room."""
+        possible, has_room = self._sites_of(ranking.rows, ranking.score), self._sites_of(ranking.rows, scores)
+        return [
+            self._busy(ranking, index) if possible[index] else self._lasting(ranking, index)
+            for index in np.flatnonzero(~has_room).tolist()
         ]
-        return min(free, key=lambda r: float(block.score[index, r]), default=None)
 
-    def _money_or_time(self, block: _Block, index: int, site: int, rows: list[int]) -> Exclusion | None:
-        if not rows or any(block.within_money_and_time[index, r] for r in rows):
-            return None
-        limits, identifier = block.jobs[index].task.constraints, self.sites.sites[site].id
-        least = min(float(block.limit_price[index, r]) for r in rows)
-        if limits.budget_yuan is not None and least > float(limits.budget_yuan):
-            return Exclusion(site=identifier, code="budget", need=f"{limits.budget_yuan}", have=f"{least:.2f}")
-        end = self.now + timedelta(hours=float(block.hours[index]))
-        need = limits.deadline_at.isoformat(timespec="minutes") if limits.deadline_at else ""
-        return Exclusion(site=identifier, code="deadline", need=need, have=end.isoformat(timespec="minutes"))
+    def _sites_of(self, rows: Rows, scores: Floats) -> Bools:
+        """`[s]`: sites with a row whose score is finite."""
+        found = np.zeros(len(self._table.sites), np.bool_)
+        found[rows.site_of[scores < np.inf]] = True
+        return found
 
-    def _as_now(self) -> SiteTable:
-        """The table with what earlier jobs of this plan already took."""
-        count = len(self.sites.sites)
-        return replace(
-            self.sites,
-            free_cores=self.free_cores[:count],
-            free_memory_gb=self.free_memory[:count],
-            free_devices=self.free_devices,
+    def _busy(self, ranking: _Ranking, index: int) -> Exclusion:
+        """Why a site takes no job of this shape now. It stays true until the site is given another job."""
+        taken = self._taken[index]
+        known = ranking.busy.get(index)
+        if known is not None and known[0] == taken:
+            return known[1]
+        found = now_reason(ranking.shape, index, self._fitting(ranking, index), self._table, ranking.rows)
+        ranking.busy[index] = (taken, found)
+        return found
+
+    def _lasting(self, ranking: _Ranking, index: int) -> Exclusion:
+        """Why a site can never take jobs of this shape."""
+        found = ranking.lasting.get(index)
+        if found is None:
+            found = ranking.lasting[index] = self._reason(ranking, index)
+        return found
+
+    def _fitting(self, ranking: _Ranking, index: int) -> list[int]:
+        first, end = ranking.rows.span[index]
+        return [row for row in range(first, end) if ranking.fitting[row]]
+
+    def _reason(self, ranking: _Ranking, index: int) -> Exclusion:
+        of, rows, fitting = ranking.shape, ranking.rows, self._fitting(ranking, index)
+        left_s = np.inf if of.deadline_at is None else (of.deadline_at - self._now).total_seconds()
+        least = Least(
+            min((_run_s_of(of, rows, row) for row in fitting), default=None),
+            min((_limit_yuan_of(of, rows, row) for row in fitting if _run_s_of(of, rows, row) <= left_s), default=None),
+        )
+        found = lasting_reason(of, index, self._table, self._limits, least, self._now)
+        assert found is not None, "a site without a possible row has a reason: both go by the same comparisons"
+        return found
+
+    def _why_hopeless(self, ranking: _Ranking) -> Why:
+        total = len(self._table.sites)
+        return Why(
+            chosen=None,
+            excluded=tuple(self._lasting(ranking, index) for index in range(min(total, self._reasons_kept))),
+            excluded_total=total,
+            decided_at=self._now,
+            note="no site can run it",
         )
 
-    def _rank(self, block: _Block, index: int, row: int) -> Rank:
-        site, job = int(self.sites.site_of[row]), block.jobs[index]
-        hours = float(block.hours[index])
-        energy = float(block.power[index, row]) * hours
-        circle = job.task.constraints.circle
-        delay = float(delays_ms(circle, self.sites, self.snapshot.places)[site]) if circle else None
+    def _rank(self, ranking: _Ranking, row: int) -> Rank:
+        of, rows = ranking.shape, ranking.rows
+        site, pool, circle = rows.site_of.item(row), rows.pools[row], of.where.circle
+        hours = _run_s_of(of, rows, row) / 3600
+        energy = _power_kw(of, rows, row) * hours
         return Rank(
-            site=self.sites.sites[site].id,
-            score=float(block.score[index, row]),
+            site=self._table.sites[site].id,
+            score=ranking.score.item(row),
             figures=Figures(
-                price_yuan=float(block.price[index, row]),
+                price_yuan=_hourly_yuan_of(of, rows, row) * hours,
                 energy_kwh=energy,
-                carbon_g=energy * float(self.sites.carbon_g_per_kwh[row]),
+                carbon_g=energy * rows.carbon_g_per_kwh.item(row),
                 finish_s=hours * 3600,
-                delay_ms=delay,
+                delay_ms=self._limits.delays_ms(circle.place).item(site) if circle else None,
             ),
+            device_model=pool.model if pool else None,
         )
+
+
+def _run_s(of: Shape, rows: Rows) -> Floats | float:
+    """`[r]`, or one figure for all rows: how long the run is reckoned to take; the time limit ends it."""
+    need = of.resources
+    if need.expected_s is None:
+        return float(need.time_limit_s)
+    if rows.even:
+        return float(min(need.expected_s, need.time_limit_s))
+    return np.minimum(need.expected_s * rows.slowness, float(need.time_limit_s))
+
+
+def _run_s_of(of: Shape, rows: Rows, row: int) -> float:
+    need = of.resources
+    if need.expected_s is None:
+        return float(need.time_limit_s)
+    return min(need.expected_s * rows.slowness.item(row), float(need.time_limit_s))
+
+
+def _hourly_yuan(of: Shape, rows: Rows) -> Floats:
+    hourly = rows.core_yuan * of.cores
+    hourly += rows.gb_yuan * of.memory_gb
+    if of.devices:
+        hourly += rows.device_yuan * of.devices
+    return hourly
+
+
+def _hourly_yuan_of(of: Shape, rows: Rows, row: int) -> float:
+    hourly = rows.core_yuan.item(row) * of.cores + rows.gb_yuan.item(row) * of.memory_gb
+    return hourly + rows.device_yuan.item(row) * of.devices if of.devices else hourly
+
+
+def _limit_yuan(of: Shape, rows: Rows) -> Floats:
+    """`[r]`: what a run up to the time limit would cost."""
+    return _hourly_yuan(of, rows) * (of.resources.time_limit_s / 3600)
+
+
+def _limit_yuan_of(of: Shape, rows: Rows, row: int) -> float:
+    return _hourly_yuan_of(of, rows, row) * (of.resources.time_limit_s / 3600)
+
+
+def _power_kw(of: Shape, rows: Rows, row: int) -> float:
+    return rows.core_kw.item(row) * of.cores + rows.device_kw.item(row) * of.devices
+
+
+def _score(of: Shape, rows: Rows, hours: Floats | float, barred: Floats) -> Floats:
+    """`[r]`: weighted sum of each figure over its own best possible one; 1 is best in everything.
+
+    `barred[r]` is infinite where the row is not possible, else 0.
+    """
+    wanted = of.objective
+    whole = wanted.price + wanted.carbon + wanted.finish
+    score = barred
+    if wanted.price:
+        price = _hourly_yuan(of, rows) * hours
+        score = score + price * (wanted.price / whole / _best(price + barred))
+    if wanted.carbon:
+        power_kw = rows.core_kw * of.cores
+        if of.devices:
+            power_kw += rows.device_kw * of.devices
+        carbon = power_kw * hours * rows.carbon_g_per_kwh
+        score = score + carbon * (wanted.carbon / whole / _best(carbon + barred))
+    if wanted.finish:
+        score = score + hours * (wanted.finish / whole / _best(hours + barred))
+    return score
+
+
+def _best(possible: Floats) -> float:
+    """The least figure; 1 where it is nothing, so that the others count in their own unit."""
+    best = float(possible.min())
+    return best if best > 0 else 1.0

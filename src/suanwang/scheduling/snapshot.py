@@ -1,14 +1,15 @@
 """What a decision sees, and the arrays it works on.
 
-Owns the turn from values to arrays. A *row* is a way to run at a site: row `s` for `s < len(sites)` is the site without
-devices, later rows are one device pool of one site each.
+Owns the turn from values to arrays. A *row* is a way to run at a site: `plain` has one row per site, for jobs without
+devices; `pooled` has one per device pool, those of one site side by side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,47 @@ class Snapshot:
     sites: Sequence[Site]
     held: Mapping[SiteId, Held]
     places: Mapping[str, Position]
+    slowness: Mapping[tuple[SiteId, str | None], float] = field(default_factory=dict)
+    """(site, device model, or None for its cores) → factor of at least 1 on hours, where a site measured less than it
+    declares."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Ways to run, as arrays `[r]`. What is free changes while a plan is made; all else stays."""
+
+    site_of: Ints
+    """Index of the row's site."""
+    span: tuple[tuple[int, int], ...]
+    """First row of each site, and one past its last."""
+    pools: tuple[DevicePool | None, ...]
+    node_cores: Ints
+    node_memory_gb: Floats
+    nodes: Ints
+    """Nodes one job may have; 1 where the connector runs single-node jobs only."""
+    per_node: Ints
+    """Devices; 0 without a pool, as in the next two."""
+    count: Ints
+    device_memory_gb: Floats
+    core_yuan: Floats
+    """Per hour, as the next two."""
+    gb_yuan: Floats
+    device_yuan: Floats
+    core_kw: Floats
+    """Drawn from the grid by one busy core, PUE included."""
+    device_kw: Floats
+    carbon_g_per_kwh: Floats
+    slowness: Floats
+    """Factor on hours."""
+    even: bool
+    """Whether that is 1 everywhere."""
+    awake: Bools
+    """Takes new work now: reachable and open."""
+    working_devices: Ints
+    free_cores: Ints
+    """Below zero where the site takes no new work or is promised more than it has."""
+    free_memory_gb: Floats
+    free_devices: Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,109 +84,110 @@ class SiteTable:
     """The sites as arrays, sorted by identifier so that ties fall the same way always."""
 
     sites: tuple[Site, ...]
-    pools: tuple[DevicePool | None, ...]
-    """Of each row; None for the rows without devices."""
-    site_of: Ints
-    """`site_of[r]`: index of the row's site."""
     latitude: Floats
     longitude: Floats
-    silent: Bools
-    closed: Bools
-    nodes: Ints
-    node_cores: Ints
-    node_memory_gb: Floats
-    single_node: Bools
-    free_cores: Ints
-    free_memory_gb: Floats
-    working_cores: Ints
+    working_cores: tuple[int, ...]
     """Cores the site's scheduler has now; below the declared ones when nodes are down."""
-    working_memory_gb: Floats
-    free_devices: Ints
-    """`free_devices[r]`; 0 for rows without a pool."""
-    working_devices: Ints
-    unit_price: Floats
-    """`unit_price[r, 3]`: yuan per hour of a core, of a GB, of a device of the row."""
-    unit_power: Floats
-    """`unit_power[r, 2]`: kW drawn from the grid by a busy core and by a device, PUE included."""
-    carbon_g_per_kwh: Floats
+    working_memory_gb: tuple[float, ...]
+    plain: Rows
+    pooled: Rows
 
 
 def table(snapshot: Snapshot) -> SiteTable:
     """The arrays of `snapshot`. Capacity is the lesser of what is declared and what works, less what is held and foreign."""
     sites = tuple(sorted(snapshot.sites, key=lambda site: site.id))
-    pools: list[DevicePool | None] = [None] * len(sites)
-    site_of = list(range(len(sites)))
-    for index, site in enumerate(sites):
-        for pool in sorted(site.offering.devices, key=lambda pool: pool.model):
-            pools.append(pool)
-            site_of.append(index)
     offers = [site.offering for site in sites]
-    held = [snapshot.held.get(site.id, NO_HELD) for site in sites]
-    working_cores = np.array(
-        [_least(o.cores, s.measured.cores if s.measured else None) for o, s in zip(offers, sites, strict=True)],
-        np.int64,
-    )
-    working_memory = np.array(
-        [_least(o.memory_gb, s.measured.memory_gb if s.measured else None) for o, s in zip(offers, sites, strict=True)],
-        np.float64,
-    )
-    foreign_cores = np.array([s.measured.foreign_cores if s.measured else 0 for s in sites], np.int64)
-    foreign_memory = np.array([s.measured.foreign_memory_gb if s.measured else 0.0 for s in sites], np.float64)
-    working_devices, free_devices = _devices(sites, pools, site_of, held)
-    rows = np.array(site_of, np.int64)
-    pue = np.array([o.pue for o in offers], np.float64)
-    core_kw = np.array([o.core_power_w for o in offers], np.float64) / 1000 * pue
+    cores = [min(o.cores, s.measured.cores) if s.measured else o.cores for o, s in zip(offers, sites, strict=True)]
+    memory = [
+        min(o.memory_gb, s.measured.memory_gb) if s.measured else o.memory_gb
+        for o, s in zip(offers, sites, strict=True)
+    ]
+    pools = [sorted(offer.devices, key=lambda pool: pool.model) for offer in offers]
+    working = np.array(cores, np.int64), np.array(memory, np.float64)
     return SiteTable(
         sites=sites,
-        pools=tuple(pools),
-        site_of=rows,
         latitude=np.array([o.latitude for o in offers], np.float64),
         longitude=np.array([o.longitude for o in offers], np.float64),
-        silent=np.array([s.state is not SiteState.REACHABLE for s in sites], np.bool_),
-        closed=np.array([not s.open for s in sites], np.bool_),
-        nodes=np.array([o.nodes for o in offers], np.int64),
-        node_cores=np.array([o.cores_per_node for o in offers], np.int64),
-        node_memory_gb=np.array([o.memory_gb_per_node for o in offers], np.float64),
-        single_node=np.array([o.connector == "local" for o in offers], np.bool_),
-        free_cores=working_cores - foreign_cores - np.array([h.cores for h in held], np.int64),
-        free_memory_gb=working_memory - foreign_memory - np.array([h.memory_gb for h in held], np.float64),
-        working_cores=working_cores,
-        working_memory_gb=working_memory,
-        free_devices=free_devices,
-        working_devices=working_devices,
-        unit_price=_unit_prices(sites, pools, site_of),
-        unit_power=np.column_stack(
-            [core_kw[rows], np.array([p.power_w if p else 0.0 for p in pools], np.float64) / 1000 * pue[rows]]
-        ),
-        carbon_g_per_kwh=np.array([o.carbon_g_per_kwh for o in offers], np.float64)[rows],
+        working_cores=tuple(cores),
+        working_memory_gb=tuple(memory),
+        plain=_rows(snapshot, sites, [[None]] * len(sites), *working),
+        pooled=_rows(snapshot, sites, pools, *working),
     )
 
 
-def _least(declared: float, measured: float | None) -> float:
-    return declared if measured is None else min(declared, measured)
+def _rows(
+    snapshot: Snapshot,
+    sites: Sequence[Site],
+    pools_of: Sequence[Sequence[DevicePool | None]],
+    working_cores: Ints,
+    working_memory: Floats,
+) -> Rows:
+    """One row for each pool in `pools_of[s]`."""
+    site_of = np.repeat(np.arange(len(sites)), [len(pools) for pools in pools_of]).astype(np.int64)
+    ends = np.cumsum([0, *(len(pools) for pools in pools_of)]).tolist()
+    pools = tuple(pool for of_site in pools_of for pool in of_site)
+    offers = [site.offering for site in sites]
+    held = [snapshot.held.get(site.id, NO_HELD) for site in sites]
+    at = [site for site, of_site in zip(sites, pools_of, strict=True) for _ in of_site]
+    awake = np.array([s.state is SiteState.REACHABLE and s.open for s in sites], np.bool_)
+    foreign_cores = np.array([s.measured.foreign_cores if s.measured else 0 for s in sites], np.int64)
+    foreign_memory = np.array([s.measured.foreign_memory_gb if s.measured else 0.0 for s in sites], np.float64)
+    free_cores = working_cores - foreign_cores - np.array([h.cores for h in held], np.int64)
+    free_memory = working_memory - foreign_memory - np.array([h.memory_gb for h in held], np.float64)
+    working, free = _devices(at, pools, [held[index] for index in site_of])
+    pue = np.array([o.pue for o in offers], np.float64)
+    core_kw = np.array([o.core_power_w for o in offers], np.float64) / 1000 * pue
+
+    slowness = np.array(
+        [snapshot.slowness.get((s.id, p.model if p else None), 1.0) for s, p in zip(at, pools, strict=True)],
+        np.float64,
+    )
+
+    def of_sites(values: Sequence[float]) -> Floats:
+        return np.array(values, np.float64)[site_of]
+
+    return Rows(
+        site_of=site_of,
+        span=tuple(pairwise(ends)),
+        pools=pools,
+        node_cores=np.array([o.cores_per_node for o in offers], np.int64)[site_of],
+        node_memory_gb=of_sites([o.memory_gb_per_node for o in offers]),
+        nodes=np.array([1 if o.connector == "local" else o.nodes for o in offers], np.int64)[site_of],
+        per_node=np.array([p.per_node if p else 0 for p in pools], np.int64),
+        count=np.array([p.count if p else 0 for p in pools], np.int64),
+        device_memory_gb=np.array([p.memory_gb if p else 0.0 for p in pools], np.float64),
+        core_yuan=of_sites([float(o.price.core_hour_yuan) for o in offers]),
+        gb_yuan=of_sites([float(o.price.memory_gb_hour_yuan) for o in offers]),
+        device_yuan=np.array(
+            [
+                float(s.offering.price.device_hour_yuan.get(p.model, 0)) if p else 0.0
+                for s, p in zip(at, pools, strict=True)
+            ],
+            np.float64,
+        ),
+        core_kw=core_kw[site_of],
+        device_kw=np.array([p.power_w if p else 0.0 for p in pools], np.float64) / 1000 * pue[site_of],
+        carbon_g_per_kwh=of_sites([o.carbon_g_per_kwh for o in offers]),
+        slowness=slowness,
+        even=bool((slowness == 1).all()),
+        awake=awake[site_of],
+        working_devices=working,
+        free_cores=np.where(awake, free_cores, -1)[site_of],
+        free_memory_gb=free_memory[site_of],
+        free_devices=free,
+    )
 
 
-def _devices(
-    sites: Sequence[Site], pools: Sequence[DevicePool | None], site_of: Sequence[int], held: Sequence[Held]
-) -> tuple[Ints, Ints]:
+def _devices(sites: Sequence[Site], pools: Sequence[DevicePool | None], held: Sequence[Held]) -> tuple[Ints, Ints]:
+    """Devices that work and devices that are free, of the pool in each row."""
     working, free = np.zeros(len(pools), np.int64), np.zeros(len(pools), np.int64)
-    for row, pool in enumerate(pools):
+    for row, (site, pool) in enumerate(zip(sites, pools, strict=True)):
         if pool is None:
             continue
-        measured = sites[site_of[row]].measured
-        foreign = 0
+        measured, foreign = site.measured, 0
         working[row] = pool.count
         if measured is not None:
             working[row] = min(pool.count, measured.devices.get(pool.model, 0))
             foreign = measured.foreign_devices.get(pool.model, 0)
-        free[row] = working[row] - foreign - held[site_of[row]].devices.get(pool.model, 0)
+        free[row] = working[row] - foreign - held[row].devices.get(pool.model, 0)
     return working, free
-
-
-def _unit_prices(sites: Sequence[Site], pools: Sequence[DevicePool | None], site_of: Sequence[int]) -> Floats:
-    prices = np.zeros((len(pools), 3), np.float64)
-    for row, pool in enumerate(pools):
-        price = sites[site_of[row]].offering.price
-        device = float(price.device_hour_yuan.get(pool.model, 0)) if pool else 0.0
-        prices[row] = (float(price.core_hour_yuan), float(price.memory_gb_hour_yuan), device)
-    return prices
