@@ -1,0 +1,116 @@
+"""Words for what the network says in codes: states, events, reasons.
+
+Owns their English, which is what the catalogues translate. Knows no page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from suanwang.domain.lifecycle import JobState, SiteState
+from suanwang.domain.sample import Source
+
+Translate = Callable[[str], str]
+
+
+def N_(message: str) -> str:
+    """Mark for the catalogue; translated where it is shown."""
+    return message
+
+
+JOB_STATES: Mapping[JobState, str] = {
+    JobState.WAITING: N_("waiting for another job"),
+    JobState.QUEUED: N_("queued"),
+    JobState.LEASED: N_("starting"),
+    JobState.RUNNING: N_("running"),
+    JobState.CANCELLING: N_("being cancelled"),
+    JobState.SUCCEEDED: N_("succeeded"),
+    JobState.FAILED: N_("failed"),
+    JobState.CANCELLED: N_("cancelled"),
+    JobState.REFUSED: N_("refused"),
+}
+SITE_STATES: Mapping[SiteState, str] = {
+    SiteState.INVITED: N_("not connected yet"),
+    SiteState.REACHABLE: N_("connected"),
+    SiteState.SUSPECT: N_("silent"),
+    SiteState.LOST: N_("lost"),
+}
+EVENTS: Mapping[str, str] = {
+    "job.accepted": N_("Accepted"),
+    "job.refused": N_("Refused: no site of the network can run it"),
+    "job.ready": N_("Ready: all that it needs has succeeded"),
+    "job.leased": N_("Placed at {site}"),
+    "job.started": N_("Started at {site}"),
+    "job.resumed": N_("Resumed from its checkpoint at {site}"),
+    "job.checkpointed": N_("Checkpoint saved"),
+    "job.interrupted": N_("Interrupted at {site}"),
+    "job.cancelling": N_("Cancellation asked for"),
+    "job.cancelled": N_("Cancelled"),
+    "job.succeeded": N_("Succeeded"),
+    "job.failed": N_("Failed"),
+    "site.invited": N_("Registered"),
+    "site.session": N_("Agent started"),
+    "site.reachable": N_("Connected"),
+    "site.suspect": N_("Silent: gets no new work"),
+    "site.lost": N_("Lost: its work starts elsewhere"),
+    "site.changed": N_("Declaration changed"),
+    "site.drained": N_("Takes no new work"),
+    "site.opened": N_("Takes new work again"),
+    "site.leaving": N_("Stopped by its provider"),
+}
+SOURCES: Mapping[Source, str] = {
+    Source.NOMINAL: N_("Nominal"),
+    Source.MEASURED: N_("Measured"),
+    Source.SOLD: N_("Sold"),
+}
+VERDICTS: Mapping[str, str] = {
+    "runs": N_("Would start now"),
+    "waits": N_("Would wait"),
+    "refused": N_("Would be refused"),
+    "placed": N_("Placed"),
+    "blocked": N_("Waits for another job"),
+    "ended": N_("Ended"),
+}
+DURATION_UNITS = (N_("d"), N_("h"), N_("min"), N_("s"))
+
+_REASONS = tuple(
+    (re.compile(pattern), sentence)
+    for pattern, sentence in (
+        (r"lost contact with site (.+)", N_("lost contact with site {0}")),
+        (r"the program ended with status (.+)", N_("the program ended with status {0}")),
+        (r"the run reached its time limit", N_("the run reached its time limit")),
+        (r"the run used more memory than it asked for", N_("the run used more memory than it asked for")),
+        (r"the run was ended at the site", N_("the run was ended at the site")),
+        (r"the site failed the run", N_("the site failed the run")),
+        (r"cancelled by (.+)", N_("cancelled by {0}")),
+        (r"no site of the network can run it", N_("no site of the network can run it")),
+        (r"no site can run it", N_("no site can run it")),
+        (r"no site can run it any more \((.*)\)", N_("no site can run it any more ({0})")),
+        (r"needs (.+), which ended (\w+)", N_("needs {0}, which ended {1}")),
+        (r"its clock is off by (-?\d+) s; times are corrected", N_("its clock is off by {0} s; times are corrected")),
+        (
+            r"it reports more than it declares; only what is declared is used",
+            N_("it reports more than it declares; only what is declared is used"),
+        ),
+        (r"its probe is not believed: (.+)", N_("its probe is not believed: {0}")),
+        (r"held for a better site that is full now", N_("held for a better site that is full now")),
+    )
+)
+_ATTEMPTS = (re.compile(r"(.+); (\d+) of (\d+) attempts used"), N_("{0}; {1} of {2} attempts used"))
+
+
+def reason(text: str, translate: Translate, site_name: Callable[[str], str] = str) -> str:
+    """A reason as the control loop wrote it, in the reader's language where its pattern is known."""
+    tried = _ATTEMPTS[0].fullmatch(text)
+    if tried is not None:
+        first = reason(tried[1], translate, site_name)
+        return translate(_ATTEMPTS[1]).format(first, tried[2], tried[3])
+    for pattern, sentence in _REASONS:
+        found = pattern.fullmatch(text)
+        if found is not None:
+            words = found.groups()
+            if sentence.startswith("lost contact"):
+                words = (site_name(words[0]),)
+            return translate(sentence).format(*words)
+    return text

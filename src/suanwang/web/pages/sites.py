@@ -1,0 +1,81 @@
+"""The sites: all in a table, and each on a page of its own with what it declares, measures and sells."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from suanwang.domain.ids import SiteId
+from suanwang.domain.job import Event, Job
+from suanwang.domain.sample import Sample, Source
+from suanwang.ports import JobQuery
+from suanwang.web import labels
+from suanwang.web.loads import device_name, load_of, region_name
+from suanwang.web.visiting import PageRoute, Visit, Visited
+
+router = APIRouter(prefix="/sites", route_class=PageRoute)
+JOBS_SHOWN = 20
+HISTORY_SHOWN = 30
+_HISTORY_READS, _BATCH = 5, 1000
+
+
+@router.get("")
+def table(visit: Visited) -> Response:
+    loads = [load_of(view) for view in visit.network.sites.all(visit.caller)]
+    names = visit.site_names()
+    context: dict[str, Any] = {
+        "loads": sorted(loads, key=lambda load: names[load.site.id]),
+        "names": names,
+        "regions": {load.site.id: region_name(load.site.offering.region, chinese=visit.chinese) for load in loads},
+    }
+    return visit.page("sites_list.html" if visit.partial else "sites.html", **context)
+
+
+@router.get("/{site_id}")
+def show(visit: Visited, site_id: str) -> Response:
+    view = visit.network.sites.get(visit.caller, SiteId(site_id))
+    site = view.site
+    jobs: Sequence[Job] = ()
+    if visit.logged_in:
+        jobs, _ = visit.network.jobs.page(visit.caller, JobQuery(site_id=site.id), None, JOBS_SHOWN)
+    context: dict[str, Any] = {
+        "load": load_of(view),
+        "held": view.held,
+        "site": site,
+        "offer": site.offering,
+        "name": visit.site_name(site),
+        "region": region_name(site.offering.region, chinese=visit.chinese),
+        "capability": visit.network.capabilities.site(visit.caller, site.id),
+        "device_name": device_name,
+        "figures": figures_of(visit.network.sites.samples(visit.caller, site.id)),
+        "history": [
+            (event, visit.translate(labels.EVENTS.get(event.kind, event.kind))) for event in _history(visit, site.id)
+        ],
+        "jobs": jobs,
+        "names": visit.site_names(),
+    }
+    return visit.page("site_body.html" if visit.partial else "site.html", **context)
+
+
+def figures_of(samples: Sequence[Sample]) -> list[tuple[str, dict[Source, list[Sample]]]]:
+    """Per metric, what is printed, what was measured and what is for sale, kept apart."""
+    grouped: dict[str, dict[Source, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    for sample in samples:
+        grouped[sample.metric_type][sample.source].append(sample)
+    return sorted((metric, dict(by_source)) for metric, by_source in grouped.items())
+
+
+def _history(visit: Visit, site_id: SiteId) -> Sequence[Event]:
+    """The site's own events, newest first. Who did what is for the record, not for this page."""
+    found: list[Event] = []
+    after = 0
+    for _ in range(_HISTORY_READS):
+        batch = visit.network.store.events(after, _BATCH, site_id=site_id, kind="site.")
+        found = [*found, *batch][-HISTORY_SHOWN:]
+        if len(batch) < _BATCH:
+            break
+        after = batch[-1].seq
+    return found[::-1]
