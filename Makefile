@@ -68,12 +68,13 @@ $(VENV)/.built-in:
 	@chmod +x $(VENV)/bin/suanwang
 	@echo "$(CURDIR)" > $@
 
+# Modules are compiled as they are first imported: most of them never are.
 $(VENV)/.runtime: requirements.lock | $(VENV)/.built-in
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PY) -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock | $(VENV)/.built-in
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(PY) -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # What the service and browser tests start themselves. A missing one fails CI (SUANWANG_REQUIRE_SERVICES=1) and skips here.

@@ -65,7 +65,7 @@ def submit(
         note(f"note: {line}")
     with network(context) as client:
         if preview:
-            _preview(client, submission, project, as_json=as_json)
+            _preview(client, submission, project or default_project(client), as_json=as_json)
             return
         pays = project or (client.quoted(quote).project if quote else default_project(client))
         with transfer_bars() as bar:
@@ -200,7 +200,7 @@ def _refuse(client: Client, done: models.Submitted) -> None:
     raise JobFailed("\n".join(lines))
 
 
-def _preview(client: Client, submission: Submission, project: str | None, *, as_json: bool) -> None:
+def _preview(client: Client, submission: Submission, project: str, *, as_json: bool) -> None:
     from suanwang.cli import tables
     from suanwang.cli.terminal import console, emit
     from suanwang.cli.words import word

@@ -177,7 +177,7 @@ def sites(rows: Iterable[models.SiteView]) -> Table:
                 f"{pool.count - site.held.devices.get(pool.model, 0)}/{pool.count} {pool.model}"
                 for pool in offer.devices
             ),
-            f"{offer.price.core_hour_yuan:f}",
+            yuan(offer.price.core_hour_yuan),
             figure(offer.pue, 2),
             figure(offer.carbon_g_per_kwh, 0),
             instant(site.seen_at),
