@@ -59,6 +59,11 @@ class HttpLink:
         """How often the network wants to hear from the agent, once joined."""
         return self._session().poll_s
 
+    @property
+    def fence_margin_s(self) -> float:
+        """How long after a lease its run may take to end, once joined."""
+        return self._session().fence_margin_s
+
     def _session(self) -> JoinAnswer:
         if self._joined is None:
             raise Unavailable("this agent has not joined yet")
@@ -77,6 +82,7 @@ class HttpLink:
             session=answer.session,
             lease_ttl_s=answer.lease_ttl_s,
             poll_s=answer.poll_s,
+            fence_margin_s=answer.fence_margin_s,
         )
 
     def sync(self, request: SyncRequest) -> SyncReply:

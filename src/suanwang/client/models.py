@@ -567,6 +567,7 @@ class JoinAnswer(Answer):
     session: int
     lease_ttl_s: float
     poll_s: float
+    fence_margin_s: float = 20.0
     credential: str | None
 
 

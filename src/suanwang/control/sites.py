@@ -77,7 +77,11 @@ class Sites:
             agent = Principal(name=f"agent-{caller.site_id}", role=Role.AGENT, site_id=caller.site_id)
             _, credential = self._people.site_token(caller.name, agent, ttl_s=None, note=f"agent {caller.site_id}")
         reply = JoinReply(
-            site_id=caller.site_id, session=session, lease_ttl_s=self._rules.lease_ttl_s, poll_s=self._rules.poll_s
+            site_id=caller.site_id,
+            session=session,
+            lease_ttl_s=self._rules.lease_ttl_s,
+            poll_s=self._rules.poll_s,
+            fence_margin_s=self._rules.fence_margin_s,
         )
         return Joined(reply=reply, credential=credential)
 

@@ -42,7 +42,8 @@ def fail_unmet(job: Job, reason: str, now: datetime) -> Step:
 def hopeless(found: Hopeless, now: datetime) -> Step:
     """No site can run a job that was accepted earlier: the deadline passed, or every site refused it."""
     codes = sorted({exclusion.code for exclusion in found.why.excluded})
-    step = fail_unmet(found.job, f"no site can run it any more ({', '.join(codes) or 'no sites'})", now)
+    why = f"no site can run it any more ({', '.join(codes) or 'no sites'})"
+    step = fail_unmet(found.job, f"{why}; last: {found.job.reason}" if found.job.reason else why, now)
     return replace(step, job=replace(step.job, why=found.why))
 
 
@@ -140,7 +141,7 @@ def end(job: Job, allocation: Allocation, report: RunReport, site: Site, now: da
         reason=report.reason,
     )
     outcome = report.outcome or RunState.SITE_FAILED
-    reason = report.reason or OUTCOME_REASONS.get(outcome, "").format(code=report.exit_code)
+    reason = report.reason or _reason_of(outcome, report.exit_code)
     if outcome is RunState.SUCCEEDED:
         step = _finish(metered, closed, Move.SUCCEED, "job.succeeded", "", report.exit_code, now)
     elif outcome is RunState.SITE_FAILED or (outcome is RunState.CANCELLED and job.state is not JobState.CANCELLING):
@@ -155,6 +156,13 @@ def end(job: Job, allocation: Allocation, report: RunReport, site: Site, now: da
         usage=before.usage + metered.usage,
         bill_lines=before.bill_lines + metered.bill_lines,
     )
+
+
+def _reason_of(outcome: RunState, exit_code: int | None) -> str:
+    """What is said where the site says nothing; a shell's status above 128 means a signal."""
+    if outcome is RunState.FAILED and exit_code is not None and 128 < exit_code <= 192:
+        return f"the program was ended by signal {exit_code - 128} (status {exit_code})"
+    return OUTCOME_REASONS.get(outcome, "").format(code=exit_code)
 
 
 def _metered(job: Job, allocation: Allocation, until: datetime, site: Site, every_s: float, *, final: bool) -> Metered:

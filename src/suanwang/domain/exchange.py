@@ -189,3 +189,5 @@ class JoinReply:
     session: int
     lease_ttl_s: float
     poll_s: float
+    fence_margin_s: float = 20.0
+    """How long after a lease the network waits before its work starts elsewhere: the time to end a run in."""

@@ -41,6 +41,9 @@ from suanwang.ports import Clock, Connector, Extent, Link
 UNKNOWN_GRACE_S = 60.0
 """How long a site may not know a run it took before the run is given up: accounting lags behind queues."""
 LOAD_EVERY_S = 5.0
+LEASE_FILE_STEP = timedelta(seconds=1)
+"""A lease is on file in whole seconds, and so are most schedulers' times."""
+LEASE_ENDED = "no contact with the network until the lease ended"
 STALLED_AFTER = 5
 """Answers without progress after which the rest of a log is given up: the network keeps only so much."""
 
@@ -78,6 +81,8 @@ class Kept:
     unknown_since: datetime | None = None
     checkpoint: Content | None = None
     outputs: tuple[OutputFile, ...] = ()
+    over_at: datetime | None = None
+    """The site gave the run up without being able to say that it is over: its guard has ended it by then."""
 
     @property
     def id(self) -> AllocationId:
@@ -172,6 +177,7 @@ class Agent:
         self._kept: dict[AllocationId, Kept] = {}
         self._memory = _Memory()
         self._session = 0
+        self._margin = timedelta()
         self.leaving = False
 
     @property
@@ -187,7 +193,8 @@ class Agent:
         for kept in self._spool.all():
             until = self._workshop.until(kept.lease)
             self._kept[kept.id] = kept if until is None else replace(kept, deadline=max(until, kept.deadline))
-        self._session = self._link.join().session
+        joined = self._link.join()
+        self._session, self._margin = joined.session, timedelta(seconds=joined.fence_margin_s)
 
     def step(self) -> bool:
         """One round. False where the network did not answer; runs then go on until their leases end.
@@ -260,8 +267,13 @@ class Agent:
             self._close(self._kept[kept.id], seen, now)
 
     def _close(self, kept: Kept, seen: Observation, now: datetime) -> None:
-        """The run is over at the site."""
-        outcome, reason = seen.state, seen.reason
+        """The run is over at the site, or the site has given it up."""
+        outcome, reason, over_at = seen.state, seen.reason, None
+        if outcome is RunState.SITE_FAILED:
+            over_at = self._cut_short(kept, now)
+        if kept.ending is Ending.NO and (seen.ended_at or now) >= kept.deadline - LEASE_FILE_STEP:
+            # Its guard was first: what looks like the program's failure is the end of its lease.
+            kept = replace(kept, ending=Ending.FENCED, reason=LEASE_ENDED)
         if kept.ending in (Ending.FENCED, Ending.LOST) and outcome is not RunState.SUCCEEDED:
             outcome, reason = RunState.SITE_FAILED, kept.reason
         elif kept.ending is Ending.CANCELLED and outcome is not RunState.SUCCEEDED:
@@ -278,8 +290,17 @@ class Agent:
                 reason=reason,
                 cpu_s=seen.cpu_s or kept.cpu_s,
                 max_memory_gb=seen.max_memory_gb or kept.max_memory_gb,
+                over_at=over_at,
             )
         )
+
+    def _cut_short(self, kept: Kept, now: datetime) -> datetime:
+        """End the lease of a run that the site gave up: a lost node may run on, and the job must not begin beside it."""
+        try:
+            self._workshop.extend(kept.lease, now)
+        except Unavailable:
+            return max(kept.deadline, now) + self._margin
+        return now + self._margin
 
     # advance
 
@@ -298,7 +319,7 @@ class Agent:
     def _fence_by_time(self, kept: Kept) -> Kept:
         """A lease that ran out ends its run here, whatever the network thinks: it may already run elsewhere."""
         if kept.ending is Ending.NO and self._clock.now() >= kept.deadline and kept.phase is not Phase.ENDED:
-            moved = replace(kept, ending=Ending.FENCED, reason="no contact with the network until the lease ended")
+            moved = replace(kept, ending=Ending.FENCED, reason=LEASE_ENDED)
             if kept.phase is Phase.COLLECTING:
                 # It is over already; what it made may no longer count, but that is the network's to say.
                 moved = replace(moved, reason=kept.reason)
@@ -370,13 +391,15 @@ class Agent:
             self._background.start(key, lambda: self._workshop.checkpoint(lease))
 
     def _collect(self, kept: Kept) -> None:
-        """Send what the run left. Its end is told once all is sent, the log too."""
+        """Send what the run left. Its end is told once it is certain and all is sent, the log too."""
         if kept.outcome is RunState.SUCCEEDED and not self._collected(kept):
             return
         kept = self._kept[kept.id]
         if kept.outcome is RunState.SITE_FAILED and kept.lease.checkpoint_path and kept.ending is Ending.NO:
             self._keep_checkpoint(kept)
             kept = self._kept[kept.id]
+        if kept.over_at is not None and self._clock.now() < kept.over_at:
+            return
         if self._log_is_sent(kept):
             self._save(replace(kept, phase=Phase.ENDED))
 
@@ -507,7 +530,7 @@ class Agent:
         self._memory.extents[known.allocation_id] = extent
         if kept.ending is Ending.FENCED:
             return  # Ended by time: the lease is not taken up again, the end will be told.
-        if kept.phase is not Phase.ENDED:
+        if kept.phase is not Phase.ENDED and kept.over_at is None:
             self._workshop.extend(kept.lease, deadline)
         kept = replace(kept, deadline=deadline)
         self._kept[kept.id] = kept

@@ -11,7 +11,7 @@ import math
 import os
 import pwd
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,17 +41,16 @@ class FolderWorkshop:
         cache: SiteCache,
         site: str,
         datasets: Mapping[str, Path] | None = None,
-        guard_interval_s: float = 5.0,
-        grace_s: int = 10,
+        margin_s: Callable[[], float] = lambda: 20.0,
     ) -> None:
+        """`margin_s()` is asked for each new run: within so long after its lease its guard has ended all of it."""
         self._runs = root / "runs"
         self._runs.mkdir(parents=True, exist_ok=True)
         self._link = link
         self._cache = cache
         self._site = site
         self._datasets = datasets or {}
-        self._guard_interval_s = guard_interval_s
-        self._grace_s = grace_s
+        self._margin_s = margin_s
         self._checkpoints: dict[str, str] = {}
         """Allocation → signature of the checkpoint last sent."""
 
@@ -77,6 +76,7 @@ class FolderWorkshop:
                 checkpoint.mkdir(parents=True, exist_ok=True)
         if lease.posix_user is not None:
             _give(work, lease.posix_user)
+        guard_interval_s, grace_s = guard_times(self._margin_s())
         return RunOrder(
             tag=lease.allocation_id,
             name=lease.name,
@@ -87,8 +87,8 @@ class FolderWorkshop:
                 lease_path=folder / "lease",
                 work_dir=work,
                 nodes=lease.nodes,
-                guard_interval_s=self._guard_interval_s,
-                grace_s=self._grace_s,
+                guard_interval_s=guard_interval_s,
+                grace_s=grace_s,
             ),
             work_dir=work,
             stdout_path=folder / "stdout",
@@ -207,6 +207,14 @@ class FolderWorkshop:
 
     def _folder(self, lease: Lease) -> Path:
         return inside(self._runs, lease.allocation_id)
+
+
+def guard_times(margin_s: float) -> tuple[float, int]:
+    """How often the guard looks at the lease, and how long TERM may take before KILL, both in seconds.
+
+    Together they are well under the margin, which leaves the rest of it for KILL to do its work on a busy node.
+    """
+    return min(5.0, margin_s / 5), min(10, int(margin_s * 0.4))
 
 
 def inside(folder: Path, relative: str) -> Path:

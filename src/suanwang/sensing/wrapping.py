@@ -70,7 +70,7 @@ watch_lease() {
     { read -r value < "$lease_path"; } 2>/dev/null
     [[ $value =~ ^[0-9]{1,11}$ ]] && until=$((10#$value))
     printf -v now '%(%s)T' -1
-    if [[ -n $until ]] && (( now > until )); then
+    if [[ -n $until ]] && (( now >= until )); then
       echo "suanwang: the lease of this run ended $((now - until)) s ago and nobody renewed it: stopping it" >&2
       kill -USR1 "$$"
       break
@@ -163,7 +163,7 @@ def wrap(
 
     The script changes to `work_dir`, and when the work ends by itself writes its status (0 to 255 and a newline) to
     `exit_path` by rename. Every `guard_interval_s` seconds it reads `lease_path` (whole epoch seconds, UTC); once the
-    clock is past that number it ends the work, TERM first and KILL after `grace_s` seconds, says so on standard error
+    clock has reached that number it ends the work, TERM first and KILL after `grace_s` seconds, says so on standard error
     and ends with status 143. A setup whose last command fails ends the run with that status. No `set -e` is imposed.
 
     The user's program sees SUANWANG_NUM_NODES, SUANWANG_NODE_RANK, SUANWANG_NODE_LIST (one host a line) and

@@ -66,7 +66,9 @@ class SlurmSection(Section):
     kind: Literal["slurm"]
     conf: Line | None = Field(None, description="Path of slurm.conf, where it is not the default one.")
     partition: Line | None = None
-    label: Line = "suanwang"
+    label: Line | None = Field(
+        None, description="Tells this site's jobs from all others on its cluster; by default suanwang-ID."
+    )
 
 
 class RestSection(Section):
@@ -75,7 +77,9 @@ class RestSection(Section):
     user: Line
     token_file: Line = Field(description="A file with the JWT; it is read again when the token has expired.")
     partition: Line | None = None
-    label: Line = "suanwang"
+    label: Line | None = Field(
+        None, description="Tells this site's jobs from all others on its cluster; by default suanwang-ID."
+    )
 
 
 class SiteSection(Section):

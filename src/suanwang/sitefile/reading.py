@@ -98,7 +98,7 @@ def _declaration(section: SiteSection) -> SiteDeclaration:
     return SiteDeclaration(
         id=SiteId(section.id),
         offering=offering,
-        connector=_connector(section.connector),
+        connector=_connector(section.connector, section.id),
         datasets=section.datasets,
         probe=section.probe if section.probe is not None else isinstance(section.connector, LocalSection),
         gres_types={pool.model: device.gres for pool, device in devices if device.gres},
@@ -151,17 +151,19 @@ def _carbon(section: SiteSection, province: str | None) -> float:
     return catalog.grid_factor(province).latest.value * 1000
 
 
-def _connector(section: LocalSection | SlurmSection | RestSection) -> ConnectorOptions:
+def _connector(section: LocalSection | SlurmSection | RestSection, site: str) -> ConnectorOptions:
+    # An agent ends what carries its label and is not its own: two sites on one cluster must not share one.
+    own = f"suanwang-{site}"
     match section:
         case LocalSection():
             return ConnectorOptions(kind=section.kind, pin_cores=section.pin_cores)
         case SlurmSection():
-            return ConnectorOptions(kind=section.kind, conf=section.conf, label=section.label)
+            return ConnectorOptions(kind=section.kind, conf=section.conf, label=section.label or own)
         case RestSection():
             return ConnectorOptions(
                 kind=section.kind,
                 url=section.url,
                 user=section.user,
                 token_file=section.token_file,
-                label=section.label,
+                label=section.label or own,
             )

@@ -25,7 +25,8 @@ from suanwang.wiring.secrets import write_secret
 
 CACHE_BYTES = 50 * 10**9
 PROBE_BUDGET_S = 60.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
+"""Short against a lease: a network that is back must hear from the site before its leases end."""
 
 
 def make_connector(declaration: SiteDeclaration, home: Path) -> Connector:
@@ -113,6 +114,7 @@ def run_agent(
                 cache=SiteCache(home / "cache", CACHE_BYTES),
                 site=declaration.id,
                 datasets={name: Path(path) for name, path in declaration.datasets.items()},
+                margin_s=lambda: link.fence_margin_s,
             ),
             background=threads,
             clock=SystemClock(),

@@ -119,6 +119,16 @@ class EmbeddedPostgres:
             if self._postmaster() is not None:
                 self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "fast", "-w", "-t", str(int(_WAIT_S)))
 
+    def revive(self) -> bool:
+        """Start the server again where it died under its users; False where it runs. Raises as `start` does."""
+        if self._use is None or self._postmaster() is not None:
+            return False
+        with self._alone():
+            if self._postmaster() is not None:
+                return False  # Another user was first.
+            self._ensure_running()
+        return True
+
     def __enter__(self) -> EmbeddedPostgres:
         self.start()
         return self

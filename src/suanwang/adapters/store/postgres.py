@@ -14,6 +14,7 @@ from suanwang.adapters.store.embedded import EmbeddedPostgres
 from suanwang.adapters.store.file_records import FileRecords
 from suanwang.adapters.store.job_reads import JobReads
 from suanwang.adapters.store.job_writes import JobWrites
+from suanwang.adapters.store.keeping import Keeper
 from suanwang.adapters.store.migrate import upgrade
 from suanwang.adapters.store.outbox import Outbox
 from suanwang.adapters.store.output import Output
@@ -27,15 +28,20 @@ class PostgresStore(JobWrites, JobReads, Sites, Output, Record, FileRecords, Peo
     """Implements `ports.Store`. Safe for many threads; several processes may share one database."""
 
     def __init__(self, database: Database, *, server: EmbeddedPostgres | None = None) -> None:
-        """`server` is left when the store is closed."""
+        """`server`, where there is one, is kept alive meanwhile and left when the store is closed."""
         self._database = database
         self._server = server
+        self._keeper = None if server is None else Keeper(server)
+        if self._keeper is not None:
+            self._keeper.start()
 
     def turn(self, name: str) -> AbstractContextManager[bool]:
         return self._database.turn(name)
 
     def close(self) -> None:
         """Give up all connections, and the embedded server where this was its last user. Idempotent."""
+        if self._keeper is not None:
+            self._keeper.stop()
         self._database.close()
         if self._server is not None:
             self._server.stop()

@@ -35,6 +35,7 @@ def join(ask: Asked) -> Response:
             "session": reply.session,
             "lease_ttl_s": reply.lease_ttl_s,
             "poll_s": reply.poll_s,
+            "fence_margin_s": reply.fence_margin_s,
             "credential": joined.credential,
         }
     )

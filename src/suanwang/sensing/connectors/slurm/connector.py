@@ -13,7 +13,7 @@ from pathlib import Path
 from suanwang.domain.connector import Load, Observation, RunOrder, RunState
 from suanwang.domain.errors import InvalidRequest, OutcomeUnknown, Unavailable
 from suanwang.sensing.connectors.slurm.commands import check_order, comment_of, gres_name, gres_option, is_tag
-from suanwang.sensing.connectors.slurm.facts import Gateway, JobFacts, NodeFacts, check_fits, load_of
+from suanwang.sensing.connectors.slurm.facts import SAYS_NO_MORE, Gateway, JobFacts, NodeFacts, check_fits, load_of
 from suanwang.sensing.connectors.slurm.spool import Record, Spool, exit_file
 
 
@@ -177,7 +177,7 @@ def _seen(tag: str, record: Record | None, job: JobFacts | None) -> Observation:
             started_at=job.started_at,
             ended_at=job.ended_at,
             exit_code=exit_code,
-            reason=job.reason,
+            reason="" if job.reason in SAYS_NO_MORE else job.reason,
             nodes=job.nodes,
             cpu_s=job.cpu_s,
             max_memory_gb=job.max_memory_gb,

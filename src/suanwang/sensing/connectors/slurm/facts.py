@@ -52,6 +52,9 @@ STATES: Mapping[str, RunState] = {
 _SITES_FAULT = ("JobLaunchFailure", "launch_failed", "Prolog", "BootFailure", "SystemFailure", "NodeDown")
 """Reasons with which a FAILED job is the site's fault, not the program's."""
 
+SAYS_NO_MORE = frozenset({"NonZeroExitCode", "TimeLimit", "OutOfMemory"})
+"""Reasons that only repeat what the state and the status say."""
+
 _USABLE_NODE = frozenset({"idle", "mixed", "allocated", "completing", "planned"})
 _UNUSABLE_FLAG = re.compile(r"[*$@^!%]")
 """Marks that sinfo puts behind a state: not responding, in maintenance, rebooting, powering down."""
