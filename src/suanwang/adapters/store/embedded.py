@@ -18,7 +18,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -114,7 +114,8 @@ class EmbeddedPostgres:
             return
         use, self._use = self._use, None
         atexit.unregister(self.stop)
-        with use, self._alone(), suppress(BlockingIOError):
+        # Others still use it, or the whole folder is gone.
+        with suppress(BlockingIOError, FileNotFoundError), use, self._alone():
             fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if self._postmaster() is not None:
                 self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "fast", "-w", "-t", str(int(_WAIT_S)))
@@ -160,13 +161,27 @@ class EmbeddedPostgres:
         self._own_folders()
         if not (self._data / "PG_VERSION").exists():
             self._make_cluster()
-        if self._postmaster() is None:
-            self._end_orphans()
-            self._forget_recycled_pid()
-            self._write_settings()
-            log = str(self._data / "log")
-            self._run("pg_ctl", "start", "-D", str(self._data), "-l", log, "-w", "-t", str(int(_WAIT_S)))
-        self._ensure_database()
+        until = time.monotonic() + _WAIT_S
+        while True:
+            if self._postmaster() is None:
+                self._start_server()
+            try:
+                self._ensure_database()
+                return
+            except psycopg.OperationalError as error:
+                # It may be recovering, or have been killed a moment ago and not be gone yet.
+                if time.monotonic() > until:
+                    raise Unavailable(
+                        f"the database in {self.folder} does not answer: {error}; see {self._data}/log"
+                    ) from error
+                time.sleep(0.1)
+
+    def _start_server(self) -> None:
+        self._end_orphans()
+        self._forget_dead_server()
+        self._write_settings()
+        log = str(self._data / "log")
+        self._run("pg_ctl", "start", "-D", str(self._data), "-l", log, "-w", "-t", str(int(_WAIT_S)))
 
     def _make_cluster(self) -> None:
         fresh = self.folder / "data.new"
@@ -183,15 +198,10 @@ class EmbeddedPostgres:
         (self._data / "suanwang.conf").write_text("".join(lines))
 
     def _ensure_database(self) -> None:
-        try:
-            with psycopg.connect(self._url("postgres"), autocommit=True, connect_timeout=10) as connection:
-                known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
-                if known is None:
-                    connection.execute(f"CREATE DATABASE {DATABASE}")
-        except psycopg.OperationalError as error:
-            raise Unavailable(
-                f"the database in {self.folder} does not answer: {error}; see {self._data}/log"
-            ) from error
+        with psycopg.connect(self._url("postgres"), autocommit=True, connect_timeout=10) as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
+            if known is None:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
 
     # processes
 
@@ -219,16 +229,30 @@ class EmbeddedPostgres:
     def _end_orphans(self) -> None:
         """Wait for processes that outlived a killed server, then kill them: two generations must not share the data."""
         orphans = [process for process in psutil.process_iter() if self._is_ours(process)]
-        _, left = psutil.wait_procs(orphans, timeout=_ORPHANS_S)
-        for process in left:
+        for process in self._still_there(orphans):
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(left, timeout=_ORPHANS_S)
+        if left := self._still_there(orphans):
+            raise Unavailable(
+                f"processes of an earlier database in {self.folder} do not end: {[process.pid for process in left]}; "
+                "end them and try again"
+            )
 
-    def _forget_recycled_pid(self) -> None:
-        """Remove the pid file of a dead server whose number a stranger has got; PostgreSQL itself would not dare."""
-        if self._process_of_pid_file() is not None:
-            (self._data / "postmaster.pid").unlink(missing_ok=True)
+    def _still_there(self, processes: Sequence[psutil.Process]) -> Sequence[psutil.Process]:
+        """Those that have not ended after a bounded wait; one that nobody has reaped yet has ended."""
+        until = time.monotonic() + _ORPHANS_S
+        while (left := [process for process in processes if self._is_ours(process)]) and time.monotonic() < until:
+            time.sleep(0.02)
+        return left
+
+    def _forget_dead_server(self) -> None:
+        """Remove the lock files of a server that is gone.
+
+        PostgreSQL itself would not dare where the number in them belongs to a stranger by now, or to a dead process that
+        nobody reaps, as in many containers. Here nobody else is starting one, and every process of ours has ended.
+        """
+        for lock in (self._data / "postmaster.pid", self._socket_folder() / f"{_SOCKET_NAME}.lock"):
+            lock.unlink(missing_ok=True)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs() / program), *arguments]
