@@ -89,6 +89,9 @@ def quote(
         str | None,
         typer.Option(help="cheapest, greenest, fastest, balanced, or weights: price=2,carbon=1.", show_default=False),
     ] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="Offer a need only on this device.", show_default=False)
+    ] = None,
     title: Annotated[str, typer.Option(help="What people read above the quote.")] = "",
     limit: Limit = 10,
     as_json: Json = False,
@@ -99,7 +102,9 @@ def quote(
     text, name = read_input(file)
     with network(context) as client:
         pays = project or default_project(client)
-        made = client.quote(_decoded(text), project=pays, objective=objective, title=title or name)
+        made = client.quote(
+            _decoded(text), project=pays, objective=objective, devices=device or (), title=title or name
+        )
         if not as_json:
             _print_quote(client, made, limit)
     if as_json:

@@ -203,20 +203,27 @@ class Client:
         *,
         project: str | None = None,
         objective: str | None = None,
+        devices: Sequence[str] = (),
         title: str = "",
     ) -> quote_models.QuoteView:
         """Offers for a need (text or values) or a task (text or `Task`), kept; their unit prices bind until it expires.
 
-        `objective`: `cheapest`, `greenest`, `fastest`, `balanced`, or weights such as `price=2,carbon=1`.
+        `objective`: `cheapest`, `greenest`, `fastest`, `balanced`, or weights such as `price=2,carbon=1`. `devices`: offer
+        a need only on these.
         """
-        params = {"project": project, "objective": objective, "title": title or None}
+        params = {"project": project, "objective": objective, "devices": list(devices) or None, "title": title or None}
         return _read(quote_models.QuoteView, self._work("/v1/quotes", work, params))
 
     def preview_quote(
-        self, work: str | Task | Mapping[str, Any], *, project: str | None = None, objective: str | None = None
+        self,
+        work: str | Task | Mapping[str, Any],
+        *,
+        project: str | None = None,
+        objective: str | None = None,
+        devices: Sequence[str] = (),
     ) -> quote_models.QuotePreview:
         """What `quote` would say; nothing is kept. Problems of the text are in the answer, not raised."""
-        params = {"project": project, "objective": objective}
+        params = {"project": project, "objective": objective, "devices": list(devices) or None}
         return _read(quote_models.QuotePreview, self._work("/v1/quotes/preview", work, params))
 
     def quoted(self, quote_id: str) -> quote_models.QuoteView:

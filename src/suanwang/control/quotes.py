@@ -77,8 +77,12 @@ class Quotes:
         present = sorted({pool.model for site in self._store.sites() for pool in site.offering.devices})
         return requirement_of(need, named=devices, present=present, count=count, learnt=self._store.beliefs())
 
-    def offers(self, need: Need, *, objective: Objective | None = None) -> Found:
-        """Offers for `need` over all sites and chips; a site without one stands in `excluded`. Nothing is kept."""
+    def offers(self, need: Need, *, objective: Objective | None = None, devices: Sequence[str] = ()) -> Found:
+        """Offers for `need` over all sites and chips; a site without one stands in `excluded`. Nothing is kept.
+
+        `devices` are the only ones wanted, by any of their names, where any are given.
+        """
+        models = frozenset(catalog.accelerator(name, field="devices").id for name in devices)
         seen = snapshot(self._store, (), self._places, self._clock.now())
         return offers_for(
             need,
@@ -89,6 +93,7 @@ class Quotes:
             start=Starts(self._store, seen).of,
             efficiencies=self._store.beliefs(),
             slowness=slowness(seen.sites),
+            models=models,
             most=MOST_OFFERS,
         )
 
@@ -133,10 +138,12 @@ class Quotes:
         source: str,
         project: ProjectId | None = None,
         objective: Objective | None = None,
+        devices: Sequence[str] = (),
     ) -> Quote:
         """Offers for `need`, stored; their unit prices bind until the quote expires."""
         payer = self._jobs.payer(caller, project)
-        return self._keep(caller, payer, title, source, self.offers(need, objective=objective))
+        found = self.offers(need, objective=objective, devices=devices)
+        return self._keep(caller, payer, title, source, found)
 
     def quote_task(
         self, caller: Principal, task: Task, *, source: str, project: ProjectId | None = None, title: str = ""

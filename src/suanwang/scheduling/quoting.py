@@ -6,7 +6,7 @@ prices, PUE and carbon from the sites. Everything about ranking is on arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -93,11 +93,13 @@ def offers_for(
     start: Start,
     efficiencies: EfficiencyState = NOTHING_LEARNT,
     slowness: Mapping[tuple[SiteId, str | None], float] | None = None,
+    models: Collection[str] = (),
     most: int = 50,
 ) -> Found:
     """The best `most` offers for `need`, and why each other site has none; closed and silent ones are told as such.
 
-    `slowness` stretches hours where a site measured less than it declares.
+    `slowness` stretches hours where a site measured less than it declares; `models` are the only devices wanted, where
+    any are named.
     """
     drafts: list[_Draft] = []
     excluded: list[Exclusion] = []
@@ -107,10 +109,11 @@ def offers_for(
             code = "silent" if site.open else "closed"
             excluded.append(Exclusion(site=site.id, code=code, have=site.state if site.open else ""))
             continue
-        found, reasons = _at_site(need, site, catalogue, reckoned, slowness or {})
+        found, reasons = _at_site(need, site, catalogue, reckoned, slowness or {}, models)
         drafts += found
         if not found:
-            excluded.append(Exclusion(site=site.id, code="unfit", have="; ".join(reasons) or "it has no accelerator"))
+            code = "unfit" if reasons else "no_device"
+            excluded.append(Exclusion(site=site.id, code=code, have="; ".join(reasons)))
     offers, order = _ranked(drafts, now, objective, start, most)
     best = drafts[order[0]].estimate if offers else None
     return Found(
@@ -182,6 +185,7 @@ def _at_site(
     catalogue: Mapping[str, Accelerator],
     reckoned: _Reckoned,
     slowness: Mapping[tuple[SiteId, str | None], float],
+    models: Collection[str],
 ) -> tuple[list[_Draft], list[str]]:
     """Drafts at one site, and per pool that has none the reason."""
     if isinstance(need, CoreHoursNeed):
@@ -190,6 +194,9 @@ def _at_site(
     reasons: list[str] = []
     for pool in site.offering.devices:
         known = catalogue.get(pool.model)
+        if models and pool.model not in models:
+            reasons.append(f"{pool.model} is not one of the devices asked for")
+            continue
         if known is None:
             reasons.append(f"{pool.model} is not in the catalogue")
             continue

@@ -36,6 +36,10 @@ Objective = Annotated[
         "for a need and the task's own for a task",
     ),
 ]
+Devices = Annotated[
+    list[str] | None,
+    Query(max_length=200, description="Offer a need only on these devices, by any names of the catalogue"),
+]
 Title = Annotated[str, Query(max_length=200, description="What people read above the quote")]
 
 
@@ -66,6 +70,7 @@ def quote(
     content_type: ContentType = "",
     project: PaysQuery = None,
     objective: Objective = None,
+    devices: Devices = None,
     title: Title = "",
 ) -> Response:
     """Offers for a need or a task, kept; their unit prices bind until the quote expires."""
@@ -77,14 +82,25 @@ def quote(
         made = quotes.quote_task(caller, task, source=work.source, project=pays, title=title)
     else:
         made = quotes.quote_need(
-            caller, work.of, title=title or "need", source=work.source, project=pays, objective=weights
+            caller,
+            work.of,
+            title=title or "need",
+            source=work.source,
+            project=pays,
+            objective=weights,
+            devices=devices or (),
         )
     return answer(_told(ask, made), 201)
 
 
 @router.post("/quotes/preview", response_model=models.QuotePreview, openapi_extra=_WORK)
 def preview(
-    ask: Asked, body: Body, content_type: ContentType = "", project: PaysQuery = None, objective: Objective = None
+    ask: Asked,
+    body: Body,
+    content_type: ContentType = "",
+    project: PaysQuery = None,
+    objective: Objective = None,
+    devices: Devices = None,
 ) -> Response:
     """What a quote would say, or everything that is wrong with the text; nothing is kept."""
     caller, quotes = ask.caller, ask.network.quotes
@@ -96,7 +112,7 @@ def preview(
             pays = None if project is None else ProjectId(project)
             found = quotes.task_offers(caller, with_objective(work.of, weights), project=pays)
         else:
-            found = quotes.offers(work.of, objective=weights)
+            found = quotes.offers(work.of, objective=weights, devices=devices or ())
     except InvalidRequest as error:
         if type(error) not in (InvalidRequest, InvalidTask):
             raise  # Not allowed, too large: nothing that is wrong with the text.
