@@ -64,7 +64,7 @@ $(VENV)/.built-in:
 	$(PYTHON) -m venv --clear $(VENV)
 	@# The package is used where it lies: one line in .venv names its folder, and no build tool is needed for that.
 	@echo "$(CURDIR)/src" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/suanwang.pth"
-	@printf '#!%s\nfrom suanwang.cli import main\n\nmain()\n' "$(CURDIR)/$(PY)" > $(VENV)/bin/suanwang
+	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m suanwang.cli "$$@"\n' > $(VENV)/bin/suanwang
 	@chmod +x $(VENV)/bin/suanwang
 	@echo "$(CURDIR)" > $@
 

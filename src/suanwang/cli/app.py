@@ -105,7 +105,7 @@ app.command()(version)
 def run() -> None:
     """Run the command in `sys.argv`; whatever ends it becomes one message and an exit code, never a traceback."""
     try:
-        app()
+        app(prog_name="suanwang")
     except BrokenPipeError:
         # Whoever read the output has seen enough.
         sys.stderr.close()
