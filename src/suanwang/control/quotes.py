@@ -23,7 +23,7 @@ from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal
 from suanwang.domain.ids import JobId, ProjectId
-from suanwang.domain.job import Job, Point, Rank, Span, Terms
+from suanwang.domain.job import Exclusion, Job, Point, Rank, Span, Terms
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.quote import Offer, Quote, Taught
 from suanwang.domain.site import Site
@@ -106,11 +106,16 @@ class Quotes:
         why = explain(replace(seen, jobs=(job,), held={}), job).why
         ranks = [rank for rank in (why.chosen, *why.others) if rank is not None]
         sites, starts = {site.id: site for site in seen.sites}, Starts(self._store, seen)
-        offers = [
-            _task_offer(number, rank, task, sites[rank.site], starts)
-            for number, rank in enumerate(ranks[:MOST_OFFERS], start=1)
-        ]
-        return Found(offers=tuple(offers), excluded=why.excluded, assumptions=_assumed(task), work_pd=None)
+        offers: list[Offer] = []
+        taken: list[Exclusion] = []
+        for rank in ranks[:MOST_OFFERS]:
+            offer = _task_offer(len(offers) + 1, rank, task, sites[rank.site], starts)
+            if offer is None:
+                taken.append(Exclusion(site=rank.site, code="taken", need=_held(rank, task)))
+            else:
+                offers.append(offer)
+        excluded = (*why.excluded, *taken)
+        return Found(offers=tuple(offers), excluded=excluded, assumptions=_assumed(task), work_pd=None)
 
     def _as_job(self, caller: Principal, task: Task, payer: ProjectId, now: datetime) -> Job:
         job = Job(
@@ -271,10 +276,18 @@ class Quotes:
         return self._store.beliefs()
 
 
-def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts) -> Offer:
+def _held(rank: Rank, task: Task) -> str:
+    need = task.resources
+    return f"{need.devices.count * task.nodes} × {rank.device_model}" if need.devices else f"{need.cores} cores"
+
+
+def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts) -> Offer | None:
+    """None where nobody can tell when the site has room."""
     need, figures = task.resources, rank.figures
     devices = need.devices.count if need.devices else 0
     start_at = starts.of(site, rank.device_model, devices * task.nodes, need.cores * task.nodes)
+    if start_at is None:
+        return None
     hours = figures.finish_s / 3600
     return Offer(
         number=number,

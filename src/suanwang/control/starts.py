@@ -41,17 +41,22 @@ class Starts:
         self._seen = seen
         self._sites: dict[SiteId, _AtSite] = {}
 
-    def of(self, site: Site, model: str | None, devices: int, cores: int) -> datetime:
-        """When so many devices of `model` and so many cores are free together; the last known end where never."""
+    def of(self, site: Site, model: str | None, devices: int, cores: int) -> datetime | None:
+        """When so many devices of `model` and so many cores are free together.
+
+        None where they are not when all that the network runs there has ended: others use the site, nobody knows how long.
+        """
         here = self._sites.get(site.id)
         if here is None:
             here = self._sites[site.id] = self._at(site)
         free_cores = here.cores
         free_devices = here.devices.get(model, 0) if model is not None else 0
         at = self._seen.now
-        for freed in here.freed:
-            if free_cores >= cores and free_devices >= devices:
-                break
+        waiting = iter(here.freed)
+        while free_cores < cores or free_devices < devices:
+            freed = next(waiting, None)
+            if freed is None:
+                return None
             at = freed.at
             free_cores += freed.cores
             if freed.model == model:

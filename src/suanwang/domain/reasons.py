@@ -47,6 +47,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "short": ("has only {have} working now; the job needs {need}", "目前可用仅 {have}；作业需要 {need}"),
         "busy": ("is full now: free {have}, needed {need}", "当前已满：空闲 {have}，需要 {need}"),
         "measured": ("its probe fell short of what it declares: {have}", "实测低于申报：{have}"),
+        "taken": (
+            "others use what this needs, nobody knows how long: {need}",
+            "所需资源被他方占用，何时释放未知：{need}",
+        ),
         "no_device": ("has no accelerator", "没有加速卡"),
         "unfit": ("cannot do this work: {have}", "无法完成此工作：{have}"),
         "precision": ("{have}; the job needs {need}", "{have}；作业需要 {need}"),

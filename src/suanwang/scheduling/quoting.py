@@ -38,8 +38,8 @@ MEMORY_PER_DEVICE_GB = 8.0
 """Host memory asked beside each device, at most the node's share."""
 MEMORY_PER_CORE_GB = 2.0
 
-Start = Callable[[Site, str | None, int, int], datetime]
-"""(site, device model, devices in all, cores in all) → when that much is free."""
+Start = Callable[[Site, str | None, int, int], datetime | None]
+"""(site, device model, devices in all, cores in all) → when that much is free, None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +102,7 @@ def offers_for(
     any are named.
     """
     drafts: list[_Draft] = []
+    starts: list[datetime] = []
     excluded: list[Exclusion] = []
     reckoned = _Reckoned(need, efficiencies)
     for site in sorted(sites, key=lambda site: site.id):
@@ -110,11 +111,15 @@ def offers_for(
             excluded.append(Exclusion(site=site.id, code=code, have=site.state if site.open else ""))
             continue
         found, reasons = _at_site(need, site, catalogue, reckoned, slowness or {}, models)
-        drafts += found
+        timed = [(draft, at) for draft in found if (at := start(site, *draft.held)) is not None]
+        drafts += [draft for draft, _ in timed]
+        starts += [at for _, at in timed]
         if not found:
             code = "unfit" if reasons else "no_device"
             excluded.append(Exclusion(site=site.id, code=code, have="; ".join(reasons)))
-    offers, order = _ranked(drafts, now, objective, start, most)
+        elif not timed:
+            excluded.append(Exclusion(site=site.id, code="taken", need=found[0].words))
+    offers, order = _ranked(drafts, starts, now, objective, most)
     best = drafts[order[0]].estimate if offers else None
     return Found(
         offers=offers,
@@ -138,6 +143,17 @@ class _Draft:
     hourly_yuan: float
     power_kw: float
     """Mean draw at the site's meter."""
+
+    @property
+    def held(self) -> tuple[str | None, int, int]:
+        """Device model, devices and cores over all nodes."""
+        return self.pool.model if self.pool else None, self.nodes * self.per_node, self.nodes * self.cores
+
+    @property
+    def words(self) -> str:
+        """What it holds, for reasons."""
+        model, devices, cores = self.held
+        return f"{devices} × {model}" if model else f"{cores} cores"
 
 
 class _Reckoned:
@@ -328,13 +344,12 @@ def _hourly_yuan(site: Site, pool: DevicePool | None, cores: int, memory_gb: flo
 
 
 def _ranked(
-    drafts: Sequence[_Draft], now: datetime, objective: Objective, start: Start, most: int
+    drafts: Sequence[_Draft], starts: Sequence[datetime], now: datetime, objective: Objective, most: int
 ) -> tuple[tuple[Offer, ...], Ints]:
     """The best `most` offers, and the order of all drafts."""
     hours = np.array([draft.hours.mid for draft in drafts], np.float64)
     hourly = np.array([draft.hourly_yuan for draft in drafts], np.float64)
     intensity = np.array([draft.power_kw * draft.site.offering.carbon_g_per_kwh for draft in drafts], np.float64)
-    starts = [start(d.site, d.pool.model if d.pool else None, d.nodes * d.per_node, d.nodes * d.cores) for d in drafts]
     wait = np.array([0.0 if at is now else (at - now).total_seconds() / 3600 for at in starts], np.float64)
     scores = score(hourly * hours, intensity * hours, wait + hours, objective)
     order = _order(scores, wait + hours)
