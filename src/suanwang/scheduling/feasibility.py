@@ -55,6 +55,8 @@ class Shape:
     budget_yuan: Decimal | None
     """What earlier runs of the job left of it."""
     deadline_at: datetime | None
+    bound_yuan: float | None
+    """Yuan an hour by the quote it was submitted with, whatever sites ask now; its expected time is the quote's too."""
     cores: int = field(compare=False)
     """Over all nodes, as the next two."""
     memory_gb: float = field(compare=False)
@@ -76,10 +78,20 @@ def shape(job: Job) -> Shape:
         task.objective,
         budget,
         limits.deadline_at,
+        _bound_yuan(job, devices) if job.terms else None,
         need.cores * nodes,
         need.memory_gb * nodes,
         devices,
     )
+
+
+def _bound_yuan(job: Job, devices: int) -> float:
+    """Of a job under a quote, which names one model where it needs devices."""
+    assert job.terms is not None, "asked of quoted jobs only"
+    price, need, nodes = job.terms.price, job.task.resources, job.task.nodes
+    each = price.device_hour_yuan.get(need.devices.models[0], 0) if need.devices and need.devices.models else 0
+    yuan = need.cores * nodes * float(price.core_hour_yuan) + need.memory_gb * nodes * float(price.memory_gb_hour_yuan)
+    return yuan + devices * float(each)
 
 
 def where(job: Job) -> Where:

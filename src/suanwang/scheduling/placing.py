@@ -281,7 +281,7 @@ def _run_s(of: Shape, rows: Rows) -> Floats | float:
     need = of.resources
     if need.expected_s is None:
         return float(need.time_limit_s)
-    if rows.even:
+    if rows.even or of.bound_yuan is not None:
         return float(min(need.expected_s, need.time_limit_s))
     return np.minimum(need.expected_s * rows.slowness, float(need.time_limit_s))
 
@@ -290,10 +290,13 @@ def _run_s_of(of: Shape, rows: Rows, row: int) -> float:
     need = of.resources
     if need.expected_s is None:
         return float(need.time_limit_s)
-    return min(need.expected_s * rows.slowness.item(row), float(need.time_limit_s))
+    slowness = rows.slowness.item(row) if of.bound_yuan is None else 1.0
+    return min(need.expected_s * slowness, float(need.time_limit_s))
 
 
 def _hourly_yuan(of: Shape, rows: Rows) -> Floats:
+    if of.bound_yuan is not None:
+        return np.full(len(rows.pools), of.bound_yuan)
     hourly = rows.core_yuan * of.cores
     hourly += rows.gb_yuan * of.memory_gb
     if of.devices:
@@ -302,6 +305,8 @@ def _hourly_yuan(of: Shape, rows: Rows) -> Floats:
 
 
 def _hourly_yuan_of(of: Shape, rows: Rows, row: int) -> float:
+    if of.bound_yuan is not None:
+        return of.bound_yuan
     hourly = rows.core_yuan.item(row) * of.cores + rows.gb_yuan.item(row) * of.memory_gb
     return hourly + rows.device_yuan.item(row) * of.devices if of.devices else hourly
 
