@@ -14,6 +14,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -117,8 +118,7 @@ class EmbeddedPostgres:
         # Others still use it, or the whole folder is gone.
         with suppress(BlockingIOError, FileNotFoundError), use, self._alone():
             fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if self._postmaster() is not None:
-                self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "fast", "-w", "-t", str(int(_WAIT_S)))
+            self._stop_server()
 
     def revive(self) -> bool:
         """Start the server again where it died under its users; False where it runs. Raises as `start` does."""
@@ -183,6 +183,16 @@ class EmbeddedPostgres:
         log = str(self._data / "log")
         self._run("pg_ctl", "start", "-D", str(self._data), "-l", log, "-w", "-t", str(int(_WAIT_S)))
 
+    def _stop_server(self) -> None:
+        """Ask for a fast shutdown and wait. Not by `pg_ctl`, which would wait for a server that was just killed."""
+        postmaster = self._postmaster()
+        if postmaster is None:
+            return
+        with suppress(psutil.NoSuchProcess):
+            postmaster.send_signal(signal.SIGINT)
+        if self._still_there([postmaster], _WAIT_S):
+            raise Unavailable(f"the database in {self.folder} does not stop: see {self._data}/log, then end it")
+
     def _make_cluster(self) -> None:
         fresh = self.folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -238,9 +248,9 @@ class EmbeddedPostgres:
                 "end them and try again"
             )
 
-    def _still_there(self, processes: Sequence[psutil.Process]) -> Sequence[psutil.Process]:
+    def _still_there(self, processes: Sequence[psutil.Process], wait_s: float = _ORPHANS_S) -> Sequence[psutil.Process]:
         """Those that have not ended after a bounded wait; one that nobody has reaped yet has ended."""
-        until = time.monotonic() + _ORPHANS_S
+        until = time.monotonic() + wait_s
         while (left := [process for process in processes if self._is_ours(process)]) and time.monotonic() < until:
             time.sleep(0.02)
         return left
