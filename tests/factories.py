@@ -233,7 +233,7 @@ class SmallNetwork:
 
     def sync(self, agent: Principal, **changes: Any) -> SyncReply:
         """One call of the agent; `session` and `sent_at` are right unless the test says otherwise."""
-        values = {"session": self.session(agent), "sent_at": self.clock.now()} | changes
+        values: dict[str, Any] = {"session": self.session(agent), "sent_at": self.clock.now()} | changes
         return self.network.sites.sync(agent, SyncRequest(**values))
 
     def submit(self, *tasks: Task, caller: Principal = USER, **changes: Any) -> tuple[Job, ...]:

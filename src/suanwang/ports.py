@@ -176,6 +176,9 @@ class Store(Protocol):
         """Insert jobs (revision 0) with their events. A known key with the same digest changes nothing and returns the
         earlier identifiers and True. Raises `Conflict` for a key used for another request."""
 
+    def jobs_of_key(self, idempotency: Idempotency) -> tuple[JobId, ...] | None:
+        """Jobs that a request with this key was given, None for a new key. Raises `Conflict` as `add_jobs`."""
+
     def job(self, job_id: JobId) -> Job | None: ...
 
     def jobs(self, query: JobQuery, cursor: str | None, limit: int) -> tuple[Sequence[Job], str | None]:
@@ -186,8 +189,8 @@ class Store(Protocol):
     def count_jobs(self, projects: Collection[ProjectId] | None = None) -> Mapping[JobState, int]:
         """Jobs per state (states with none may be missing)."""
 
-    def queued(self, limit: int) -> Sequence[Job]:
-        """Jobs in `QUEUED`, by `ready_at`, then identifier."""
+    def queued(self, limit: int, after: tuple[datetime, JobId] | None = None) -> Sequence[Job]:
+        """Jobs in `QUEUED`, by `ready_at`, then identifier; with `after`, those behind that instant and identifier."""
 
     def decided_waiting(self, limit: int) -> Sequence[tuple[Job, Mapping[JobId, JobState]]]:
         """Jobs in `WAITING` whose needs have all succeeded, or one of whose needs ended otherwise; with their needs' states."""

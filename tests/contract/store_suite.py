@@ -365,6 +365,16 @@ class AddingJobs:
         with pytest.raises(Conflict):
             store.add_jobs([a_job()], [], Idempotency(principal="li", key="k1", digest="d2"))
 
+    def test_the_jobs_of_a_key_are_found_without_adding_any(self, store: Store) -> None:
+        key = Idempotency(principal="li", key="k1", digest="d1")
+        assert store.jobs_of_key(key) is None
+        job = a_job()
+        store.add_jobs([job], [], key)
+        assert store.jobs_of_key(key) == (job.id,)
+        assert store.jobs_of_key(replace(key, principal="wang")) is None
+        with pytest.raises(Conflict):
+            store.jobs_of_key(replace(key, digest="d2"))
+
     def test_another_caller_may_use_the_same_key(self, store: Store) -> None:
         for principal in ("li", "wang"):
             job = a_job()
@@ -447,6 +457,10 @@ class ReadingJobs:
         store.add_jobs([late, twin, early, a_job(JobState.WAITING)], [])
         assert [job.id for job in store.queued(10)] == [early.id, twin.id, late.id]
         assert [job.id for job in store.queued(1)] == [early.id]
+        assert early.ready_at is not None
+        assert twin.ready_at is not None
+        assert [job.id for job in store.queued(10, (early.ready_at, early.id))] == [twin.id, late.id]
+        assert [job.id for job in store.queued(1, (twin.ready_at, twin.id))] == [late.id]
 
     def test_waiting_jobs_are_decided_by_their_needs(self, store: Store) -> None:
         good, bad, pending = a_job(JobState.SUCCEEDED), a_job(JobState.FAILED), a_job(JobState.RUNNING)

@@ -7,13 +7,13 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.factories import NOW, job, seconds, task
+from tests.unit.test_metering import allocation
 
 from suanwang.control.metering import meter
 from suanwang.domain.job import BillLine, UsageRecord
 from suanwang.domain.site import Price
 from suanwang.domain.task import DeviceRequest, Resources
-from tests.factories import NOW, job, seconds, task
-from tests.unit.test_metering import allocation
 
 PRICES = st.builds(
     Price,

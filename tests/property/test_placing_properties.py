@@ -15,6 +15,7 @@ from itertools import permutations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.factories import NOW, job, pool, seconds, site, snapshot
 
 from suanwang.control.wording import positions
 from suanwang.domain.ids import SiteId
@@ -35,7 +36,6 @@ from suanwang.domain.task import (
 from suanwang.scheduling.placing import WORTH_WAITING, decide, explain
 from suanwang.scheduling.plan import Hopeless, Place, Stay
 from suanwang.scheduling.snapshot import Snapshot
-from tests.factories import NOW, job, pool, seconds, site, snapshot
 
 MODELS = ("a100", "ascend910b", "mlu370")
 PLACES = ("shanghai", "beijing", "guiyang")
@@ -90,7 +90,7 @@ def suits(request: DeviceRequest, of: DevicePool) -> bool:
     )
 
 
-def true(reason: Exclusion, of: Job, at: Site) -> bool:
+def true(reason: Exclusion, of: Job, at: Site) -> bool:  # noqa: C901 - one case for each reason
     """Whether a reason that may be given before looking at what is free holds for this job and site."""
     offer, limits, need, nodes = at.offering, of.task.constraints, of.task.resources, of.task.nodes
     fit = [p for p in offer.devices if need.devices and suits(need.devices, p)]
@@ -154,7 +154,9 @@ def possible(of: Job, way: Way) -> bool:
     if limit is not None and price(of, way, need.time_limit_s / 3600) > float(limit):
         return False
     skipped = ("device", "device_count", "budget")
-    return not any(true(Exclusion(site=way.site.id, code=code), of, way.site) for code in LASTING if code not in skipped)
+    return not any(
+        true(Exclusion(site=way.site.id, code=code), of, way.site) for code in LASTING if code not in skipped
+    )
 
 
 class Free:
@@ -172,12 +174,12 @@ class Free:
                 memory = min(memory, measured.memory_gb) - measured.foreign_memory_gb
             self.cores[at.id] = cores - held.cores
             self.memory[at.id] = memory - held.memory_gb
-            for pool in offer.devices:
-                count = pool.count
+            for of_model in offer.devices:
+                count = of_model.count
                 if measured:
-                    count = min(count, measured.devices.get(pool.model, 0))
-                    count -= measured.foreign_devices.get(pool.model, 0)
-                self.devices[at.id, pool.model] = count - held.devices.get(pool.model, 0)
+                    count = min(count, measured.devices.get(of_model.model, 0))
+                    count -= measured.foreign_devices.get(of_model.model, 0)
+                self.devices[at.id, of_model.model] = count - held.devices.get(of_model.model, 0)
 
     def has(self, of: Job, way: Way) -> bool:
         need, nodes, at = of.task.resources, of.task.nodes, way.site
@@ -403,7 +405,9 @@ def test_order_of_jobs_and_sites_changes_nothing(seed: int) -> None:
 
 
 def test_every_order_of_a_small_network() -> None:
-    seen = next(seen for n in seeds() if len((seen := a_network(n)).sites) == len(seen.jobs) == 4 and decide(seen).places)
+    seen = next(
+        seen for n in seeds() if len((seen := a_network(n)).sites) == len(seen.jobs) == 4 and decide(seen).places
+    )
     plans = [
         decide(Snapshot(now=seen.now, jobs=jobs, sites=sites, held=seen.held, places=seen.places))
         for jobs in permutations(seen.jobs)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
+from tests.factories import NOW, job, replace, seconds, task
 
 from suanwang.control.metering import Metered, meter
 from suanwang.domain.ids import AllocationId, SiteId
 from suanwang.domain.job import Allocation, AllocationState, Job, Why
 from suanwang.domain.site import Price
 from suanwang.domain.task import DeviceRequest, Resources
-from tests.factories import NOW, job, replace, seconds, task
 
 FREE = Price(core_hour_yuan=Decimal(0))
 
 
-def allocation(price: Price = FREE, *, started_at: datetime | None = NOW, number: int = 1, **changes: object) -> Allocation:
+def allocation(
+    price: Price = FREE, *, started_at: datetime | None = NOW, number: int = 1, **changes: object
+) -> Allocation:
     made = Allocation(
         id=AllocationId(f"j-1-{number}"),
         job_id=job().id,
@@ -36,9 +39,7 @@ def allocation(price: Price = FREE, *, started_at: datetime | None = NOW, number
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def metered(
-    of: Job, held: Allocation, until_s: float, *, every_s: float = 60.0, final: bool = False
-) -> Metered:
+def metered(of: Job, held: Allocation, until_s: float, *, every_s: float = 60.0, final: bool = False) -> Metered:
     return meter(of, held, NOW + seconds(until_s), provider="guian-dc", every_s=every_s, final=final)
 
 
@@ -77,14 +78,12 @@ def test_records_are_numbered_through_and_touch() -> None:
     second = metered(first.job, first.allocation, 200, final=True)
     records = (*first.usage, *second.usage)
     assert [record.id for record in records] == [f"j-1-1:{n}" for n in range(1, 5)]
-    assert all(a.to_at == b.from_at for a, b in zip(records, records[1:], strict=False))
+    assert all(a.to_at == b.from_at for a, b in pairwise(records))
 
 
 def test_quantities_count_all_nodes_and_every_device() -> None:
     of = job(
-        of=task(
-            nodes=3, resources=Resources(cores=4, memory_gb=2.5, devices=DeviceRequest(count=2), time_limit_s=60)
-        )
+        of=task(nodes=3, resources=Resources(cores=4, memory_gb=2.5, devices=DeviceRequest(count=2), time_limit_s=60))
     )
     held = allocation(
         Price(
@@ -138,5 +137,7 @@ def test_many_jobs_too_small_for_a_fen_keep_their_exact_price() -> None:
     """A job's bill is rounded to fen; what is exact stays on the line, for whoever settles many of them together."""
     price = Price(core_hour_yuan=Decimal("0.144"))
     lines = [metered(job(), allocation(price), 100, final=True).bill_lines for _ in range(1000)]
-    assert all(abs(sum(line.amount_fen for line in of) - 100 * sum(line.rated_yuan for line in of)) <= Decimal("0.5") for of in lines)
+    for of in lines:
+        exact = 100 * sum((line.rated_yuan for line in of), Decimal(0))
+        assert abs(sum(line.amount_fen for line in of) - exact) <= Decimal("0.5")
     assert sum(line.rated_yuan for of in lines for line in of) == Decimal(4)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from graphlib import CycleError, TopologicalSorter
 
 from suanwang.control.leasing import files_of, held_at
 from suanwang.domain.errors import InvalidRequest
@@ -17,12 +18,12 @@ from suanwang.domain.job import Event, Job, Terms
 from suanwang.domain.lifecycle import ENDED, JobState
 from suanwang.domain.task import Task
 from suanwang.ports import Store
-from suanwang.scheduling.placing import explain
-from suanwang.scheduling.plan import Hopeless
-from suanwang.scheduling.snapshot import Snapshot
+from suanwang.scheduling.placing import Judge
 
 MAX_JOBS = 100_000
 """Jobs one submission may come to, array members counted."""
+MAX_LINKS = 1_000_000
+"""Pairs of a job and a job it needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,10 @@ def admit(
     owner: str,
     now: datetime,
     new_id: Callable[[], JobId],
-    network: Snapshot,
+    judge: Judge,
     terms: Terms | None = None,
 ) -> Admitted:
-    """Jobs of `tasks`, in order; `network` (with no jobs) is what they are checked against.
+    """Jobs of `tasks`, in order; `judge` knows what the network can run.
 
     Raises `InvalidRequest` naming the task and the field.
     """
@@ -54,11 +55,12 @@ def admit(
     names = [task.name for task in tasks]
     if len(set(names)) != len(names):
         raise InvalidRequest("two tasks of one submission have the same name", field="name", allowed="unique names")
+    _check_links(tasks)
     identifiers = {task.name: [new_id() for _ in range(task.count)] for task in tasks}
     earlier = _earlier(store, tasks, project, identifiers)
     jobs: list[Job] = []
     for index, task in enumerate(_in_order(tasks)):
-        jobs.extend(_members(store, index, task, identifiers, earlier, project, owner, now, network, jobs))
+        jobs.extend(_members(store, index, task, identifiers, earlier, project, owner, now, judge, jobs))
     jobs = [replace(job, terms=terms) for job in jobs] if terms else jobs
     events = tuple(
         Event(
@@ -77,24 +79,25 @@ def admit(
 def _in_order(tasks: Sequence[Task]) -> list[Task]:
     """Tasks so that each comes after those it needs. Raises `InvalidRequest` for a cycle, named in full."""
     by_name = {task.name: task for task in tasks}
-    done: dict[str, bool] = {}
-    ordered: list[Task] = []
+    needs = {task.name: [need for need in task.needs if need in by_name] for task in tasks}
+    try:
+        return [by_name[name] for name in TopologicalSorter(needs).static_order()]
+    except CycleError as error:
+        # The sorter names each task before the one that needs it.
+        circle = " → ".join(reversed(error.args[1]))
+        raise InvalidRequest(f"`needs` goes in a circle: {circle}", field="needs", allowed="no cycles") from None
 
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        if name in path:
-            circle = " → ".join((*path[path.index(name) :], name))
-            raise InvalidRequest(f"`needs` goes in a circle: {circle}", field="needs", allowed="no cycles")
-        if name in done:
-            return
-        for need in by_name[name].needs:
-            if need in by_name:
-                visit(need, (*path, name))
-        done[name] = True
-        ordered.append(by_name[name])
 
-    for task in tasks:
-        visit(task.name, ())
-    return ordered
+def _check_links(tasks: Sequence[Task]) -> None:
+    """Every member of an array waits for every member of the arrays it needs, and each keeps their identifiers."""
+    counts = {task.name: task.count for task in tasks}
+    links = sum(task.count * sum(counts.get(need, 1) for need in task.needs) for task in tasks)
+    if links > MAX_LINKS:
+        raise InvalidRequest(
+            f"`needs` between arrays comes to {links} pairs of jobs: put a task of one job between the two arrays",
+            field="needs",
+            allowed=f"at most {MAX_LINKS} pairs in one submission",
+        )
 
 
 def _earlier(
@@ -123,7 +126,7 @@ def _members(
     project: ProjectId,
     owner: str,
     now: datetime,
-    network: Snapshot,
+    judge: Judge,
     before: Sequence[Job],
 ) -> list[Job]:
     own = identifiers[task.name]
@@ -142,8 +145,8 @@ def _members(
     )
     if state is JobState.QUEUED:
         first = replace(first, held_at=held_at(files_of(store, first)))
-    found = explain(replace(network, jobs=(first,)), first)
-    if isinstance(found, Hopeless):
+    found = judge.hopeless(first)
+    if found is not None:
         reason = "no site of the network can run it"
         first = replace(first, state=JobState.REFUSED, why=found.why, reason=reason, ended_at=now, ready_at=None)
     return [first, *(replace(first, id=job_id, array_index=n) for n, job_id in enumerate(own[1:], start=1))]

@@ -14,7 +14,7 @@ from suanwang.domain.errors import Forbidden, InvalidRequest, NotFound
 from suanwang.domain.file import Content, FileRecord, checked_content, checked_sha256
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId
-from suanwang.domain.job import Event
+from suanwang.domain.job import Event, Job
 from suanwang.ports import Clock, Files, Store
 
 
@@ -106,7 +106,14 @@ class Artefacts:
             for job, _ in self._store.live_at(caller.site_id):
                 if job.checkpoint is not None and job.checkpoint.sha256 == sha256:
                     return True
-                if any(record.content.sha256 == sha256 for record, _ in files_of(self._store, job)):
+                if sha256 in self._staged(job):
                     return True
             return False
         return any(caller.may_see(project) for project in self._store.file_readers(sha256))
+
+    def _staged(self, job: Job) -> frozenset[str]:
+        """What the job reads; nothing where an input is gone, which its own lease tells."""
+        try:
+            return frozenset(record.content.sha256 for record, _ in files_of(self._store, job))
+        except InvalidRequest:
+            return frozenset()

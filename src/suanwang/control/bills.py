@@ -33,7 +33,7 @@ def _narrowed(caller: Principal, query: BillQuery) -> BillQuery:
     match caller.role:
         case Role.OPERATOR | Role.REGULATOR:
             return query
-        case Role.PROVIDER:
+        case Role.PROVIDER if caller.provider:
             return replace(query, provider=caller.provider)
         case Role.USER:
             asked = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from suanwang.control import steps
 from suanwang.control.admission import admit
@@ -19,12 +20,15 @@ from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.job import Allocation, Event, Job, LogChunk, Point, Terms, UsageRecord, Why
 from suanwang.domain.lifecycle import ENDED, LIVE, JobState
+from suanwang.domain.site import Site
 from suanwang.domain.task import Task
 from suanwang.ports import Clock, Idempotency, Identities, JobQuery, Store
-from suanwang.scheduling.placing import explain
+from suanwang.scheduling.placing import Judge, explain
 from suanwang.scheduling.plan import Hopeless, Place
 
 TRIES = 5
+FRESH = timedelta(milliseconds=250)
+"""For how long admission takes the network to be as it was."""
 PAGE_LIMIT = 500
 
 
@@ -62,6 +66,7 @@ class Jobs:
         self._clock = clock
         self._identities = identities
         self._places = places
+        self._seen: tuple[Sequence[Site], Judge, datetime] | None = None
 
     def submit(
         self,
@@ -80,13 +85,17 @@ class Jobs:
         """
         owner_of = self.payer(caller, project)
         now = self._clock.now()
-        network = snapshot(self._store, (), self._places, now)
-        tasks = resolve(tasks, network.sites)
         idempotency = None
         if key is not None:
             idempotency = Idempotency(
                 principal=caller.name, key=key, digest=digest or hashlib.sha256(repr(tasks).encode()).hexdigest()
             )
+            known = self._store.jobs_of_key(idempotency)
+            if known is not None:
+                # What was accepted stays so, even where the network has changed and would not accept it now.
+                return self._replayed(known)
+        sites, judge = self._network(now)
+        tasks = resolve(tasks, sites)
         admitted = admit(
             self._store,
             tasks,
@@ -94,12 +103,23 @@ class Jobs:
             owner=caller.name,
             now=now,
             new_id=self._identities.job_id,
-            network=network,
+            judge=judge,
             terms=terms,
         )
         identifiers, replayed = self._store.add_jobs(admitted.jobs, admitted.events, idempotency)
         if not replayed:
             return Submitted(jobs=admitted.jobs, replayed=False)
+        return self._replayed(identifiers)
+
+    def _network(self, now: datetime) -> tuple[Sequence[Site], Judge]:
+        """The sites and what they can run, as of a moment ago: what a site is declared to have seldom changes."""
+        seen = self._seen
+        if seen is None or not timedelta(0) <= now - seen[2] < FRESH:
+            network = snapshot(self._store, (), self._places, now)
+            seen = self._seen = (network.sites, Judge(network), now)
+        return seen[0], seen[1]
+
+    def _replayed(self, identifiers: Sequence[JobId]) -> Submitted:
         known = self._store.jobs_by_id(identifiers)
         return Submitted(jobs=tuple(known[job_id] for job_id in identifiers), replayed=True)
 

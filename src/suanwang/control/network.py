@@ -15,7 +15,7 @@ from suanwang.control.people import People
 from suanwang.control.quotes import Quotes
 from suanwang.control.rules import Rules
 from suanwang.control.sites import Sites
-from suanwang.control.tick import Turn, tick
+from suanwang.control.tick import Place, Turn, tick
 from suanwang.domain.device import Position
 from suanwang.ports import Clock, Files, Identities, Store
 
@@ -38,6 +38,7 @@ class Network:
         self.clock = clock
         self.rules = rules or Rules()
         self.places = places
+        self._behind: Place | None = None
         self.people = People(store, clock, identities)
         self.sites = Sites(store, clock, self.rules, self.people)
         self.jobs = Jobs(store, clock, identities, places)
@@ -48,4 +49,6 @@ class Network:
 
     def turn(self) -> Turn:
         """One turn of the control loop now."""
-        return tick(self.store, self.rules, self.places, self.clock.now())
+        turn = tick(self.store, self.rules, self.places, self.clock.now(), behind=self._behind)
+        self._behind = turn.behind
+        return turn

@@ -134,7 +134,9 @@ class People:
         every = self._store.tokens()
         if caller.role in (Role.OPERATOR, Role.REGULATOR):
             return every
-        return [token for token in every if token.principal.name == caller.name]
+        # A user and a provider may bear one name: the role tells them apart.
+        mine = (caller.name, caller.role)
+        return [token for token in every if (token.principal.name, token.principal.role) == mine]
 
     def revoke(self, caller: Principal, token_id: str) -> None:
         mine = {token.id for token in self.tokens(caller)}

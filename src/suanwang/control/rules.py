@@ -25,6 +25,8 @@ class Rules:
     """A site whose clock is further off is marked."""
     log_limit: int = 8_000_000
     """Bytes kept of each stream of a run."""
+    points_limit: int = 100_000
+    """Lines kept of a run's curve."""
 
     @property
     def lost_after_s(self) -> float:

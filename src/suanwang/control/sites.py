@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from suanwang.control import sync as exchange
 from suanwang.control.people import People, check_slug
 from suanwang.control.rules import Rules
+from suanwang.control.wording import region_of
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.exchange import JoinReply, SyncReply, SyncRequest
 from suanwang.domain.identity import Principal, Role
@@ -52,7 +54,7 @@ class Sites:
     def invite(self, caller: Principal, site_id: str, offering: Offering) -> tuple[Site, str]:
         """Register a site; returns it with the join token its agent starts with."""
         self._may_change(caller, offering.provider)
-        check_offering(offering)
+        offering = _placed(offering)
         now = self._clock.now()
         site = Site(id=SiteId(check_slug(site_id, "id")), offering=offering, state_since=now)
         event = Event(kind="site.invited", at=now, site_id=site.id, actor=caller.name)
@@ -95,7 +97,7 @@ class Sites:
         """A new declaration; leases that stand keep the price they were granted at."""
         self._may_change(caller, self._get(site_id).offering.provider)
         self._may_change(caller, offering.provider)
-        check_offering(offering)
+        offering = _placed(offering)
         return self._put(caller, site_id, "site.changed", {}, offering=offering)
 
     def drain(self, caller: Principal, site_id: SiteId, *, open_: bool) -> Site:
@@ -140,6 +142,17 @@ class Sites:
             raise Forbidden(f"{caller.name!r} speaks for {caller.provider}, not {provider}", field="provider")
 
 
+def _placed(offering: Offering) -> Offering:
+    """A checked declaration whose region is the network's own identifier: `贵州` and `guizhou` are one hub."""
+    check_offering(offering)
+    return replace(offering, region=region_of(offering.region))
+
+
+def _plain(price: Decimal) -> float:
+    """For comparing: ordering a `Decimal` that is no number raises."""
+    return float(price) if price.is_finite() else math.nan
+
+
 def check_offering(offering: Offering) -> None:
     """Raises `InvalidRequest` naming the field for a declaration that cannot be true."""
     ranges: tuple[tuple[str, float, float, float], ...] = (
@@ -151,8 +164,8 @@ def check_offering(offering: Offering) -> None:
         ("pue", offering.pue, 1.0, 5.0),
         ("carbon_g_per_kwh", offering.carbon_g_per_kwh, 0, 2000),
         ("core_power_w", offering.core_power_w, 0, 1000),
-        ("price.core_hour_yuan", float(offering.price.core_hour_yuan), 0, 1e6),
-        ("price.memory_gb_hour_yuan", float(offering.price.memory_gb_hour_yuan), 0, 1e6),
+        ("price.core_hour_yuan", _plain(offering.price.core_hour_yuan), 0, 1e6),
+        ("price.memory_gb_hour_yuan", _plain(offering.price.memory_gb_hour_yuan), 0, 1e6),
     )
     for field, value, least, most in ranges:
         if not (math.isfinite(value) and least <= value <= most):
@@ -171,7 +184,7 @@ def check_offering(offering: Offering) -> None:
         if not 0 < pool.memory_gb <= 4096 or not 0 <= pool.power_w <= 20_000:
             raise InvalidRequest("a device's memory or power is not possible", field=field, allowed="GB, W")
         price = offering.price.device_hour_yuan.get(pool.model)
-        if price is None or not 0 <= price <= 1_000_000:
+        if price is None or not 0 <= _plain(price) <= 1_000_000:
             raise InvalidRequest(
                 f"{pool.model} has no possible price",
                 field=f"price.device_hour_yuan.{pool.model}",

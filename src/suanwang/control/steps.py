@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from suanwang.control.metering import Metered, meter
 from suanwang.domain.connector import RunState
@@ -130,7 +130,9 @@ def end(job: Job, allocation: Allocation, report: RunReport, site: Site, now: da
     """The run ended. Its whole time is metered; the job ends, or is queued again where the fault was the site's."""
     before = progress(job, allocation, report, site, now, every_s=every_s)
     begun, current = before.allocation or allocation, replace(before.job, revision=job.revision)
-    ended_at = _clamp(report.ended_at, begun.started_at or allocation.granted_at, now) or now
+    # Schedulers tell whole seconds: the end is not before what the run was already seen to run.
+    seen_until = begun.metered_until or begun.started_at or allocation.granted_at
+    ended_at = _clamp(report.ended_at, seen_until, now) or now
     metered = _metered(current, begun, ended_at, site, every_s, final=True)
     closed = replace(
         metered.allocation,
@@ -166,6 +168,9 @@ def _reason_of(outcome: RunState, exit_code: int | None) -> str:
 
 
 def _metered(job: Job, allocation: Allocation, until: datetime, site: Site, every_s: float, *, final: bool) -> Metered:
+    """Up to the time limit at most: the budget was checked for that long, and a site must not bill for more."""
+    if allocation.started_at is not None:
+        until = min(until, allocation.started_at + timedelta(seconds=job.task.resources.time_limit_s))
     return meter(job, allocation, until, provider=site.offering.provider, every_s=every_s, final=final)
 
 

@@ -26,6 +26,8 @@ from suanwang.domain.sample import Sample
 from suanwang.domain.site import Measured, Site
 from suanwang.ports import Extent, Store
 
+YEARS = range(1970, 2200)
+STREAMS = ("stdout", "stderr")
 TRIES = 5
 """Rereads when another replica moved the same rows first."""
 
@@ -80,6 +82,7 @@ def check(request: SyncRequest) -> None:
     report = request.site
     if report is not None:
         _check_capacity(report)
+    _check_instant(request.sent_at, "sent_at")
     seen: set[AllocationId] = set()
     for index, run in enumerate(request.runs):
         field = f"runs[{index}]"
@@ -90,14 +93,39 @@ def check(request: SyncRequest) -> None:
             raise InvalidRequest("an ended run needs an outcome", field=f"{field}.outcome", allowed="an end state")
         if run.started_at and run.ended_at and run.ended_at < run.started_at:
             raise InvalidRequest("a run ended before it started", field=f"{field}.ended_at", allowed="≥ started_at")
-        for point in run.points:
-            if not (math.isfinite(point.value) and math.isfinite(point.step)):
-                raise InvalidRequest(
-                    "a curve has a figure that is no number", field=f"{field}.points", allowed="finite"
-                )
+        for name, instant in (("started_at", run.started_at), ("seen_at", run.seen_at), ("ended_at", run.ended_at)):
+            _check_instant(instant, f"{field}.{name}")
+        _check_output(run, field)
     for index, sample in enumerate(request.samples):
+        _check_instant(sample.observed_at, f"samples[{index}].observed_at")
         if not math.isfinite(sample.value):
             raise InvalidRequest("a sample is no number", field=f"samples[{index}].value", allowed="a finite number")
+
+
+def _check_instant(instant: datetime | None, field: str) -> None:
+    """A clock that was never set shows 1970; one that shows more is no clock, and its offset would leave the calendar."""
+    if instant is not None and (instant.tzinfo is None or instant.year not in YEARS):
+        raise InvalidRequest(
+            f"{instant.isoformat()} is no instant of a running site",
+            field=field,
+            allowed=f"with its offset from UTC, in the years {YEARS[0]} to {YEARS[-1]}",
+        )
+
+
+def _check_output(run: RunReport, field: str) -> None:
+    for piece in run.logs:
+        # A byte becomes one character at most, so a longer text would grow the log without moving its end.
+        if piece.stream not in STREAMS or piece.offset < 0 or not len(piece.text) <= piece.size or piece.size <= 0:
+            raise InvalidRequest(
+                "a piece of output is not possible",
+                field=f"{field}.logs",
+                allowed="stdout or stderr, an offset from 0, and no more characters than bytes",
+            )
+    for point in run.points:
+        if point.line < 1 or not (math.isfinite(point.value) and math.isfinite(point.step)):
+            raise InvalidRequest(
+                "a curve has a figure that is no number", field=f"{field}.points", allowed="finite, lines from 1"
+            )
 
 
 def _check_capacity(report: SiteReport) -> None:
@@ -290,6 +318,7 @@ def _gather(
             at=now,
         )
         for point in run.points
+        if point.line <= rules.points_limit
     )
 
 

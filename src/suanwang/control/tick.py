@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from suanwang.control.learning import teach
 from suanwang.control.leasing import files_of, held_at
 from suanwang.control.rules import Rules
+from suanwang.control.settling import settle
 from suanwang.control.standing import slowness
 from suanwang.control.steps import fail_unmet, fence, hopeless, lease, ready
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
+from suanwang.domain.ids import JobId
 from suanwang.domain.job import Event, Job, Step
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.site import Site
@@ -26,6 +28,8 @@ from suanwang.scheduling.plan import Plan
 from suanwang.scheduling.snapshot import Snapshot
 
 Decide = Callable[[Snapshot], Plan]
+Place = tuple[datetime, JobId]
+"""Of a job in the queue: when it became ready, and its identifier."""
 FENCE_LIMIT = 5000
 READY_LIMIT = 2000
 
@@ -41,17 +45,28 @@ class Turn:
     readied: int = 0
     failed: int = 0
     waiting: int = 0
+    settled: int = 0
+    """Bill lines that became transfers."""
+    behind: Place | None = None
+    """Where the next turn goes on in a queue longer than one turn; None for its front."""
 
 
 def tick(
-    store: Store, rules: Rules, places: Mapping[str, Position], now: datetime, decide_with: Decide = decide
+    store: Store,
+    rules: Rules,
+    places: Mapping[str, Position],
+    now: datetime,
+    decide_with: Decide = decide,
+    behind: Place | None = None,
 ) -> Turn:
-    """One turn at `now`. `places` are the positions that latency circles may name."""
+    """One turn at `now`. `places` are the positions that latency circles may name; `behind` is the last turn's."""
     watch_sites(store, rules, now)
     fenced = fence_overdue(store, rules, now)
     readied, unmet = release(store, now)
     teach(store, now)
-    return replace(place(store, rules, places, now, decide_with), fenced=fenced, readied=readied, failed=unmet)
+    placed = place(store, rules, places, now, decide_with, behind)
+    settled = settle(store, rules, now)
+    return replace(placed, fenced=fenced, readied=readied, failed=unmet, settled=settled)
 
 
 def watch_sites(store: Store, rules: Rules, now: datetime) -> None:
@@ -110,16 +125,28 @@ def snapshot(store: Store, jobs: Sequence[Job], places: Mapping[str, Position], 
 
 
 def place(
-    store: Store, rules: Rules, places: Mapping[str, Position], now: datetime, decide_with: Decide = decide
+    store: Store,
+    rules: Rules,
+    places: Mapping[str, Position],
+    now: datetime,
+    decide_with: Decide = decide,
+    behind: Place | None = None,
 ) -> Turn:
-    """Decide about the queue and record the leases; agents fetch them with their next call."""
-    jobs = store.queued(rules.plan_limit)
+    """Decide about the queue and record the leases; agents fetch them with their next call.
+
+    A queue longer than `plan_limit` is taken in parts, one a turn: jobs that find no room never keep those behind them
+    from being looked at.
+    """
+    jobs = store.queued(rules.plan_limit, behind)
     if not jobs:
         return Turn()
+    last = jobs[-1]
+    following = (last.ready_at or last.submitted_at, last.id) if len(jobs) == rules.plan_limit else None
     seen = snapshot(store, jobs, places, now)
     plan = decide_with(seen)
     sites: Mapping[str, Site] = {site.id: site for site in seen.sites}
     steps = [lease(choice, sites[choice.site], now + rules.lease, now) for choice in plan.places]
     steps += [hopeless(found, now) for found in plan.hopeless]
     refused = store.apply(steps) if steps else frozenset()
-    return Turn(leased=len(plan.places), stale=len(refused), waiting=plan.stays)
+    leased = sum(choice.job.id not in refused for choice in plan.places)
+    return Turn(leased=leased, stale=len(refused), waiting=plan.stays, behind=following)

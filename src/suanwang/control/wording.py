@@ -33,28 +33,43 @@ def _resolved(task: Task, sites: Sequence[Site]) -> Task:
     limits = task.constraints
     if not (limits.regions or limits.residency or limits.sites or limits.providers or limits.circle):
         return task
-    of_sites, of_regions = _site_names(sites), _region_names(sites)
+    ids = {site.id.casefold(): site.id for site in sites}
+    names, regions = _site_names(sites), _region_names(sites)
     providers = {site.offering.provider.casefold(): site.offering.provider for site in sites}
     circle = limits.circle
     if circle is not None:
         place = catalog.place(circle.place, field="constraints.circle.place")
         circle = replace(circle, place=place.id)
+
+    def site(name: str) -> str | None:
+        return ids.get(name) or _one(names.get(name, ()), name)
+
+    def residence(name: str) -> str | None:
+        # A hub's own name comes before what providers call their sites: none can take a hub's data by taking its name.
+        return ids.get(name) or regions.get(name) or _one(names.get(name, ()), name)
+
     return replace(
         task,
         constraints=replace(
             limits,
             circle=circle,
-            regions=_each(limits.regions, of_regions.get, "regions", of_regions.values()),
-            residency=_each(
-                limits.residency,
-                lambda name: of_sites.get(name) or of_regions.get(name),
-                "residency",
-                [*of_sites.values(), *of_regions.values()],
-            ),
-            sites=tuple(SiteId(name) for name in _each(limits.sites, of_sites.get, "sites", of_sites.values())),
+            regions=_each(limits.regions, regions.get, "regions", regions.values()),
+            residency=_each(limits.residency, residence, "residency", [*ids.values(), *regions.values()]),
+            sites=tuple(SiteId(name) for name in _each(limits.sites, site, "sites", ids.values())),
             providers=_each(limits.providers, providers.get, "providers", providers.values()),
         ),
     )
+
+
+def _one(found: Sequence[str], name: str) -> str | None:
+    """The site that `name` means. Raises `InvalidRequest` where several bear it: a guess could move data."""
+    if len(found) > 1:
+        raise InvalidRequest(
+            f"{name!r} is the name of several sites: say which by its identifier",
+            field="constraints",
+            allowed=", ".join(found),
+        )
+    return found[0] if found else None
 
 
 def _each(names: Iterable[str], find: Callable[[str], str | None], field: str, known: Iterable[str]) -> tuple[str, ...]:
@@ -72,11 +87,12 @@ def _each(names: Iterable[str], find: Callable[[str], str | None], field: str, k
     return tuple(dict.fromkeys(found))
 
 
-def _site_names(sites: Sequence[Site]) -> Mapping[str, str]:
-    names: dict[str, str] = {}
+def _site_names(sites: Sequence[Site]) -> Mapping[str, Sequence[str]]:
+    """What providers call their sites → the sites so called."""
+    names: dict[str, list[str]] = {}
     for site in sites:
-        for name in (site.offering.name_zh, site.offering.name_en, site.id):
-            names[name.casefold()] = site.id
+        for name in {site.offering.name_zh.casefold(), site.offering.name_en.casefold()}:
+            names.setdefault(name, []).append(site.id)
     return names
 
 
@@ -94,7 +110,7 @@ def _hub_names() -> Mapping[str, str]:
 
 def _region_names(sites: Sequence[Site]) -> Mapping[str, str]:
     own = {site.offering.region.casefold(): site.offering.region for site in sites}
-    return {**_hub_names(), **own}
+    return {**own, **_hub_names()}
 
 
 def region_of(name: str) -> str:

@@ -75,10 +75,12 @@ class JobReads:
             self._database.write(fold_counts)
         return {JobState(state): jobs for state, jobs, _ in rows if jobs}
 
-    def queued(self, limit: int) -> Sequence[Job]:
+    def queued(self, limit: int, after: tuple[datetime, JobId] | None = None) -> Sequence[Job]:
+        behind = "" if after is None else "AND (coalesce(ready_at, submitted_at), id) > (%s, %s) "
         rows = self._rows(
-            f"SELECT {_JOB} FROM jobs WHERE state = 'queued' ORDER BY coalesce(ready_at, submitted_at), id LIMIT %s",
-            (page_size(limit),),
+            f"SELECT {_JOB} FROM jobs WHERE state = 'queued' {behind}"
+            "ORDER BY coalesce(ready_at, submitted_at), id LIMIT %s",
+            (*(after or ()), page_size(limit)),
         )
         return [job_from(row) for row in rows]
 

@@ -92,6 +92,10 @@ class JobWrites:
         self._count_write()
         return answer
 
+    def jobs_of_key(self, idempotency: Idempotency) -> tuple[JobId, ...] | None:
+        with self._database.reading() as connection:
+            return _claimed(connection, idempotency)
+
     def apply(self, steps: Sequence[Step]) -> frozenset[JobId]:
         if len({step.job.id for step in steps}) != len(steps):
             raise ValueError("two steps of one job in one call")
@@ -138,10 +142,19 @@ def _claim(connection: Connection, idempotency: Idempotency, job_ids: Sequence[J
     ).fetchone()
     if taken is not None:
         return None
+    known = _claimed(connection, idempotency)
+    assert known is not None, "keys are never deleted while a request is under way"
+    return known
+
+
+def _claimed(connection: Connection, idempotency: Idempotency) -> tuple[JobId, ...] | None:
+    """The jobs that the key stands for, None where it is new. Raises `Conflict` where it is another request's."""
     row = connection.execute(
-        "SELECT digest, job_ids FROM idempotency WHERE principal = %s AND key = %s", key
+        "SELECT digest, job_ids FROM idempotency WHERE principal = %s AND key = %s",
+        (clean(idempotency.principal), clean(idempotency.key)),
     ).fetchone()
-    assert row is not None, "keys are never deleted while a request is under way"
+    if row is None:
+        return None
     if row[0] != idempotency.digest:
         raise Conflict("this Idempotency-Key was used for another request: send a new key", field="Idempotency-Key")
     return tuple(JobId(job_id) for job_id in row[1])

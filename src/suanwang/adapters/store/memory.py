@@ -93,6 +93,13 @@ class MemoryStore:
             self.append_events(events)
             return identifiers, False
 
+    def jobs_of_key(self, idempotency: Idempotency) -> tuple[JobId, ...] | None:
+        with self._lock:
+            known = self._keys.get((idempotency.principal, idempotency.key))
+            if known is not None and known[0] != idempotency.digest:
+                raise Conflict("this Idempotency-Key was used for another request", field="Idempotency-Key")
+            return None if known is None else known[1]
+
     def _put_job(self, job: Job, old: Job | None) -> None:
         if old is not None and old.state is JobState.QUEUED:
             self._queue.remove((old.ready_at or old.submitted_at, old.id))
@@ -129,9 +136,10 @@ class MemoryStore:
                     counts[job.state] += 1
             return counts
 
-    def queued(self, limit: int) -> Sequence[Job]:
+    def queued(self, limit: int, after: tuple[datetime, JobId] | None = None) -> Sequence[Job]:
         with self._lock:
-            return [self._jobs[job_id] for _, job_id in self._queue[:limit]]
+            first = 0 if after is None else bisect_right(self._queue, after)
+            return [self._jobs[job_id] for _, job_id in self._queue[first : first + limit]]
 
     def decided_waiting(self, limit: int) -> Sequence[tuple[Job, Mapping[JobId, JobState]]]:
         with self._lock:
