@@ -60,8 +60,7 @@ def admit(
     earlier = _earlier(store, tasks, project, identifiers)
     jobs: list[Job] = []
     for index, task in enumerate(_in_order(tasks)):
-        jobs.extend(_members(store, index, task, identifiers, earlier, project, owner, now, judge, jobs))
-    jobs = [replace(job, terms=terms) for job in jobs] if terms else jobs
+        jobs.extend(_members(store, index, task, identifiers, earlier, project, owner, now, judge, jobs, terms))
     events = tuple(
         Event(
             kind="job.refused" if job.state is JobState.REFUSED else "job.accepted",
@@ -128,6 +127,7 @@ def _members(
     now: datetime,
     judge: Judge,
     before: Sequence[Job],
+    terms: Terms | None,
 ) -> list[Job]:
     own = identifiers[task.name]
     needs = tuple(need for name in task.needs for need in identifiers.get(name, [JobId(name)]))
@@ -142,6 +142,7 @@ def _members(
         needs=needs,
         array_id=own[0] if task.count > 1 else None,
         ready_at=now if state is JobState.QUEUED else None,
+        terms=terms,
     )
     if state is JobState.QUEUED:
         first = replace(first, held_at=held_at(files_of(store, first)))
