@@ -27,4 +27,8 @@ class Settings(BaseSettings):
     suspect_after_s: float = Field(20.0, ge=1, le=3600)
     poll_s: float = Field(2.0, ge=0.1, le=300)
     meter_every_s: float = Field(60.0, ge=1, le=3600)
+    commission_bp: int = Field(200, ge=0, le=10_000, description="The network's part of each bill, basis points.")
+    project_credit_yuan: int = Field(
+        1_000_000, ge=0, le=10**12, description="How far a project may owe until an operator says otherwise."
+    )
     turn_every_s: float = Field(0.5, ge=0.05, le=60, description="Pause between turns of the control loop.")

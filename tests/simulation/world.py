@@ -31,6 +31,8 @@ from suanwang.domain.task import Output, Resources, Task
 from suanwang.ports import Extent
 from suanwang.sensing.agent import Agent, Kept
 from suanwang.sensing.connectors.fake import Behaviour, FakeConnector
+from suanwang.trading.ledger import Owner, account_id
+from suanwang.trading.settlement import chain_name
 
 T = TypeVar("T")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -516,6 +518,22 @@ class World:
             self._check_money(job_id)
             if job.state is JobState.SUCCEEDED:
                 self._check_outputs(job_id)
+        self._check_ledger()
+
+    def _check_ledger(self) -> None:
+        """Every line was settled once, the ledger sums to zero, and each party has what the bills say."""
+        self.serve(lambda network: network.turn())  # Settles what was billed since the last one.
+        audit, due = self.store.audit(), self.store.count_open()
+        if (audit.sum_fen, audit.wrong, audit.unlogged, due) != (0, (), 0, (0, 0)):
+            raise Broken(f"seed {self.seed}: the ledger is not whole: {audit}, open {due}")
+        bills = {line.usage_id: line.amount_fen for line in self.store._bills}
+        paid: Counter[str] = Counter()
+        for entry in self.store.chain_entries([chain_name(usage_id) for usage_id in bills]):
+            paid[entry.transfer.id.rpartition("/")[0]] += entry.transfer.amount_fen
+        owed = self.store.account(account_id(Owner.PROJECT, PROJECT))
+        spent = 0 if owed is None else -owed.balance_fen
+        if +paid != +Counter(bills) or spent != sum(bills.values()) or audit.transfers > 2 * len(bills):
+            raise Broken(f"seed {self.seed}: the ledger has {spent} fen of {sum(bills.values())} billed")
 
     def _check_money(self, job_id: JobId) -> None:
         job = self.store.job(job_id)

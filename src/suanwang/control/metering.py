@@ -1,20 +1,18 @@
 """Metering and rating: time on a site becomes usage records, records become bill lines.
 
-Owns the arithmetic from seconds to fen. Pure: the same allocation and instant give the same records. Records of one
-allocation touch and never overlap, because each begins where the last one ended.
+Owns how time is cut into records; the formula from a record to fen is `trading.rating`. Pure: the same allocation and
+instant give the same records. Records of one allocation touch and never overlap, because each begins where the last one
+ended.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 
 from suanwang.domain.job import Allocation, BillLine, Job, Usage, UsageRecord
-
-HOUR_US = Decimal(3_600_000_000)
-FEN = Decimal(100)
-EXACT = Decimal("0.00000001")
+from suanwang.trading.rating import billed_fen, rated_yuan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +37,7 @@ def meter(job: Job, allocation: Allocation, until: datetime, *, provider: str, e
     while until - start >= step or (final and until > start):
         end = min(start + step, until)
         record = _record(job, allocation, start, end)
-        rated = _rate(record, allocation)
+        rated = rated_yuan(record, allocation.price, allocation.started_at or record.from_at)
         allocation = replace(
             allocation,
             metered_until=end,
@@ -47,7 +45,7 @@ def meter(job: Job, allocation: Allocation, until: datetime, *, provider: str, e
             usage=_add(allocation.usage, record, job, rated),
         )
         total = _add(job.usage, record, job, rated)
-        billed = int((total.cost_yuan * FEN).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+        billed = billed_fen(total.cost_yuan)
         lines.append(_line(record, provider, rated, billed - job.billed_fen))
         job = replace(job, usage=total, billed_fen=billed)
         usage.append(record)
@@ -73,27 +71,6 @@ def _record(job: Job, allocation: Allocation, start: datetime, end: datetime) ->
         energy_kwh=energy,
         carbon_g=energy * allocation.carbon_g_per_kwh,
     )
-
-
-def _rate(record: UsageRecord, allocation: Allocation) -> Decimal:
-    """Yuan: quantity × hours × the price posted when the lease was granted.
-
-    The difference of two running totals since the run's start, so that however its time is cut, the parts sum to the
-    same.
-    """
-    price = allocation.price
-    start = allocation.started_at or record.from_at
-    device = price.device_hour_yuan.get(record.device_model, Decimal(0)) if record.device_model else Decimal(0)
-    hourly = (
-        record.cores * price.core_hour_yuan
-        + Decimal(repr(record.memory_gb)) * price.memory_gb_hour_yuan
-        + record.devices * device
-    )
-    return _until(hourly, record.to_at - start) - _until(hourly, record.from_at - start)
-
-
-def _until(hourly: Decimal, run: timedelta) -> Decimal:
-    return (hourly * Decimal(run // timedelta(microseconds=1)) / HOUR_US).quantize(EXACT, rounding=ROUND_HALF_EVEN)
 
 
 def _add(usage: Usage, record: UsageRecord, job: Job, rated: Decimal) -> Usage:

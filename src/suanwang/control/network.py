@@ -12,17 +12,19 @@ from suanwang.control.bills import Bills
 from suanwang.control.capability import Capabilities
 from suanwang.control.jobs import Jobs
 from suanwang.control.people import People
+from suanwang.control.proofs import Proofs
 from suanwang.control.quotes import Quotes
 from suanwang.control.rules import Rules
 from suanwang.control.sites import Sites
 from suanwang.control.tick import Place, Turn, tick
+from suanwang.control.wallets import Wallets
 from suanwang.domain.device import Position
-from suanwang.ports import Clock, Files, Identities, Store
+from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `bills` and `artefacts` check who calls; `turn` is the loop's
-    and checks nobody."""
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `bills`, `wallets`, `proofs` and `artefacts` check who calls;
+    `turn` is the loop's and checks nobody."""
 
     def __init__(
         self,
@@ -33,6 +35,7 @@ class Network:
         identities: Identities,
         places: Mapping[str, Position],
         rules: Rules | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -45,10 +48,13 @@ class Network:
         self.capabilities = Capabilities(store, clock)
         self.quotes = Quotes(store, clock, identities, self.jobs, places)
         self.bills = Bills(store)
+        self.wallets = Wallets(store, clock, self.rules)
+        self.proofs = Proofs(store, clock, self.rules, signer)
         self.artefacts = Artefacts(store, clock, files)
 
     def turn(self) -> Turn:
         """One turn of the control loop now."""
         turn = tick(self.store, self.rules, self.places, self.clock.now(), behind=self._behind)
         self._behind = turn.behind
+        self.proofs.keep_up()
         return turn

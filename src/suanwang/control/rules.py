@@ -25,6 +25,16 @@ class Rules:
     """A site whose clock is further off is marked."""
     log_limit: int = 8_000_000
     """Bytes kept of each stream of a run."""
+    commission_bp: int = 200
+    """The network's part of every bill line, in basis points (200 are 2 %)."""
+    project_credit_fen: int = 100_000_000
+    """How far a project may owe until an operator says otherwise."""
+    settle_limit: int = 4000
+    """Bill lines that one turn settles."""
+    settle_retry_s: float = 60.0
+    """When a line that its project could not pay is tried again, unless its account changes before."""
+    checkpoint_every_s: float = 60.0
+    """How often a growing ledger is signed without being asked."""
     points_limit: int = 100_000
     """Lines kept of a run's curve."""
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from suanwang.control.learning import teach
 from suanwang.control.leasing import files_of, held_at
 from suanwang.control.rules import Rules
+from suanwang.control.settling import settle
 from suanwang.control.standing import slowness
 from suanwang.control.steps import fail_unmet, fence, hopeless, lease, ready
 from suanwang.domain.device import Position
@@ -44,6 +45,8 @@ class Turn:
     readied: int = 0
     failed: int = 0
     waiting: int = 0
+    settled: int = 0
+    """Bill lines that became transfers."""
     behind: Place | None = None
     """Where the next turn goes on in a queue longer than one turn; None for its front."""
 
@@ -62,7 +65,8 @@ def tick(
     readied, unmet = release(store, now)
     teach(store, now)
     placed = place(store, rules, places, now, decide_with, behind)
-    return replace(placed, fenced=fenced, readied=readied, failed=unmet)
+    settled = settle(store, rules, now)
+    return replace(placed, fenced=fenced, readied=readied, failed=unmet, settled=settled)
 
 
 def watch_sites(store: Store, rules: Rules, now: datetime) -> None:

@@ -15,6 +15,7 @@ from suanwang.adapters.clock import SystemClock
 from suanwang.adapters.files import FsspecFiles
 from suanwang.adapters.identity import RandomIdentities
 from suanwang.adapters.notifier import Notifier
+from suanwang.adapters.signing import Ed25519Signer
 from suanwang.adapters.store.postgres import connect
 from suanwang.control.network import Network
 from suanwang.control.rules import Rules
@@ -45,6 +46,8 @@ def rules_of(settings: Settings) -> Rules:
         suspect_after_s=settings.suspect_after_s,
         poll_s=settings.poll_s,
         meter_every_s=settings.meter_every_s,
+        commission_bp=settings.commission_bp,
+        project_credit_fen=settings.project_credit_yuan * 100,
     )
 
 
@@ -62,10 +65,19 @@ def open_network(settings: Settings) -> Iterator[Opened]:
             identities=RandomIdentities(),
             places=positions(),
             rules=rules_of(settings),
+            signer=_signer(home),
         )
         token = _operator_token(settings, home)
         network.people.seed(Principal(name="operator", role=Role.OPERATOR), token, note="first operator")
         yield Opened(network=network, store=store, operator_token=token)
+
+
+def _signer(home: Path) -> Ed25519Signer:
+    """The key that signs checkpoints of the ledger: made once and kept where only this account reads it."""
+    path = home / "ledger-key"
+    if not path.exists():
+        write_secret(path, Ed25519Signer.new_secret())
+    return Ed25519Signer.from_file(path)
 
 
 def _operator_token(settings: Settings, home: Path) -> str:

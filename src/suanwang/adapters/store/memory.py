@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.domain.errors import Conflict
 from suanwang.domain.file import FileRecord
 from suanwang.domain.identity import Project, Token
@@ -39,10 +40,11 @@ from suanwang.ports import BillQuery, BillTotal, Extent, Idempotency, JobQuery, 
 LIVE_ALLOCATION = frozenset({AllocationState.LEASED, AllocationState.RUNNING})
 
 
-class MemoryStore:
+class MemoryStore(MemoryLedger):
     """Implements `ports.Store`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._lock = threading.RLock()
         self._jobs: dict[JobId, Job] = {}
         self._order: list[JobId] = []
@@ -195,6 +197,7 @@ class MemoryStore:
             self._put_allocation(allocation)
         self._usage.update({record.id: record for record in step.usage})
         self._bills.extend(step.bill_lines)
+        self._owe(step.bill_lines)
         self.append_events(step.events)
         for payload in step.notices:
             self._notice_id += 1

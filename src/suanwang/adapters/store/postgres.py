@@ -15,16 +15,21 @@ from suanwang.adapters.store.file_records import FileRecords
 from suanwang.adapters.store.job_reads import JobReads
 from suanwang.adapters.store.job_writes import JobWrites
 from suanwang.adapters.store.keeping import Keeper
+from suanwang.adapters.store.ledger import LedgerStore
 from suanwang.adapters.store.migrate import upgrade
 from suanwang.adapters.store.outbox import Outbox
 from suanwang.adapters.store.output import Output
 from suanwang.adapters.store.people import People
 from suanwang.adapters.store.quoting import Quoting
 from suanwang.adapters.store.record import Record
+from suanwang.adapters.store.settling import Settling
 from suanwang.adapters.store.sites import Sites
+from suanwang.adapters.store.tree import Tree
 
 
-class PostgresStore(JobWrites, JobReads, Sites, Output, Record, FileRecords, People, Quoting, Outbox):
+class PostgresStore(
+    JobWrites, JobReads, Sites, Output, Record, FileRecords, People, Quoting, LedgerStore, Settling, Tree, Outbox
+):
     """Implements `ports.Store`. Safe for many threads; several processes may share one database."""
 
     def __init__(self, database: Database, *, server: EmbeddedPostgres | None = None) -> None:

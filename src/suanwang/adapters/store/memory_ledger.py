@@ -1,0 +1,250 @@
+"""The ledger in memory: the reference for the Protocol, and what the simulation runs on.
+
+Owns the same rules that PostgreSQL enforces with triggers and constraints. The memory store's lock stands for
+transactions.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from suanwang.domain.errors import Conflict, NotFound
+from suanwang.domain.ids import AllocationId, JobId, ProjectId
+from suanwang.domain.job import Allocation, BillLine, Event, UsageRecord
+from suanwang.ports import Audit, Claim, OpenLine
+from suanwang.trading.checkpoint import Checkpoint
+from suanwang.trading.leaves import transfer_leaf
+from suanwang.trading.ledger import (
+    Account,
+    AccountId,
+    Book,
+    Chain,
+    Entry,
+    Outcome,
+    Owner,
+    Phase,
+    Verdict,
+    account_id,
+    release,
+)
+from suanwang.trading.merkle import Edge, Key, leaf_hash
+from suanwang.trading.settlement import chain_name
+
+
+@dataclass(slots=True)
+class _Open:
+    """A line's place in the work list."""
+
+    line: BillLine
+    retry_at: datetime | None = None
+    leaf: int | None = None
+    told: bool = False
+
+
+class MemoryLedger:
+    """Implements `ports.Ledger`; `MemoryStore` mixes it in."""
+
+    _lock: threading.RLock
+    _usage: dict[str, UsageRecord]
+    _allocations: dict[AllocationId, Allocation]
+
+    def __init__(self) -> None:
+        self._book = Book()
+        self._entries: dict[str, Entry] = {}
+        self._log: list[str] = []
+        self._edge = Edge()
+        self._hashes: dict[Key, bytes] = {}
+        self._checkpoints: dict[int, Checkpoint] = {}
+        self._open_lines: dict[str, _Open] = {}
+        self._settled: dict[str, int] = {}
+
+    def append_events(self, events: Sequence[Event]) -> None:
+        raise NotImplementedError
+
+    def _owe(self, lines: Sequence[BillLine]) -> None:
+        self._open_lines.update({line.usage_id: _Open(line) for line in lines})
+
+    # accounts
+
+    def open_accounts(self, accounts: Sequence[Account]) -> None:
+        with self._lock:
+            for account in accounts:
+                self._book.accounts.setdefault(account.id, replace(account, balance_fen=0, held_fen=0))
+
+    def account(self, account_id: AccountId) -> Account | None:
+        return self._book.accounts.get(account_id)
+
+    def accounts(
+        self, only: Collection[AccountId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Account], str | None]:
+        with self._lock:
+            names = sorted(key for key in self._book.accounts if only is None or key in only)
+            start = bisect_right(names, cursor) if cursor else 0
+            page = names[start : start + limit]
+            return [self._book.accounts[key] for key in page], page[-1] if start + limit < len(names) else None
+
+    def set_floor(self, account_id: AccountId, floor_fen: int | None, events: Sequence[Event]) -> Account:
+        with self._lock:
+            stored = self._book.accounts.get(account_id)
+            if stored is None:
+                raise NotFound(f"there is no account {account_id!r}", field="account")
+            changed = replace(stored, floor_fen=floor_fen)
+            if changed.available_fen is not None and changed.available_fen < 0:
+                raise Conflict("the account is below this limit already: settle it first", field="limit_fen")
+            self._book.accounts[account_id] = changed
+            self._wake({account_id})
+            self.append_events(events)
+            return changed
+
+    def _wake(self, accounts: Collection[AccountId]) -> None:
+        for waiting in self._open_lines.values():
+            if account_id(Owner.PROJECT, waiting.line.project) in accounts:
+                waiting.retry_at = None
+
+    # transfers
+
+    def post(self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = ()) -> Sequence[Outcome]:
+        with self._lock:
+            outcomes = [self._post(chain, now) for chain in chains]
+            if any(outcome.verdict is Verdict.POSTED for outcome in outcomes):
+                self.append_events(events)
+            for chain, outcome in zip(chains, outcomes, strict=True):
+                if outcome.verdict is Verdict.POSTED:
+                    self._wake({transfer.credit for transfer in chain})
+            return outcomes
+
+    def _post(self, chain: Chain, now: datetime) -> Outcome:
+        outcome = self._book.post(chain, now)
+        if outcome.verdict is Verdict.POSTED:
+            for transfer in chain:
+                leaf = self._append(transfer_leaf(transfer, now))
+                self._entries[transfer.id] = Entry(transfer=transfer, at=now, leaf=leaf)
+        return outcome
+
+    def _append(self, leaf: str) -> int:
+        index, value = len(self._log), leaf_hash(leaf.encode())
+        self._edge, made = self._edge.grown([value])
+        self._hashes.update(made)
+        self._hashes[0, index] = value
+        self._log.append(leaf)
+        return index
+
+    def release_expired(self, now: datetime, limit: int) -> int:
+        with self._lock:
+            over = sorted(
+                (h for h in self._book.holds.values() if h.timeout_at <= now), key=lambda h: (h.timeout_at, h.id)
+            )
+            return sum(self._post((release(hold),), now).verdict is Verdict.POSTED for hold in over[:limit])
+
+    def entries(self, account_id: AccountId, cursor: str | None, limit: int) -> tuple[Sequence[Entry], str | None]:
+        with self._lock:
+            end = int(cursor) if cursor else len(self._log)
+            found = [
+                entry
+                for entry in reversed(self._entries.values())
+                if entry.leaf < end and account_id in (entry.transfer.debit, entry.transfer.credit)
+            ]
+            return found[:limit], str(found[limit - 1].leaf) if len(found) > limit else None
+
+    def chain_entries(self, chains: Collection[str]) -> Sequence[Entry]:
+        with self._lock:
+            found = [self._entries[key] for chain in chains for key in self._book.chains.get(chain, ())]
+            return sorted(found, key=lambda entry: entry.leaf)
+
+    # settlement
+
+    def open_lines(self, now: datetime, limit: int) -> Sequence[OpenLine]:
+        with self._lock:
+            due = [each for each in self._open_lines.values() if each.retry_at is None]
+            put_off = [each for each in self._open_lines.values() if each.retry_at is not None and each.retry_at <= now]
+            put_off.sort(key=lambda each: each.retry_at or now)
+            return [self._open_line(each.line) for each in (due + put_off)[:limit]]
+
+    def _open_line(self, line: BillLine) -> OpenLine:
+        usage = self._usage[line.usage_id]
+        allocation = self._allocations[usage.allocation_id]
+        return OpenLine(
+            line=line, usage=usage, price=allocation.price, started_at=allocation.started_at or usage.from_at
+        )
+
+    def settle(self, claims: Sequence[Claim], now: datetime, retry_at: datetime) -> Sequence[Outcome]:
+        with self._lock:
+            mine = [claim for claim in claims if claim.usage_id in self._open_lines]
+            return [self._settle(claim, now, retry_at) for claim in mine]
+
+    def _settle(self, claim: Claim, now: datetime, retry_at: datetime) -> Outcome:
+        waiting = self._open_lines[claim.usage_id]
+        if waiting.leaf is None:
+            waiting.leaf = self._append(claim.leaf)
+        name = chain_name(claim.usage_id)
+        outcome = self._post(claim.chain, now) if claim.chain else Outcome(chain=name, verdict=Verdict.POSTED)
+        if outcome.done:
+            self._settled[claim.usage_id] = waiting.leaf
+            del self._open_lines[claim.usage_id]
+            return outcome
+        waiting.retry_at = retry_at
+        if not waiting.told:
+            waiting.told = True
+            self.append_events([claim.blocked])
+        return outcome
+
+    def count_open(self, projects: Collection[ProjectId] | None = None) -> tuple[int, int]:
+        with self._lock:
+            found = [o for o in self._open_lines.values() if projects is None or o.line.project in projects]
+            return len(found), sum(each.told for each in found)
+
+    # the log
+
+    def usage_leaves(self, job_id: JobId) -> Sequence[int]:
+        with self._lock:
+            logged = [leaf for usage_id, leaf in self._settled.items() if self._usage[usage_id].job_id == job_id]
+            tried = [o.leaf for o in self._open_lines.values() if o.leaf is not None and o.line.job_id == job_id]
+            return sorted(logged + tried)
+
+    def leaves(self, indexes: Collection[int]) -> Mapping[int, str]:
+        return {index: self._log[index] for index in indexes if index < len(self._log)}
+
+    def edge(self) -> Edge:
+        return self._edge
+
+    def hashes(self, keys: Collection[Key]) -> Mapping[Key, bytes]:
+        return {key: self._hashes[key] for key in keys}
+
+    def add_checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
+        with self._lock:
+            return self._checkpoints.setdefault(checkpoint.size, checkpoint)
+
+    def checkpoint(self, size: int | None = None) -> Checkpoint | None:
+        with self._lock:
+            wanted = max(self._checkpoints, default=-1) if size is None else size
+            return self._checkpoints.get(wanted)
+
+    def audit(self) -> Audit:
+        with self._lock:
+            balances: dict[AccountId, int] = defaultdict(int)
+            held: dict[AccountId, int] = defaultdict(int)
+            for entry in self._entries.values():
+                if entry.transfer.phase in (Phase.DIRECT, Phase.POST):
+                    balances[entry.transfer.debit] -= entry.transfer.amount_fen
+                    balances[entry.transfer.credit] += entry.transfer.amount_fen
+            for hold in self._book.holds.values():
+                held[hold.debit] += hold.amount_fen
+            accounts = self._book.accounts
+            return Audit(
+                accounts=len(accounts),
+                transfers=len(self._entries),
+                sum_fen=sum(account.balance_fen for account in accounts.values()),
+                wrong=tuple(
+                    sorted(
+                        a.id for a in accounts.values() if (a.balance_fen, a.held_fen) != (balances[a.id], held[a.id])
+                    )
+                ),
+                unlogged=sum(
+                    self._log[entry.leaf] != transfer_leaf(entry.transfer, entry.at) for entry in self._entries.values()
+                ),
+            )

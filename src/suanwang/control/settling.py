@@ -1,0 +1,64 @@
+"""The loop's part in money: bill lines become transfers, and holds whose time is over are released.
+
+Owns the order and the bounds of it. Every transfer's identifier follows from the usage record it settles, so a turn that
+dies anywhere, or that two replicas make at once, settles nothing twice.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from suanwang.control.rules import Rules
+from suanwang.domain.job import Event
+from suanwang.ports import Claim, OpenLine, Store
+from suanwang.trading.leaves import usage_leaf
+from suanwang.trading.ledger import Account, AccountId
+from suanwang.trading.settlement import Party, accounts_of, chain_of, parties
+
+
+def settle(store: Store, rules: Rules, now: datetime) -> int:
+    """Settle the lines that are due, at most `rules.settle_limit`; returns how many are settled.
+
+    A line that its project cannot pay stays open. It is told once, and tried again when its account changes or after
+    `rules.settle_retry_s`.
+    """
+    store.release_expired(now, rules.settle_limit)
+    lines = store.open_lines(now, rules.settle_limit)
+    if not lines:
+        return 0
+    shared = {provider: parties(provider, rules.commission_bp) for provider in {each.line.provider for each in lines}}
+    _open_accounts(store, rules, [(each, shared[each.line.provider]) for each in lines])
+    claims = [_claim(each, shared[each.line.provider], now) for each in lines]
+    outcomes = store.settle(claims, now, now + timedelta(seconds=rules.settle_retry_s))
+    return sum(outcome.done for outcome in outcomes)
+
+
+def _open_accounts(store: Store, rules: Rules, lines: list[tuple[OpenLine, tuple[Party, ...]]]) -> None:
+    wanted: dict[AccountId, Account] = {}
+    seen: set[tuple[str, str]] = set()
+    for each, shared in lines:
+        pair = (each.line.project, each.line.provider)
+        if pair not in seen:
+            seen.add(pair)
+            wanted.update({account.id: account for account in accounts_of(each.line, shared, rules.project_credit_fen)})
+    there, _ = store.accounts(list(wanted), None, len(wanted))
+    missing = wanted.keys() - {account.id for account in there}
+    if missing:
+        store.open_accounts([wanted[account] for account in sorted(missing)])
+
+
+def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime) -> Claim:
+    line = each.line
+    return Claim(
+        usage_id=line.usage_id,
+        leaf=usage_leaf(each.usage, line, each.price, each.started_at, shared),
+        chain=chain_of(line, shared),
+        blocked=Event(
+            kind="ledger.blocked",
+            at=now,
+            project=line.project,
+            job_id=line.job_id,
+            site_id=line.site_id,
+            data={"usage_id": line.usage_id, "amount_fen": line.amount_fen},
+        ),
+    )

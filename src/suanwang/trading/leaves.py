@@ -1,0 +1,80 @@
+"""What the log says of usage and transfers, as texts that anybody can hash.
+
+Owns the canonical form: JSON in UTF-8, keys sorted, no spaces, and no numbers but integers (others are texts), instants in
+UTC with microseconds. The log keeps these texts themselves, so a later form never changes an older hash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from suanwang.domain.job import BillLine, UsageRecord
+from suanwang.domain.site import Price
+from suanwang.trading.ledger import Transfer
+from suanwang.trading.settlement import Party
+
+
+def canonical(value: Mapping[str, object]) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def plain(amount: Decimal) -> str:
+    return format(amount, "f")
+
+
+def usage_leaf(record: UsageRecord, line: BillLine, price: Price, started_at: datetime, shared: Sequence[Party]) -> str:
+    """A usage record with all that its bill line follows from."""
+    return canonical(
+        {
+            "kind": "usage",
+            "id": record.id,
+            "allocation": record.allocation_id,
+            "job": record.job_id,
+            "project": record.project,
+            "site": record.site_id,
+            "from_at": instant(record.from_at),
+            "to_at": instant(record.to_at),
+            "cores": record.cores,
+            "memory_gb": repr(float(record.memory_gb)),
+            "device_model": record.device_model,
+            "devices": record.devices,
+            "energy_kwh": repr(float(record.energy_kwh)),
+            "carbon_g": repr(float(record.carbon_g)),
+            "provider": line.provider,
+            "description": line.description,
+            "rated_yuan": plain(line.rated_yuan),
+            "amount_fen": line.amount_fen,
+            "started_at": instant(started_at),
+            "price": {
+                "core_hour_yuan": plain(price.core_hour_yuan),
+                "memory_gb_hour_yuan": plain(price.memory_gb_hour_yuan),
+                "device_hour_yuan": {name: plain(yuan) for name, yuan in price.device_hour_yuan.items()},
+            },
+            "parties": [[party.account, party.weight] for party in shared],
+        }
+    )
+
+
+def transfer_leaf(transfer: Transfer, at: datetime) -> str:
+    return canonical(
+        {
+            "kind": "transfer",
+            "id": transfer.id,
+            "chain": transfer.chain,
+            "phase": transfer.phase.value,
+            "debit": transfer.debit,
+            "credit": transfer.credit,
+            "amount_fen": transfer.amount_fen,
+            "code": transfer.code,
+            "pending_id": transfer.pending_id,
+            "timeout_at": None if transfer.timeout_at is None else instant(transfer.timeout_at),
+            "at": instant(at),
+        }
+    )

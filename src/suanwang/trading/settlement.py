@@ -1,0 +1,94 @@
+"""Settlement: who gets which part of a bill line.
+
+Owns the split. Parts are whole fen and sum to the line exactly, by largest remainder. Several owners of one site may
+share its part by weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.job import BillLine
+from suanwang.trading.ledger import NETWORK, Account, AccountId, Owner, Transfer, account_id
+
+WHOLE_BP = 10_000
+"""Basis points in one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """An account that is paid, and its weight in the split."""
+
+    account: AccountId
+    weight: int
+
+
+def split(amount_fen: int, weights: Sequence[int]) -> tuple[int, ...]:
+    """`amount_fen` (≥ 0) in whole parts proportional to `weights`, by largest remainder; of equal ones the first gains.
+
+    The parts sum to the amount, and each is less than one fen from its exact share. Raises `InvalidRequest`.
+    """
+    total = sum(weights)
+    if amount_fen < 0 or total <= 0 or min(weights) < 0:
+        raise InvalidRequest("this cannot be split", field="weights", allowed="weights of 0 and more, not all 0")
+    parts = [amount_fen * weight // total for weight in weights]
+    left = amount_fen - sum(parts)
+    byremainder = sorted(range(len(weights)), key=lambda at: (-(amount_fen * weights[at] % total), at))
+    for at in byremainder[:left]:
+        parts[at] += 1
+    return tuple(parts)
+
+
+def parties(provider: str, commission_bp: int, owners: Mapping[str, int] | None = None) -> tuple[Party, ...]:
+    """Who shares a line: the provider, or each of a site's `owners` (provider → share), and the network's operator."""
+    if not 0 <= commission_bp <= WHOLE_BP:
+        raise InvalidRequest("this commission is not possible", field="commission_bp", allowed=f"0 to {WHOLE_BP}")
+    shares = owners or {provider: 1}
+    paid = [
+        Party(account=account_id(Owner.PROVIDER, name), weight=share * (WHOLE_BP - commission_bp))
+        for name, share in shares.items()
+    ]
+    return (*paid, Party(account=NETWORK, weight=sum(shares.values()) * commission_bp))
+
+
+def chain_name(usage_id: str) -> str:
+    return f"bill/{usage_id}"
+
+
+def chain_of(line: BillLine, shared: Sequence[Party]) -> tuple[Transfer, ...]:
+    """The transfers that settle a line, one for each party that gets something; none for a line of zero fen.
+
+    A negative line is a correction, and goes back the same ways.
+    """
+    payer = account_id(Owner.PROJECT, line.project)
+    amounts = split(abs(line.amount_fen), [party.weight for party in shared])
+    back = line.amount_fen < 0
+    return tuple(
+        Transfer(
+            id=f"{line.usage_id}/{number}",
+            chain=chain_name(line.usage_id),
+            debit=party.account if back else payer,
+            credit=payer if back else party.account,
+            amount_fen=amount,
+            code="commission" if party.account == NETWORK else "usage",
+        )
+        for number, (party, amount) in enumerate(zip(shared, amounts, strict=True))
+        if amount
+    )
+
+
+def accounts_of(line: BillLine, shared: Sequence[Party], credit_fen: int) -> tuple[Account, ...]:
+    """The accounts that a line needs, as they are opened where there are none: a project gets `credit_fen` of credit."""
+    project = Account(
+        id=account_id(Owner.PROJECT, line.project), owner=Owner.PROJECT, name=line.project, floor_fen=-credit_fen
+    )
+    return (project, *(opened(party.account) for party in shared))
+
+
+def opened(account: AccountId) -> Account:
+    """A new account without credit."""
+    owner, _, name = account.partition(":")
+    kind = Owner(owner)
+    return Account(id=account, owner=kind, name=name, floor_fen=None if kind is Owner.OUTSIDE else 0)
