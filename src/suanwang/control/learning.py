@@ -5,10 +5,10 @@ Owns which runs teach. A run that was interrupted tells nothing about speed; it 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.domain.job import Job, Prediction
+from suanwang.domain.job import Allocation, Job, Prediction
 from suanwang.domain.quote import Taught
 from suanwang.measuring.calibration import EfficiencyState, Observation, learn
 from suanwang.measuring.calibration import Lesson as Learnt
@@ -28,7 +28,7 @@ def teach(store: Store, now: datetime) -> int:
         assert prediction is not None, "unlearnt gives predicted jobs"
         state = store.beliefs()
         before = state.of(prediction.device, WorkClass(prediction.work_class))
-        hours = max(LEAST_HOURS, allocation.usage.wall_s / 3600)
+        hours = _hours(allocation)
         lesson = _lesson(job, prediction, hours, state)
         record = Taught(
             job_id=job.id,
@@ -44,6 +44,13 @@ def teach(store: Store, now: datetime) -> int:
         )
         noted += store.add_lesson(record, lesson.after if lesson else None)
     return noted
+
+
+def _hours(allocation: Allocation) -> float:
+    """From start to end; what is billed may be less, as nothing is beyond the time limit."""
+    if allocation.started_at is None or allocation.ended_at is None:
+        return LEAST_HOURS
+    return max(LEAST_HOURS, (allocation.ended_at - allocation.started_at) / timedelta(hours=1))
 
 
 def _lesson(job: Job, prediction: Prediction, hours: float, state: EfficiencyState) -> Learnt | None:

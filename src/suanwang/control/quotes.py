@@ -41,8 +41,9 @@ VALID_FOR = timedelta(hours=1)
 MOST_OFFERS = 20
 MOST_SOURCE = 256 * 1024
 """Characters of a need or task that are kept with its quote."""
-SAFETY = 1.5
-"""A quoted run may take this much longer than the upper bound of its hours before it is stopped."""
+SAFETY = 2.0
+"""A quoted run may take this much longer than the upper bound of its hours before it is stopped: what is stopped teaches
+nothing, so slow runs need room."""
 ELAPSED = "elapsed_s"
 """A figure of this name in a run's metrics file is its own clock: seconds since it began."""
 MOST_POINTS = 200
