@@ -15,6 +15,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 
 from suanwang.adapters.files import FsspecFiles
+from suanwang.adapters.signing import Ed25519Signer
 from suanwang.adapters.store.memory import MemoryStore
 from suanwang.api.app import create_app
 from suanwang.api.streams import StreamLimits
@@ -102,6 +103,7 @@ class World:
             files=FsspecFiles(f"memory://api-world-{next(_names)}"),
             identities=CountedIdentities(),
             places=positions(),
+            signer=Ed25519Signer("07" * 32),
         )
         self.operator = Principal(name="olga", role=Role.OPERATOR)
         self.network.people.create_project(self.operator, "demo", "Demo")

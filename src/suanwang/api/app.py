@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry
 from suanwang.api import describing, errors, metrics
 from suanwang.api.errors import ErrorPage
 from suanwang.api.metrics import Metrics
-from suanwang.api.routes import agents, bills, catalogue, files, jobs, people, quotes, sites
+from suanwang.api.routes import agents, bills, catalogue, files, jobs, ledger, people, quotes, sites
 from suanwang.api.routes import network as whole
 from suanwang.api.streams import StreamLimits, Streams
 from suanwang.api.watching import Watching
 from suanwang.api.work import WorkReader
-from suanwang.client import models
+from suanwang.client import ledger_models, models
 from suanwang.control.network import Network
 
 _TAGS = [
@@ -26,6 +26,7 @@ _TAGS = [
     {"name": "quotes", "description": "How much is needed, what is offered for it, what finished runs taught"},
     {"name": "sites", "description": "Join computing centres and keep them"},
     {"name": "bills", "description": "What was used and what it costs"},
+    {"name": "ledger", "description": "Accounts, transfers, signed checkpoints and proofs"},
     {"name": "people", "description": "Callers, tokens, projects"},
     {"name": "files", "description": "Files of projects, by name and by content"},
     {"name": "agents", "description": "What a site's agent says and hears"},
@@ -58,12 +59,15 @@ def create_app(
     app.state.metrics = metrics_of or Metrics(CollectorRegistry(), network)
     app.state.streams = Streams(network, stream_limits)
     errors.install(app, error_page)
-    for part in (jobs, quotes, catalogue, sites, bills, people, files, agents, whole):
+    for part in (jobs, quotes, catalogue, sites, bills, ledger, people, files, agents, whole):
         app.include_router(part.router)
     app.include_router(metrics.router)
     describing.install(
         app,
-        asked=(models.NewJobs, models.NewToken, models.NewProject, models.NewFile),
+        asked=(
+            *(models.NewJobs, models.NewToken, models.NewProject, models.NewFile),
+            *(ledger_models.NewTopUp, ledger_models.NewLimit),
+        ),
         strict=(sites.NEW_SITE, sites.OFFERING, agents.REQUEST, WorkReader()),
         told=(models.LogView, models.StateView),
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from suanwang.cli import bills, exits, files, jobs, network, people, probing, quoting, sites, submitting
+from suanwang.cli import bills, exits, files, jobs, network, people, probing, quoting, sites, submitting, trading
 from suanwang.cli.options import Json, Target
 
 app = typer.Typer(
@@ -86,7 +86,10 @@ app.add_typer(jobs.app, name="job")
 app.command()(jobs.logs)
 app.command()(jobs.explain)
 app.command()(jobs.cancel)
+bills.app.command()(trading.evidence)
 app.add_typer(bills.app, name="bill")
+app.add_typer(trading.app, name="wallet")
+app.command()(trading.verify)
 app.add_typer(files.app, name="file")
 app.add_typer(sites.app, name="site")
 app.add_typer(quoting.devices, name="device")

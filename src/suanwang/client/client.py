@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from suanwang.client import models, quote_models
 from suanwang.client.events import ServerEvent, parse
+from suanwang.client.ledger import LedgerCalls
 from suanwang.client.wire import Patience, Wire
 from suanwang.domain.errors import Conflict, InvalidRequest, OutcomeUnknown, Unavailable, UnreadableReply
 from suanwang.domain.identity import Role
@@ -40,7 +41,7 @@ Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 
-class Client:
+class Client(LedgerCalls):
     """One caller's line to the network at `url`; close it, or use it as a context manager."""
 
     def __init__(
@@ -462,6 +463,9 @@ class Client:
 
     def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
         return _read(kind, self._wire.call("GET", path, params=params))
+
+    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
+        return _read(kind, self._wire.call(method, path, json=body, harmless=True))
 
     def _pages(self, path: str, params: Mapping[str, Any], kind: type[M]) -> Iterator[M]:
         cursor: str | None = None

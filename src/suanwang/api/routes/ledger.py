@@ -1,0 +1,167 @@
+"""Routes about the ledger: accounts, transfers, checkpoints, proofs, and bills as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from suanwang.api.answering import answer
+from suanwang.api.asking import LARGEST_NUMBER, Asked, Body, Cursor, Limit, Route, model_of, paged
+from suanwang.api.describing import FAULT, takes
+from suanwang.client import ledger_models
+from suanwang.domain.ids import JobId, ProjectId
+from suanwang.trading.evidence import checkpoint_document
+from suanwang.trading.ledger import Account, Entry
+
+router = APIRouter(prefix="/v1", tags=["ledger"], route_class=Route, responses=FAULT)
+
+Name = Annotated[str, Query(min_length=1, max_length=300, description="An account, such as `project:demo`")]
+Size = Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER, description="Of a checkpoint made earlier")]
+
+
+@router.get("/ledger/accounts", response_model=ledger_models.AccountPage)
+def accounts(ask: Asked, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """Accounts the caller may see: a project's users its own, a provider his, operator and regulator all."""
+    caller = ask.caller
+    found, after = paged(lambda at, most: ask.network.wallets.accounts(caller, at, most), cursor, limit)
+    unsettled, blocked = ask.network.wallets.unsettled(caller)
+    items = [_account(account) for account in found]
+    return answer({"items": items, "next": after, "unsettled_lines": unsettled, "blocked_lines": blocked})
+
+
+@router.get("/ledger/account", response_model=ledger_models.AccountView)
+def account(ask: Asked, account: Name) -> Response:
+    """One account."""
+    return answer(_account(ask.network.wallets.account(ask.caller, account)))
+
+
+@router.get("/ledger/transfers", response_model=ledger_models.TransferPage)
+def transfers(ask: Asked, account: Name, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """Transfers of one account, newest first."""
+    caller = ask.caller
+    found, after = paged(lambda at, most: ask.network.wallets.transfers(caller, account, at, most), cursor, limit)
+    return answer({"items": [_transfer(entry) for entry in found], "next": after})
+
+
+@router.post(
+    "/ledger/top-ups",
+    status_code=201,
+    response_model=ledger_models.AccountView,
+    openapi_extra=takes("NewTopUp", {"id": "bank-2026-03-01-17", "project": "demo", "amount_fen": 100000}),
+)
+def top_up(ask: Asked, body: Body) -> Response:
+    """Put money on a project's account. Sending the same `id` again changes nothing. For operators."""
+    caller = ask.caller
+    asked = model_of(ledger_models.NewTopUp, body)
+    done = ask.network.wallets.top_up(caller, ProjectId(asked.project), asked.amount_fen, asked.id)
+    return answer(_account(done), 201)
+
+
+@router.put(
+    "/ledger/limits",
+    response_model=ledger_models.AccountView,
+    openapi_extra=takes("NewLimit", {"project": "demo", "limit_fen": 0}),
+)
+def set_limit(ask: Asked, body: Body) -> Response:
+    """How far a project may owe; 0 makes it prepaid. For operators."""
+    caller = ask.caller
+    asked = model_of(ledger_models.NewLimit, body)
+    return answer(_account(ask.network.wallets.set_limit(caller, ProjectId(asked.project), asked.limit_fen)))
+
+
+@router.get("/ledger/checkpoint", response_model=ledger_models.CheckpointView)
+def checkpoint(ask: Asked, size: Size = None) -> Response:
+    """The log's size and root, signed: now, or as it was signed at `size`. Keep one, to check later that nothing changed."""
+    _known(ask)
+    return answer(checkpoint_document(ask.network.proofs.checkpoint(size)))
+
+
+@router.get("/ledger/proof", response_model=ledger_models.InclusionView)
+def proof(
+    ask: Asked, index: Annotated[int, Query(ge=0, le=LARGEST_NUMBER, description="The leaf")], size: Size = None
+) -> Response:
+    """What proves that a leaf is in the log."""
+    _known(ask)
+    made, steps = ask.network.proofs.inclusion(index, size)
+    return answer({"index": index, "proof": _hex(steps), "checkpoint": checkpoint_document(made)})
+
+
+@router.get("/ledger/consistency", response_model=ledger_models.ConsistencyView)
+def consistency(
+    ask: Asked,
+    from_size: Annotated[int, Query(ge=0, le=LARGEST_NUMBER, description="Size of the older log")],
+    size: Size = None,
+) -> Response:
+    """What proves that the log continues an older one."""
+    _known(ask)
+    made, steps = ask.network.proofs.consistency(from_size, size)
+    return answer({"from_size": from_size, "proof": _hex(steps), "checkpoint": checkpoint_document(made)})
+
+
+@router.get("/ledger/audit", response_model=ledger_models.AuditView)
+def audit(ask: Asked) -> Response:
+    """The whole ledger against its own transfers. For operators and regulators."""
+    found = ask.network.wallets.audit(ask.caller)
+    return answer(
+        {
+            "whole": not (found.sum_fen or found.wrong or found.unlogged),
+            "accounts": found.accounts,
+            "transfers": found.transfers,
+            "sum_fen": found.sum_fen,
+            "wrong": list(found.wrong),
+            "unlogged": found.unlogged,
+        }
+    )
+
+
+@router.get("/bills/{job_id}/evidence", response_model=ledger_models.BillDocument, tags=["bills"])
+def evidence(
+    ask: Asked,
+    job_id: str,
+    since: Annotated[
+        int | None, Query(ge=0, le=LARGEST_NUMBER, description="Also prove that the log continues that of this size")
+    ] = None,
+) -> Response:
+    """A job's bill that proves itself: `suanwang verify` checks it without the network."""
+    return answer(ask.network.proofs.evidence(ask.caller, JobId(job_id), since))
+
+
+def _known(ask: Asked) -> None:
+    """Raises `Unauthorized` for a stranger; whoever is known may have hashes."""
+    assert ask.caller.name
+
+
+def _hex(steps: Sequence[bytes]) -> list[str]:
+    return [step.hex() for step in steps]
+
+
+def _account(value: Account) -> dict[str, Any]:
+    return {
+        "id": value.id,
+        "owner": value.owner,
+        "name": value.name,
+        "currency": value.currency,
+        "balance_fen": value.balance_fen,
+        "held_fen": value.held_fen,
+        "limit_fen": None if value.floor_fen is None else -value.floor_fen,
+        "available_fen": value.available_fen,
+    }
+
+
+def _transfer(value: Entry) -> dict[str, Any]:
+    transfer = value.transfer
+    return {
+        "id": transfer.id,
+        "chain": transfer.chain,
+        "phase": transfer.phase,
+        "debit": transfer.debit,
+        "credit": transfer.credit,
+        "amount_fen": transfer.amount_fen,
+        "code": transfer.code,
+        "pending_id": transfer.pending_id,
+        "timeout_at": transfer.timeout_at,
+        "at": value.at,
+        "leaf": value.leaf,
+    }

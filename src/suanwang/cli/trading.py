@@ -1,0 +1,268 @@
+"""Commands about money that was moved: wallets, and a bill that anybody can check."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from suanwang.cli.exits import UsageError
+from suanwang.cli.options import Json, Limit, network
+from suanwang.domain.errors import InvalidRequest
+from suanwang.trading.ledger import MOST_FEN
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from suanwang.client import ledger_models
+    from suanwang.trading.evidence import Finding
+
+app = typer.Typer(no_args_is_help=True, help="Wallets: balances, transfers, top-ups, limits, checkpoints.")
+Since = Annotated[
+    Path | None,
+    typer.Option("--since", help="A checkpoint you kept: prove that the ledger continues it.", show_default=False),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="The file to write; by default standard output.", show_default=False),
+]
+_LARGEST_FILE = 512 * 2**20
+
+
+@app.command("list")
+def list_accounts(context: typer.Context, as_json: Json = False) -> None:
+    """The accounts you may see."""
+    from suanwang.cli.terminal import console, emit, note
+
+    with network(context) as client:
+        rows = list(client.accounts())
+        unsettled, blocked = client.unsettled()
+    if as_json:
+        emit(rows)
+        return
+    console().print(_accounts(rows))
+    if unsettled:
+        note(f"{unsettled} bill lines are not settled yet" + (f", {blocked} because of a limit" if blocked else ""))
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    account: Annotated[str, typer.Argument(help="Such as `project:demo`.")],
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """One account and its transfers, newest first."""
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        found = client.account(account)
+        rows = list(islice(client.transfers(account, page_size=min(limit, 200)), limit))
+    if as_json:
+        emit({"account": found, "transfers": rows})
+    else:
+        console().print(_accounts([found]))
+        console().print(_transfers(account, rows))
+
+
+@app.command("top-up")
+def top_up(
+    context: typer.Context,
+    project: Annotated[str, typer.Argument(help="The project that is paid for.")],
+    yuan: Annotated[str, typer.Argument(help="How much, in yuan.")],
+    key: Annotated[
+        str | None,
+        typer.Option(help="Your own name for this payment: repeating it is harmless.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put money that was received on a project's account. For operators."""
+    amount = _fen(yuan)
+    with network(context) as client:
+        _changed(client.top_up(project, amount, key=key), as_json)
+
+
+@app.command()
+def limit(
+    context: typer.Context,
+    project: Annotated[str, typer.Argument(help="The project.")],
+    yuan: Annotated[str, typer.Argument(help="How far it may owe, in yuan; 0 makes it prepaid.")],
+    as_json: Json = False,
+) -> None:
+    """Change how far a project may owe. For operators."""
+    amount = _fen(yuan)
+    with network(context) as client:
+        _changed(client.set_limit(project, amount), as_json)
+
+
+@app.command()
+def checkpoint(context: typer.Context, output: Output = None) -> None:
+    """Fetch the ledger's signed size and root. Keep it: later bills prove that nothing before it was changed."""
+    with network(context) as client:
+        _write(client.checkpoint().model_dump(mode="json"), output)
+
+
+@app.command()
+def audit(context: typer.Context, as_json: Json = False) -> None:
+    """Check the whole ledger against its own transfers. For operators and regulators."""
+    from suanwang.cli.terminal import emit, say
+
+    with network(context) as client:
+        found = client.audit()
+    if as_json:
+        emit(found)
+    else:
+        say(f"{found.accounts} accounts, {found.transfers} transfers, balances sum to {found.sum_fen} fen")
+    if not found.whole:
+        wrong = ", ".join(found.wrong[:20]) or "none"
+        raise InvalidRequest(f"the ledger is not whole: wrong accounts {wrong}, {found.unlogged} transfers not logged")
+
+
+def evidence(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(help="The job.")],
+    since: Since = None,
+    output: Output = None,
+) -> None:
+    """Fetch a job's bill that proves itself; `suanwang verify` checks it."""
+    size = None if since is None else _size_of(since)
+    with network(context) as client:
+        _write(client.evidence(job, since=size), output)
+
+
+def verify(
+    bill: Annotated[Path, typer.Argument(help="What `suanwang bill evidence` wrote.")],
+    key: Annotated[
+        str | None,
+        typer.Option(help="The network's public key, as you know it from elsewhere.", show_default=False),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A checkpoint you kept: the bill's ledger must continue it.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a bill without the network: rates, sums, split, hashes, proofs, signature."""
+    from suanwang.cli.terminal import emit, note, say
+    from suanwang.trading.evidence import read_checkpoint
+    from suanwang.trading.evidence import verify as check
+
+    older = None if checkpoint is None else read_checkpoint(_read(checkpoint))
+    finding = check(_read(bill), key=key, older=older)
+    if as_json:
+        emit(_told(finding))
+    for failure in finding.failures:
+        note(f"{failure.check}: {failure.where}: {failure.message}")
+    if not finding.holds:
+        raise InvalidRequest(
+            f"the bill does not hold: {len(finding.failures)} of its facts fail",
+            field=str(bill),
+            allowed="a whole bill",
+        )
+    if as_json:
+        return
+    made = finding.checkpoint
+    assert made is not None, "a bill that holds was read"
+    say(f"the bill of {finding.job} holds: {finding.lines} lines, ¥{Decimal(finding.amount_fen) / 100:.2f}")
+    say(f"ledger of {made.size} leaves, signed {made.at:%Y-%m-%d %H:%M:%S} UTC by {made.key}")
+    if finding.unsettled:
+        say(f"{len(finding.unsettled)} lines were not settled then")
+    if not finding.trusted:
+        note("the key was not checked: give the network's own with --key")
+
+
+def _told(finding: Finding) -> dict[str, Any]:
+    return {
+        "holds": finding.holds,
+        "job": finding.job,
+        "amount_fen": finding.amount_fen,
+        "lines": finding.lines,
+        "unsettled": list(finding.unsettled),
+        "key_checked": finding.trusted,
+        "failures": [
+            {"check": failure.check.value, "where": failure.where, "message": failure.message}
+            for failure in finding.failures
+        ],
+    }
+
+
+def _fen(yuan: str) -> int:
+    try:
+        amount = Decimal(yuan) * 100
+        whole = int(amount) if abs(amount) <= MOST_FEN else -1
+    except (ArithmeticError, ValueError):
+        whole, amount = -1, Decimal(0)
+    if whole < 0 or whole != amount:
+        raise UsageError(
+            f"{yuan!r} is no amount", field="yuan", allowed="yuan with at most two decimals, such as 120.50"
+        )
+    return whole
+
+
+def _changed(account: ledger_models.AccountView, as_json: bool) -> None:
+    from suanwang.cli.terminal import console, emit
+
+    if as_json:
+        emit(account)
+    else:
+        console().print(_accounts([account]))
+
+
+def _write(value: object, output: Path | None) -> None:
+    from suanwang.cli.terminal import emit, note
+
+    if output is None:
+        emit(value)
+        return
+    output.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    note(f"written to {output}")
+
+
+def _read(path: Path) -> Any:
+    """The JSON value of a file somebody gave us. Raises `InvalidRequest`."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise InvalidRequest(f"{path} is too large", field=str(path), allowed=f"up to {_LARGEST_FILE} bytes")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"{path} cannot be read: {error}", field=str(path), allowed="a JSON file") from None
+
+
+def _size_of(path: Path) -> int:
+    from suanwang.trading.evidence import read_checkpoint
+
+    return read_checkpoint(_read(path)).size
+
+
+def _accounts(rows: list[ledger_models.AccountView]) -> Table:
+    from suanwang.cli import tables
+
+    made = tables.table(
+        "account",
+        "balance",
+        "held",
+        "credit_limit",
+        "available",
+        right=("balance", "held", "credit_limit", "available"),
+    )
+    for row in rows:
+        limit_fen = "" if row.limit_fen is None else tables.fen(row.limit_fen)
+        available = "" if row.available_fen is None else tables.fen(row.available_fen)
+        made.add_row(row.id, tables.fen(row.balance_fen), tables.fen(row.held_fen), limit_fen, available)
+    return made
+
+
+def _transfers(account: str, rows: list[ledger_models.TransferView]) -> Table:
+    from suanwang.cli import tables
+
+    made = tables.table("at", "code", "with", "amount", "transfer", "leaf", right=("amount", "leaf"))
+    for row in rows:
+        paid = row.debit == account
+        amount = tables.fen(-row.amount_fen if paid else row.amount_fen)
+        other = row.credit if paid else row.debit
+        made.add_row(tables.instant(row.at), row.code, other, amount, row.id, str(row.leaf))
+    return made

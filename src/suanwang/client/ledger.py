@@ -1,0 +1,79 @@
+"""The client's calls about the ledger.
+
+Owns how each of them is asked for; `Client` mixes them in and owns the line.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel
+
+from suanwang.client import ledger_models
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class LedgerCalls:
+    """Wallets, transfers, checkpoints, proofs and bills as evidence."""
+
+    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
+        raise NotImplementedError
+
+    def _pages(self, path: str, params: Mapping[str, Any], kind: type[M]) -> Iterator[M]:
+        raise NotImplementedError
+
+    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
+        raise NotImplementedError
+
+    def accounts(self, *, page_size: int = 200) -> Iterator[ledger_models.AccountView]:
+        """Accounts the caller may see, by identifier."""
+        for page in self._pages("/v1/ledger/accounts", {"limit": page_size}, ledger_models.AccountPage):
+            yield from page.items
+
+    def unsettled(self) -> tuple[int, int]:
+        """The caller's bill lines that are not settled, and how many of them a limit blocks."""
+        page = self._get("/v1/ledger/accounts", ledger_models.AccountPage, {"limit": 1})
+        return page.unsettled_lines, page.blocked_lines
+
+    def account(self, account: str) -> ledger_models.AccountView:
+        return self._get("/v1/ledger/account", ledger_models.AccountView, {"account": account})
+
+    def transfers(self, account: str, *, page_size: int = 200) -> Iterator[ledger_models.TransferView]:
+        """Transfers of an account, newest first."""
+        params = {"account": account, "limit": page_size}
+        for page in self._pages("/v1/ledger/transfers", params, ledger_models.TransferPage):
+            yield from page.items
+
+    def top_up(self, project: str, amount_fen: int, *, key: str | None = None) -> ledger_models.AccountView:
+        """Put money on a project's account. `key` makes repetition harmless; one is made where none is given."""
+        body = {"id": key or uuid.uuid4().hex, "project": project, "amount_fen": amount_fen}
+        return self._change("POST", "/v1/ledger/top-ups", ledger_models.AccountView, body)
+
+    def set_limit(self, project: str, limit_fen: int) -> ledger_models.AccountView:
+        """How far a project may owe; 0 makes it prepaid."""
+        body = {"project": project, "limit_fen": limit_fen}
+        return self._change("PUT", "/v1/ledger/limits", ledger_models.AccountView, body)
+
+    def checkpoint(self, size: int | None = None) -> ledger_models.CheckpointView:
+        """The ledger as it is now, signed; or as it was signed at `size`."""
+        return self._get("/v1/ledger/checkpoint", ledger_models.CheckpointView, {"size": size})
+
+    def inclusion(self, index: int, size: int | None = None) -> ledger_models.InclusionView:
+        return self._get("/v1/ledger/proof", ledger_models.InclusionView, {"index": index, "size": size})
+
+    def consistency(self, from_size: int, size: int | None = None) -> ledger_models.ConsistencyView:
+        params = {"from_size": from_size, "size": size}
+        return self._get("/v1/ledger/consistency", ledger_models.ConsistencyView, params)
+
+    def evidence(self, job_id: str, *, since: int | None = None) -> dict[str, Any]:
+        """A job's bill that proves itself, as `bill.json` holds it; with `since`, that the log continues an older one."""
+        path = f"/v1/bills/{quote(job_id, safe='')}/evidence"
+        return self._get(path, ledger_models.BillDocument, {"since": since}).model_dump(mode="json")
+
+    def audit(self) -> ledger_models.AuditView:
+        """The whole ledger against its own transfers; for operators and regulators."""
+        return self._get("/v1/ledger/audit", ledger_models.AuditView)

@@ -1,0 +1,123 @@
+"""What the API says and takes about the ledger, as pydantic models.
+
+Owns these answers' field names, as `client.models` does for the rest. Amounts are whole fen; hashes, keys and signatures
+are hexadecimal. Instants in checkpoints and bills are texts, since they are signed as they are written.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from suanwang.client.models import Answer, Asked, Page
+from suanwang.trading.ledger import MOST_FEN, Owner, Phase
+
+KEY = r"^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$"
+
+
+class AccountView(Answer):
+    """`limit_fen` is how far it may owe, None without a limit; `available_fen` what it can still pay."""
+
+    id: str
+    owner: Owner
+    name: str
+    currency: str
+    balance_fen: int
+    held_fen: int
+    limit_fen: int | None
+    available_fen: int | None
+
+
+class AccountPage(Page):
+    """Accounts, with the caller's bill lines that are not settled, and how many of them a limit blocks."""
+
+    items: list[AccountView]
+    unsettled_lines: int
+    blocked_lines: int
+
+
+class TransferView(Answer):
+    """`amount_fen` went from `debit` to `credit`; `leaf` is its place in the log."""
+
+    id: str
+    chain: str
+    phase: Phase
+    debit: str
+    credit: str
+    amount_fen: int
+    code: str
+    pending_id: str | None
+    timeout_at: datetime | None
+    at: datetime
+    leaf: int
+
+
+class TransferPage(Page):
+    items: list[TransferView]
+
+
+class NewTopUp(Asked):
+    """Money from outside. `id` is the caller's own name for it: the same again changes nothing."""
+
+    id: str = Field(pattern=KEY)
+    project: str = Field(max_length=63)
+    amount_fen: int = Field(ge=1, le=MOST_FEN)
+
+
+class NewLimit(Asked):
+    """How far a project may owe; 0 makes it prepaid."""
+
+    project: str = Field(max_length=63)
+    limit_fen: int = Field(ge=0, le=MOST_FEN)
+
+
+class CheckpointView(Answer):
+    """The log's size and root, signed with Ed25519."""
+
+    size: int
+    root: str
+    at: str
+    key: str
+    signature: str
+
+
+class InclusionView(Answer):
+    """What proves that leaf `index` is in the checkpoint's log (RFC 9162, 2.1.3), deepest first."""
+
+    index: int
+    proof: list[str]
+    checkpoint: CheckpointView
+
+
+class ConsistencyView(Answer):
+    """What proves that the checkpoint's log begins with that of `from_size` leaves (RFC 9162, 2.1.4)."""
+
+    from_size: int
+    proof: list[str]
+    checkpoint: CheckpointView
+
+
+class BillDocument(Answer):
+    """A job's bill that proves itself: `suanwang verify` checks it without the network."""
+
+    format: str
+    job: str
+    currency: str
+    amount_fen: int
+    usage: list[dict[str, Any]]
+    transfers: list[dict[str, Any]]
+    checkpoint: CheckpointView
+    consistency: dict[str, Any] | None
+
+
+class AuditView(Answer):
+    """The ledger against its own transfers; `whole` where nothing is wrong."""
+
+    whole: bool
+    accounts: int
+    transfers: int
+    sum_fen: int
+    wrong: list[str]
+    unlogged: int
