@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from suanwang.control.metering import Metered, meter
 from tests.simulation import world
 from tests.simulation.world import Broken, World
 
@@ -51,15 +53,11 @@ def test_a_network_that_does_not_wait_for_its_leases_is_caught(monkeypatch: pyte
 
 
 def test_an_agent_that_bills_wrongly_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    from suanwang.control import steps
-
-    metered = steps.meter
-
-    def generous(*args: object, **kwargs: object) -> object:
-        result = metered(*args, **kwargs)  # type: ignore[arg-type]
+    def generous(*args: Any, **kwargs: Any) -> Metered:
+        result = meter(*args, **kwargs)
         return replace(result, job=replace(result.job, billed_fen=result.job.billed_fen + len(result.usage)))
 
-    monkeypatch.setattr(steps, "meter", generous)
+    monkeypatch.setattr("suanwang.control.steps.meter", generous)
     with pytest.raises(Broken, match="does not add up"):
         for seed in range(20):
             World(seed).run()

@@ -1,0 +1,1 @@
+"""Site schedulers as connectors; they do not know each other."""
