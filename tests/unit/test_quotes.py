@@ -91,7 +91,7 @@ def test_the_price_binds_whatever_the_site_asks_later(net: QuotedNetwork) -> Non
     made = net.quote()
     offer = made.offers[0]
     net.reprice("guian", 10)
-    job = net.start(made, budget_yuan=Decimal(str(offer.price_yuan.high * 2)))
+    job = net.start(made, budget_yuan=Decimal(str(offer.price_yuan.high * 3)))
     assert job.state is JobState.LEASED
     assert job.why is not None
     assert job.why.chosen is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 
@@ -104,23 +105,26 @@ def offers_for(
     drafts: list[_Draft] = []
     starts: list[datetime] = []
     excluded: list[Exclusion] = []
-    reckoned = _Reckoned(need, efficiencies)
+    reckoned = _Reckoned(need, efficiencies, catalogue)
     for site in sorted(sites, key=lambda site: site.id):
         if site.state is not SiteState.REACHABLE or not site.open:
             code = "silent" if site.open else "closed"
             excluded.append(Exclusion(site=site.id, code=code, have=site.state if site.open else ""))
             continue
-        found, reasons = _at_site(need, site, catalogue, reckoned, slowness or {}, models)
-        timed = [(draft, at) for draft in found if (at := start(site, *draft.held)) is not None]
-        drafts += [draft for draft, _ in timed]
-        starts += [at for _, at in timed]
+        found, reasons = _at_site(need, site, reckoned, slowness or {}, models)
+        before = len(drafts)
+        for draft in found:
+            at = start(site, *draft.held)
+            if at is not None:
+                drafts.append(draft)
+                starts.append(at)
         if not found:
             code = "unfit" if reasons else "no_device"
             excluded.append(Exclusion(site=site.id, code=code, have="; ".join(reasons)))
-        elif not timed:
+        elif len(drafts) == before:
             excluded.append(Exclusion(site=site.id, code="taken", need=found[0].words))
     offers, order = _ranked(drafts, starts, now, objective, most)
-    best = drafts[order[0]].estimate if offers else None
+    best = drafts[order[0]].option.estimate if offers else None
     return Found(
         offers=offers,
         excluded=tuple(excluded),
@@ -129,17 +133,25 @@ def offers_for(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    site: Site
-    pool: DevicePool | None
+class _Option(NamedTuple):
+    """So many devices (cores, without a pool) and what the need takes on them."""
+
     nodes: int
     per_node: int
-    cores: int
-    memory_gb: float
     estimate: Estimate
     published_hours: float
-    hours: Interval
+
+
+class _Draft(NamedTuple):
+    """An option at a site; `hours` are the middle ones, stretched by `factor`."""
+
+    site: Site
+    pool: DevicePool | None
+    option: _Option
+    cores: int
+    memory_gb: float
+    factor: float
+    hours: float
     hourly_yuan: float
     power_kw: float
     """Mean draw at the site's meter."""
@@ -147,7 +159,8 @@ class _Draft:
     @property
     def held(self) -> tuple[str | None, int, int]:
         """Device model, devices and cores over all nodes."""
-        return self.pool.model if self.pool else None, self.nodes * self.per_node, self.nodes * self.cores
+        nodes, per_node, _, _ = self.option
+        return (self.pool.model, nodes * per_node, nodes * self.cores) if self.pool else (None, 0, nodes * self.cores)
 
     @property
     def words(self) -> str:
@@ -157,38 +170,61 @@ class _Draft:
 
 
 class _Reckoned:
-    """Estimates of one need: equal devices share one per count, since sites differ by PUE alone, a mere factor."""
+    """What one need takes: equal devices share their options, since sites differ by PUE alone, a mere factor."""
 
-    def __init__(self, need: Need, learnt: EfficiencyState) -> None:
+    def __init__(self, need: Need, learnt: EfficiencyState, catalogue: Mapping[str, Accelerator]) -> None:
         self._need = need
         self._learnt = learnt
+        self._catalogue = catalogue
         self._devices_learnt = {device for device, _ in learnt.beliefs}
-        self._kept: dict[tuple[str, int, int | None, bool], Estimate | InvalidRequest] = {}
+        self._least: dict[tuple[str, int], tuple[DeviceProfile, int] | str] = {}
+        self._options: dict[tuple[str, int, int], tuple[list[_Option], str]] = {}
 
-    def learnt(self, profile: DeviceProfile, count: int | None) -> Estimate | InvalidRequest:
-        """With what finished runs have taught."""
-        return self._estimate(profile, count, published=profile.name not in self._devices_learnt)
+    def on(self, pool: DevicePool, room: int) -> tuple[list[_Option], str]:
+        """Options on up to `room` devices of `pool`; where there is none, the reason."""
+        key = (pool.model, pool.per_node, room)
+        if key not in self._options:
+            least = self._least_of(pool)
+            self._options[key] = ([], least) if isinstance(least, str) else self._made(*least, pool, room)
+        return self._options[key]
 
-    def published(self, profile: DeviceProfile, count: int) -> Estimate | InvalidRequest:
-        """By the published rule alone."""
-        return self._estimate(profile, count, published=True)
-
-    def on_cores(self, need: CoreHoursNeed, profile: ProcessorProfile, count: int) -> tuple[Estimate, Estimate]:
-        """The same two for cores, which are learnt about site by site."""
+    def on_cores(self, need: CoreHoursNeed, profile: ProcessorProfile, count: int) -> _Option:
+        """Cores are learnt about site by site."""
         published = estimate(need, profile, count, site=_METER)
-        if profile.name not in self._devices_learnt:
-            return published, published
-        return estimate(need, profile, count, self._learnt, site=_METER), published
+        found = published
+        if profile.name in self._devices_learnt:
+            found = estimate(need, profile, count, self._learnt, site=_METER)
+        return _Option(1, 0, found, published.hours.mid)
 
-    def _estimate(self, profile: DeviceProfile, count: int | None, *, published: bool) -> Estimate | InvalidRequest:
-        key = (profile.name, profile.per_node, count, published)
-        if key not in self._kept:
-            state = NOTHING_LEARNT if published else self._learnt
+    def _least_of(self, pool: DevicePool) -> tuple[DeviceProfile, int] | str:
+        """The device's profile and the fewest that hold the work, or why there are none."""
+        key = (pool.model, pool.per_node)
+        if key not in self._least:
+            known = self._catalogue.get(pool.model)
+            if known is None:
+                return f"{pool.model} is not in the catalogue"
             try:
-                self._kept[key] = estimate(self._need, profile, count, state, site=_METER)
+                profile = profile_of(known, per_node=pool.per_node)
+                self._least[key] = (profile, estimate(self._need, profile, None, self._learnt, site=_METER).cards)
             except InvalidRequest as error:
-                self._kept[key] = error
-        return self._kept[key]
+                self._least[key] = error.message
+        return self._least[key]
+
+    def _made(self, profile: DeviceProfile, least: int, pool: DevicePool, room: int) -> tuple[list[_Option], str]:
+        counts = _counts(least, pool.per_node, room)
+        reason = "" if counts else f"needs {least} × {pool.model}, has {room} for one job"
+        options: list[_Option] = []
+        for count in counts:
+            try:
+                found = published = estimate(self._need, profile, count, site=_METER)
+                if profile.name in self._devices_learnt:
+                    found = estimate(self._need, profile, count, self._learnt, site=_METER)
+            except InvalidRequest as error:
+                reason = error.message
+                continue
+            nodes, per_node = -(-count // pool.per_node), min(count, pool.per_node)
+            options.append(_Option(nodes, per_node, found, published.hours.mid))
+        return options, reason
 
 
 _METER = Grid(pue=1.0)
@@ -198,7 +234,6 @@ _METER = Grid(pue=1.0)
 def _at_site(
     need: Need,
     site: Site,
-    catalogue: Mapping[str, Accelerator],
     reckoned: _Reckoned,
     slowness: Mapping[tuple[SiteId, str | None], float],
     models: Collection[str],
@@ -209,57 +244,47 @@ def _at_site(
     drafts: list[_Draft] = []
     reasons: list[str] = []
     for pool in site.offering.devices:
-        known = catalogue.get(pool.model)
         if models and pool.model not in models:
             reasons.append(f"{pool.model} is not one of the devices asked for")
             continue
-        if known is None:
-            reasons.append(f"{pool.model} is not in the catalogue")
-            continue
-        try:
-            profile = profile_of(known, per_node=pool.per_node)
-        except InvalidRequest as error:
-            reasons.append(error.message)
-            continue
-        found, reason = _on_pool(site, pool, profile, reckoned, slowness.get((site.id, pool.model), 1.0))
+        found, reason = _on_pool(site, pool, reckoned, slowness.get((site.id, pool.model), 1.0))
         drafts += found
         if not found:
             reasons.append(reason)
     return drafts, reasons
 
 
-def _on_pool(
-    site: Site, pool: DevicePool, profile: DeviceProfile, reckoned: _Reckoned, factor: float
-) -> tuple[list[_Draft], str]:
-    least = reckoned.learnt(profile, None)
-    if isinstance(least, InvalidRequest):
-        return [], least.message
-    counts = _counts(least.cards, pool, single_node=site.offering.connector == "local")
-    if not counts:
-        most = min(pool.count, pool.per_node) if site.offering.connector == "local" else pool.count
-        return [], f"needs {least.cards} × {pool.model}, has {most} for one job"
+def _on_pool(site: Site, pool: DevicePool, reckoned: _Reckoned, factor: float) -> tuple[list[_Draft], str]:
+    offer, price = site.offering, site.offering.price
+    room = min(pool.count, pool.per_node) if offer.connector == "local" else pool.count
+    options, reason = reckoned.on(pool, room)
+    core_yuan, gb_yuan = float(price.core_hour_yuan), float(price.memory_gb_hour_yuan)
+    device_yuan = float(price.device_hour_yuan.get(pool.model, 0))
     drafts: list[_Draft] = []
-    reason = ""
-    for count in counts:
-        found, published = reckoned.learnt(profile, count), reckoned.published(profile, count)
-        if isinstance(found, InvalidRequest):
-            reason = found.message
-        elif isinstance(published, InvalidRequest):
-            reason = published.message
-        elif found.hours.mid * factor > MOST_HOURS:
-            reason = f"would take {found.hours.mid * factor:.3g} hours on {count} × {pool.model}"
+    for option in options:
+        nodes, per_node, found, _ = option
+        hours = found.hours.mid * factor
+        if hours > MOST_HOURS:
+            reason = f"would take {hours:.3g} hours on {nodes * per_node} × {pool.model}"
+            continue
+        share = per_node / pool.per_node
+        cores = max(1, int(offer.cores_per_node * share))
+        memory_gb = min(offer.memory_gb_per_node * share, max(1.0, MEMORY_PER_DEVICE_GB * per_node))
+        if found.energy_kwh is not None:
+            power_kw = found.energy_kwh.mid / found.hours.mid * offer.pue
         else:
-            drafts.append(_on_devices(site, pool, count, found, published.hours.mid, factor))
+            power_kw = nodes * (cores * offer.core_power_w + per_node * pool.power_w) / 1000 * offer.pue
+        hourly = nodes * (cores * core_yuan + memory_gb * gb_yuan + per_node * device_yuan)
+        drafts.append(_Draft(site, pool, option, cores, memory_gb, factor, hours, hourly, power_kw))
     return drafts, reason
 
 
-def _counts(least: int, pool: DevicePool, *, single_node: bool) -> list[int]:
+def _counts(least: int, per_node: int, room: int) -> list[int]:
     """`least` and its doublings, in whole nodes beyond one."""
-    room = min(pool.count, pool.per_node) if single_node else pool.count
     counts: list[int] = []
     count = least
     for _ in range(DOUBLINGS + 1):
-        whole = count if count <= pool.per_node else -(-count // pool.per_node) * pool.per_node
+        whole = count if count <= per_node else -(-count // per_node) * per_node
         if whole > room:
             break
         if whole not in counts:
@@ -268,61 +293,22 @@ def _counts(least: int, pool: DevicePool, *, single_node: bool) -> list[int]:
     return counts
 
 
-def _on_devices(
-    site: Site, pool: DevicePool, count: int, found: Estimate, published_hours: float, factor: float
-) -> _Draft:
-    offer = site.offering
-    nodes, per_node = -(-count // pool.per_node), min(count, pool.per_node)
-    share = per_node / pool.per_node
-    cores = max(1, int(offer.cores_per_node * share))
-    memory_gb = min(offer.memory_gb_per_node * share, max(1.0, MEMORY_PER_DEVICE_GB * per_node))
-    if found.energy_kwh is not None:
-        power_kw = found.energy_kwh.mid / found.hours.mid * offer.pue
-    else:
-        power_kw = nodes * (cores * offer.core_power_w + per_node * pool.power_w) / 1000 * offer.pue
-    return _Draft(
-        site=site,
-        pool=pool,
-        nodes=nodes,
-        per_node=per_node,
-        cores=cores,
-        memory_gb=memory_gb,
-        estimate=found,
-        # At the speed the site was measured at, so that what its probe explains is not learnt a second time.
-        published_hours=published_hours * factor,
-        hours=found.hours.times(factor),
-        hourly_yuan=nodes * _hourly_yuan(site, pool, cores, memory_gb, per_node),
-        power_kw=power_kw,
-    )
-
-
 def _on_cores(need: CoreHoursNeed, site: Site, reckoned: _Reckoned, factor: float) -> tuple[list[_Draft], list[str]]:
-    offer = site.offering
+    offer, price = site.offering, site.offering.price
     power_w = offer.core_power_w * offer.cores_per_node
     profile = ProcessorProfile(name=cpu_of(site.id), cores=offer.cores_per_node, power_w=power_w or None)
     drafts: list[_Draft] = []
     reason = ""
     for count in _core_counts(offer.cores_per_node):
-        found, published = reckoned.on_cores(need, profile, count)
-        if found.hours.mid * factor > MOST_HOURS:
-            reason = f"would take {found.hours.mid * factor:.3g} hours on {count} cores of one node"
+        option = reckoned.on_cores(need, profile, count)
+        hours = option.estimate.hours.mid * factor
+        if hours > MOST_HOURS:
+            reason = f"would take {hours:.3g} hours on {count} cores of one node"
             continue
         memory_gb = min(offer.memory_gb_per_node, MEMORY_PER_CORE_GB * count)
-        drafts.append(
-            _Draft(
-                site=site,
-                pool=None,
-                nodes=1,
-                per_node=0,
-                cores=count,
-                memory_gb=memory_gb,
-                estimate=found,
-                published_hours=published.hours.mid * factor,
-                hours=found.hours.times(factor),
-                hourly_yuan=_hourly_yuan(site, None, count, memory_gb, 0),
-                power_kw=count * offer.core_power_w / 1000 * offer.pue,
-            )
-        )
+        hourly = count * float(price.core_hour_yuan) + memory_gb * float(price.memory_gb_hour_yuan)
+        power_kw = count * offer.core_power_w / 1000 * offer.pue
+        drafts.append(_Draft(site, None, option, count, memory_gb, factor, hours, hourly, power_kw))
     return drafts, [reason]
 
 
@@ -336,18 +322,11 @@ def cpu_of(site: SiteId) -> str:
     return f"cpu@{site}"
 
 
-def _hourly_yuan(site: Site, pool: DevicePool | None, cores: int, memory_gb: float, devices: int) -> float:
-    """Yuan an hour of one node's share."""
-    price = site.offering.price
-    device = float(price.device_hour_yuan.get(pool.model, 0)) if pool else 0.0
-    return cores * float(price.core_hour_yuan) + memory_gb * float(price.memory_gb_hour_yuan) + devices * device
-
-
 def _ranked(
     drafts: Sequence[_Draft], starts: Sequence[datetime], now: datetime, objective: Objective, most: int
 ) -> tuple[tuple[Offer, ...], Ints]:
     """The best `most` offers, and the order of all drafts."""
-    hours = np.array([draft.hours.mid for draft in drafts], np.float64)
+    hours = np.array([draft.hours for draft in drafts], np.float64)
     hourly = np.array([draft.hourly_yuan for draft in drafts], np.float64)
     intensity = np.array([draft.power_kw * draft.site.offering.carbon_g_per_kwh for draft in drafts], np.float64)
     wait = np.array([0.0 if at is now else (at - now).total_seconds() / 3600 for at in starts], np.float64)
@@ -360,14 +339,15 @@ def _ranked(
 
 
 def _offer(number: int, draft: _Draft, start_at: datetime, scored: float) -> Offer:
-    hours = span(draft.hours)
+    found, offering = draft.option.estimate, draft.site.offering
+    hours = _times(span(found.hours), draft.factor)
     energy = _times(hours, draft.power_kw)
     return Offer(
         number=number,
         site=draft.site.id,
         device_model=draft.pool.model if draft.pool else None,
-        nodes=draft.nodes,
-        devices_per_node=draft.per_node,
+        nodes=draft.option.nodes,
+        devices_per_node=draft.option.per_node,
         cores_per_node=draft.cores,
         memory_gb_per_node=draft.memory_gb,
         start_at=start_at,
@@ -375,13 +355,14 @@ def _offer(number: int, draft: _Draft, start_at: datetime, scored: float) -> Off
         finish_at=start_at + timedelta(hours=hours.mid),
         price_yuan=_times(hours, draft.hourly_yuan),
         energy_kwh=energy,
-        carbon_g=_times(energy, draft.site.offering.carbon_g_per_kwh),
+        carbon_g=_times(energy, offering.carbon_g_per_kwh),
         score=scored,
-        price=draft.site.offering.price,
+        price=offering.price,
         prediction=Prediction(
-            device=draft.estimate.device,
-            work_class=draft.estimate.work_class,
-            published_hours=draft.published_hours,
+            device=found.device,
+            work_class=found.work_class,
+            # At the speed the site was measured at, so that what its probe explains is not learnt a second time.
+            published_hours=draft.option.published_hours * draft.factor,
             hours=hours,
         ),
     )
