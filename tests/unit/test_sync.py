@@ -479,3 +479,23 @@ def test_a_site_that_leaves_is_given_no_more() -> None:
     assert site.state is SiteState.LOST
     run.small.submit()
     assert run.small.network.turn().leased == 0
+
+
+def test_a_late_first_call_does_not_shorten_the_run() -> None:
+    """Its delay looks like a slow clock until a quicker call shows better; the start is set right as long as it is free."""
+    run = Running()
+    begun = run.small.clock.now()
+    run.small.network.sites.join(run.agent)
+    late = {"sent_at": begun + seconds(1), "session": run.small.session(run.agent)}
+    run.small.clock.advance(6)
+    run.small.sync(run.agent, runs=(run.report(started_at=begun, seen_at=begun + seconds(1)),), **late)
+    assert run.lease.started_at == begun + seconds(5)
+    run.small.clock.advance(1)
+    run.say(started_at=begun, seen_at=run.small.clock.now())
+    assert run.lease.started_at == run.job.started_at == begun
+    run.small.clock.advance(60)
+    run.say(started_at=begun, seen_at=run.small.clock.now())
+    assert run.lease.metered_until == begun + seconds(60)
+    run.small.clock.advance(10)
+    run.say(Phase.ENDED, started_at=begun)
+    assert run.job.usage.wall_s == pytest.approx(77)

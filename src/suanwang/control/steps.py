@@ -96,7 +96,7 @@ def fence(job: Job, allocation: Allocation, now: datetime, *, reason: str) -> St
 
 def progress(job: Job, allocation: Allocation, report: RunReport, site: Site, now: datetime, *, every_s: float) -> Step:
     """A run of this job, not ended yet, as its agent tells: start, meter, checkpoint. May change nothing at all."""
-    started = allocation.started_at or _clamp(report.started_at, allocation.granted_at, now)
+    started = _started(allocation, report, now)
     allocation = replace(
         allocation,
         phase=report.phase,
@@ -110,6 +110,9 @@ def progress(job: Job, allocation: Allocation, report: RunReport, site: Site, no
         allocation = replace(allocation, state=AllocationState.RUNNING, started_at=started)
         job = replace(job, state=after(job.state, Move.START), started_at=job.started_at or started)
         events.append(_event("job.started", job, now, native_id=allocation.native_id or ""))
+    elif started != allocation.started_at:
+        first = started if job.started_at == allocation.started_at else job.started_at
+        allocation, job = replace(allocation, started_at=started), replace(job, started_at=first)
     if report.checkpoint is not None and report.checkpoint != job.checkpoint:
         held = allocation.site_id if report.checkpoint_held else None
         job = replace(job, checkpoint=report.checkpoint, checkpoint_site=held)
@@ -165,6 +168,16 @@ def _reason_of(outcome: RunState, exit_code: int | None) -> str:
     if outcome is RunState.FAILED and exit_code is not None and 128 < exit_code <= 192:
         return f"the program was ended by signal {exit_code - 128} (status {exit_code})"
     return OUTCOME_REASONS.get(outcome, "").format(code=exit_code)
+
+
+def _started(allocation: Allocation, report: RunReport, now: datetime) -> datetime | None:
+    """When the run began. The first call of a session may be late and its clock look slow: until something is metered,
+    an earlier start is a truer one."""
+    told = _clamp(report.started_at, allocation.granted_at, now)
+    known = allocation.started_at
+    if known is None or (told is not None and told < known and allocation.metered_until is None):
+        return told
+    return known
 
 
 def _metered(job: Job, allocation: Allocation, until: datetime, site: Site, every_s: float, *, final: bool) -> Metered:

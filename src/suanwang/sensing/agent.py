@@ -6,7 +6,7 @@ only, so the simulation runs this very loop. It must not know which scheduler or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -44,6 +44,10 @@ LOAD_EVERY_S = 5.0
 LEASE_FILE_STEP = timedelta(seconds=1)
 """A lease is on file in whole seconds, and so are most schedulers' times."""
 LEASE_ENDED = "no contact with the network until the lease ended"
+REPORT_BYTES = 4 * 2**20
+"""Output that one call carries, over all runs; what is left over comes with the next calls."""
+POINT_BYTES = 100
+"""Reckoned for one point of a curve."""
 STALLED_AFTER = 5
 """Answers without progress after which the rest of a log is given up: the network keeps only so much."""
 
@@ -67,7 +71,7 @@ class Kept:
     phase: Phase = Phase.STAGING
     ending: Ending = Ending.NO
     unsure: bool = False
-    """A submission got no answer: look before sending again."""
+    """A submission was begun and has no answer yet: whether the site has it, only the site can say."""
     native_id: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -144,6 +148,9 @@ class _Memory:
 
     extents: dict[AllocationId, Extent] = field(default_factory=dict)
     stalls: dict[AllocationId, int] = field(default_factory=dict)
+    sent: set[AllocationId] = field(default_factory=set)
+    """Runs whose output the last call carried."""
+    calls: int = 0
     load: Load | None = None
     load_at: datetime | None = None
     running_of_ours: frozenset[AllocationId] = frozenset()
@@ -332,8 +339,11 @@ class Agent:
             outcome = RunState.CANCELLED if kept.ending is Ending.CANCELLED else RunState.SITE_FAILED
             self._finish(kept, outcome, kept.reason or "cancelled before it started")
             return
-        if kept.unsure and kept.ending is not Ending.NO:
-            self._quietly_cancel(kept)
+        if kept.unsure:
+            # Sent, perhaps: it is looked for by its tag, and neither sent nor prepared again, for it may be running.
+            if kept.ending is not Ending.NO:
+                self._quietly_cancel(kept)
+            return
         done = self._background.take(f"prepare {kept.id}")
         if done is None:
             if not self._background.busy(f"prepare {kept.id}"):
@@ -356,18 +366,20 @@ class Agent:
                 self._finish(kept, RunState.SITE_FAILED, f"the site could not prepare the run: {error}")
 
     def _submit(self, kept: Kept, order: RunOrder) -> None:
+        # On disk before it is sent: a process that dies in between must look before it does anything else.
+        self._save(replace(kept, unsure=True))
         try:
             self._workshop.extend(kept.lease, kept.deadline)
             native = self._connector.submit(order)
         except OutcomeUnknown:
-            self._save(replace(kept, unsure=True))
+            return
         except Unavailable:
-            pass
+            self._save(kept)
         except InvalidRequest as error:
-            self._save(replace(kept, refused=True))
-            self._finish(self._kept[kept.id], RunState.SITE_FAILED, f"the site refused the run: {error.message}")
+            reason = f"the site refused the run: {error.message}"
+            self._finish(replace(kept, refused=True), RunState.SITE_FAILED, reason)
         else:
-            self._save(replace(kept, phase=Phase.SUBMITTED, unsure=False, native_id=native))
+            self._save(replace(kept, phase=Phase.SUBMITTED, native_id=native))
 
     def _attend(self, kept: Kept) -> None:
         if kept.ending is not Ending.NO:
@@ -445,19 +457,32 @@ class Agent:
         return SyncRequest(
             session=self._session,
             sent_at=now,
-            runs=tuple(self._report(kept) for kept in self._kept.values()),
+            runs=tuple(self._reports()),
             site=self._site_report(),
             samples=tuple(samples),
             warnings=tuple(warnings),
             leaving=self.leaving,
         )
 
-    def _report(self, kept: Kept) -> RunReport:
-        logs: tuple[LogPiece, ...] = ()
-        points: tuple[CurvePoint, ...] = ()
-        extent = self._memory.extents.get(kept.id)
-        if extent is not None and kept.phase not in (Phase.STAGING, Phase.ENDED):
-            logs, points = self._workshop.read(kept.lease, extent)
+    def _reports(self) -> Iterator[RunReport]:
+        """Every run, and as much output as one call may carry; whose turn it is to send moves on from call to call."""
+        runs = list(self._kept.values())
+        first = self._memory.calls % len(runs) if runs else 0
+        self._memory.calls += 1
+        self._memory.sent.clear()
+        left = REPORT_BYTES
+        for kept in (*runs[first:], *runs[:first]):
+            logs: tuple[LogPiece, ...] = ()
+            points: tuple[CurvePoint, ...] = ()
+            extent = self._memory.extents.get(kept.id)
+            if left > 0 and extent is not None and kept.phase not in (Phase.STAGING, Phase.ENDED):
+                logs, points = self._workshop.read(kept.lease, extent)
+            if logs or points:
+                left -= sum(piece.size for piece in logs) + POINT_BYTES * len(points)
+                self._memory.sent.add(kept.id)
+            yield self._report(kept, logs, points)
+
+    def _report(self, kept: Kept, logs: tuple[LogPiece, ...], points: tuple[CurvePoint, ...]) -> RunReport:
         return RunReport(
             allocation_id=kept.id,
             epoch=kept.lease.epoch,
@@ -525,8 +550,10 @@ class Agent:
         if kept is None or kept.lease.epoch != known.epoch:
             return
         extent = Extent(stdout=known.stdout, stderr=known.stderr, points=known.points)
-        same = self._memory.extents.get(known.allocation_id) == extent and kept.phase is Phase.COLLECTING
-        self._memory.stalls[known.allocation_id] = self._memory.stalls.get(known.allocation_id, 0) + 1 if same else 0
+        if self._memory.extents.get(known.allocation_id) != extent:
+            self._memory.stalls[known.allocation_id] = 0
+        elif kept.phase is Phase.COLLECTING and known.allocation_id in self._memory.sent:
+            self._memory.stalls[known.allocation_id] = self._memory.stalls.get(known.allocation_id, 0) + 1
         self._memory.extents[known.allocation_id] = extent
         if kept.ending is Ending.FENCED:
             return  # Ended by time: the lease is not taken up again, the end will be told.
@@ -561,6 +588,8 @@ class Agent:
         self._forget(allocation_id)
 
     def _forget(self, allocation_id: AllocationId) -> None:
+        if self._carrying(allocation_id):
+            return  # Files are on the move in its folder; the network says again what it said.
         kept = self._kept.pop(allocation_id, None)
         if kept is None:
             return
@@ -570,6 +599,13 @@ class Agent:
         self._memory.extents.pop(allocation_id, None)
         self._memory.stalls.pop(allocation_id, None)
         self._memory.seen_at.pop(allocation_id, None)
+
+    def _carrying(self, allocation_id: AllocationId) -> bool:
+        """Whether work beside the loop goes on for this lease; what is done is dropped."""
+        keys = [f"{work} {allocation_id}" for work in ("prepare", "checkpoint", "collect")]
+        for key in keys:
+            self._background.take(key)
+        return any(self._background.busy(key) for key in keys)
 
     def _save(self, kept: Kept) -> None:
         self._spool.save(kept)

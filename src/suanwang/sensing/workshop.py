@@ -11,9 +11,11 @@ import math
 import os
 import pwd
 import shutil
+import stat
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from suanwang.domain.connector import RunOrder
 from suanwang.domain.errors import Conflict, InvalidRequest, Unavailable
@@ -27,6 +29,11 @@ PIECE = 256 * 1024
 """Bytes of one stream sent in one report."""
 LINES = 2000
 """Lines of the curve sent in one report."""
+LINE_BYTES = 16 * 1024
+METRICS_BYTES = 64 * 2**20
+"""Of a metrics file, so much is looked at."""
+FIGURES = 16
+"""Taken from one line."""
 FEW_TRIES = Patience(attempts=3)
 
 
@@ -62,18 +69,17 @@ class FolderWorkshop:
             shutil.rmtree(work)
         work.mkdir(parents=True)
         for staged in lease.inputs:
-            target = inside(work, staged.path)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target = _place(work, staged.path)
             if staged.dataset is not None:
                 self._lay_dataset(staged.dataset, target)
             elif staged.content is not None:
                 self._lay(staged.content, target, hold=False)
         checkpoint = inside(work, lease.checkpoint_path) if lease.checkpoint_path else None
-        if checkpoint is not None:
+        if lease.checkpoint_path is not None and checkpoint is not None:
             if lease.checkpoint is not None:
-                self._lay(lease.checkpoint, checkpoint, hold=False)
-            else:
-                checkpoint.mkdir(parents=True, exist_ok=True)
+                self._lay(lease.checkpoint, _place(work, lease.checkpoint_path), hold=False)
+            elif not checkpoint.is_dir():
+                _place(work, lease.checkpoint_path).mkdir()
         if lease.posix_user is not None:
             _give(work, lease.posix_user)
         guard_interval_s, grace_s = guard_times(self._margin_s())
@@ -143,15 +149,19 @@ class FolderWorkshop:
         try:
             part = path.with_name(".lease.part")
             part.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(f"{int(until.timestamp())}\n")
+            part.unlink(missing_ok=True)
+            # A folder that is the run's own user's may hold a link of that name: it is never written through.
+            with part.open("x") as out:
+                out.write(f"{int(until.timestamp())}\n")
             part.replace(path)
         except OSError as error:
             raise Unavailable(f"the lease of {lease.allocation_id} could not be written: {error.strerror}") from error
 
     def until(self, lease: Lease) -> datetime | None:
         try:
-            return datetime.fromtimestamp(int((self._folder(lease) / "lease").read_text()), UTC)
-        except (OSError, ValueError):
+            with _opened(self._folder(lease) / "lease") as file:
+                return datetime.fromtimestamp(int(file.read(32)), UTC)
+        except (OSError, ValueError, OverflowError):
             return None
 
     def read(self, lease: Lease, extent: Extent) -> tuple[tuple[LogPiece, ...], tuple[CurvePoint, ...]]:
@@ -227,6 +237,27 @@ def inside(folder: Path, relative: str) -> Path:
     return target
 
 
+def _place(work: Path, relative: str) -> Path:
+    """Where in `work` something new is laid, with the folders above it. Raises `InvalidRequest`.
+
+    An input laid before may have left links, to a data set of the provider's above all: nothing is laid through them.
+    """
+    target = inside(work, relative)
+    if target == work:
+        raise InvalidRequest("an input needs a name of its own", field="path", allowed="a path inside the work folder")
+    above = work
+    for part in target.parent.relative_to(work).parts:
+        above /= part
+        if above.is_symlink() or (above.exists() and not above.is_dir()):
+            raise InvalidRequest(
+                f"{relative!r} lies in another input", field="path", allowed="paths that do not lie in one another"
+            )
+    if target.is_symlink() or target.exists():
+        raise InvalidRequest(f"two inputs are to be laid at {relative!r}", field="path", allowed="one input a path")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
 def _give(work: Path, user: str) -> None:
     """Make the run's folders its POSIX user's. Links are not followed: they lead to the provider's own data."""
     try:
@@ -238,56 +269,99 @@ def _give(work: Path, user: str) -> None:
         raise InvalidRequest(f"the site cannot run as {user!r}: {error}", field="posix_user") from error
 
 
+def _opened(path: Path) -> BinaryIO:
+    """A regular file in a run's folder. Raises `OSError` for a link, a pipe or a device: the run may have put it there."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
 def _piece(path: Path, stream: str, offset: int) -> LogPiece | None:
     try:
-        with path.open("rb") as log:
+        with _opened(path) as log:
             log.seek(offset)
             data = log.read(PIECE)
     except OSError:
         return None
-    # A character cut in two by the end of what was read so far waits for its rest, at most three bytes.
-    for cut in range(min(3, len(data))):
-        lead = data[len(data) - 1 - cut]
-        if lead & 0xC0 == 0xC0:
-            wanted = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-            if cut + 1 < wanted and len(data) > cut + 1:
-                data = data[: len(data) - 1 - cut]
-            break
-        if lead & 0x80 == 0:
-            break
+    data = data[: len(data) - _cut_off(data)]
     if not data:
         return None
     return LogPiece(stream=stream, offset=offset, text=data.decode(errors="replace"), size=len(data))
 
 
+def _cut_off(data: bytes) -> int:
+    """Bytes at the end, at most three, that begin a character and wait for the rest of it.
+
+    A program's buffer is full in mid-character as often as not, and the rest may come minutes later.
+    """
+    for count in range(1, min(3, len(data)) + 1):
+        lead = data[-count]
+        if lead & 0xC0 != 0x80:
+            wanted = 2 if 0xC2 <= lead < 0xE0 else 3 if 0xE0 <= lead < 0xF0 else 4 if 0xF0 <= lead < 0xF5 else 1
+            return count if count < wanted else 0
+    return 0
+
+
 def _points(path: Path, stored: int) -> tuple[CurvePoint, ...]:
     """Figures from `metrics.jsonl`: one object a line, `step` and any number of named figures. Other lines are passed over."""
     points: list[CurvePoint] = []
+    number = told = 0
     try:
-        with path.open("rb") as lines:
-            for number, raw in enumerate(lines, start=1):
-                if number <= stored or not raw.endswith(b"\n"):
-                    continue
-                if number > stored + LINES:
+        with _opened(path) as lines:
+            while told < LINES and lines.tell() < METRICS_BYTES:
+                raw = _line(lines)
+                if raw is None:
                     break
-                points += _figures(raw, number)
+                number += 1
+                found = _figures(raw, number) if number > stored else []
+                told += bool(found)
+                points += found
     except OSError:
         return ()
     return tuple(points)
 
 
+def _line(lines: BinaryIO) -> bytes | None:
+    """The next whole line, empty where it is too long to be one of ours; None where it is not ended yet."""
+    raw = lines.readline(LINE_BYTES)
+    long = False
+    while raw and not raw.endswith(b"\n") and len(raw) == LINE_BYTES:
+        long, raw = True, lines.readline(LINE_BYTES)
+    if not raw.endswith(b"\n"):
+        return None
+    return b"" if long else raw
+
+
 def _figures(raw: bytes, number: int) -> list[CurvePoint]:
     try:
         row = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     if not isinstance(row, dict):
         return []
-    step = row.pop("step", number)
-    if not isinstance(step, (int, float)) or not math.isfinite(step):
+    step = _finite(row.pop("step", number))
+    if step is None:
         return []
     return [
-        CurvePoint(line=number, name=str(name)[:64], step=float(step), value=float(value))
-        for name, value in list(row.items())[:16]
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        CurvePoint(line=number, name=_name(name), step=step, value=figure)
+        for name, value in list(row.items())[:FIGURES]
+        if (figure := _finite(value)) is not None
     ]
+
+
+def _finite(value: object) -> float | None:
+    """`value` as a float where it is a number that has one."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        figure = float(value)
+    except OverflowError:
+        return None
+    return figure if math.isfinite(figure) else None
+
+
+def _name(name: str) -> str:
+    """A figure's name as it can be stored and shown: JSON may hold control characters and halves of characters."""
+    return "".join(c for c in name[:64] if c.isprintable())
