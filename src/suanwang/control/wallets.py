@@ -12,7 +12,7 @@ from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId
-from suanwang.domain.job import Event
+from suanwang.domain.job import BillLine, Event
 from suanwang.ports import Audit, Clock, Store
 from suanwang.trading.ledger import (
     BANK,
@@ -25,7 +25,7 @@ from suanwang.trading.ledger import (
     Verdict,
     account_id,
 )
-from suanwang.trading.settlement import opened
+from suanwang.trading.settlement import chain_name, opened
 
 _PAGE = 500
 
@@ -56,6 +56,10 @@ class Wallets:
         """Of one account, newest first."""
         account = self.account(caller, wanted)
         return self._store.entries(account.id, cursor, min(limit, _PAGE))
+
+    def settled_by(self, line: BillLine) -> Sequence[Entry]:
+        """The transfers that settled a bill line, which the caller was shown by `Bills`."""
+        return self._store.chain_entries([chain_name(line.usage_id)])
 
     def unsettled(self, caller: Principal) -> tuple[int, int]:
         """Lines of the caller's projects that are not settled, and how many of them are blocked by a limit."""

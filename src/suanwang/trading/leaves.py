@@ -6,10 +6,11 @@ UTC with microseconds. The log keeps these texts themselves, so a later form nev
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+
+import orjson
 
 from suanwang.domain.job import BillLine, UsageRecord
 from suanwang.domain.site import Price
@@ -18,7 +19,7 @@ from suanwang.trading.settlement import Party
 
 
 def canonical(value: Mapping[str, object]) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def instant(at: datetime) -> str:

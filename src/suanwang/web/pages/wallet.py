@@ -1,0 +1,128 @@
+"""Wallets: balances, an account's transfers, and the way from a bill line to the transfers that paid it and the job's events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter, Query, Response
+
+from suanwang.domain.errors import InvalidRequest, NotFound
+from suanwang.domain.ids import JobId
+from suanwang.domain.job import Event
+from suanwang.ports import BillQuery
+from suanwang.trading.ledger import AccountId, Entry, Owner
+from suanwang.trading.settlement import chain_name
+from suanwang.web.labels import N_
+from suanwang.web.pages.job import timeline
+from suanwang.web.visiting import PageRoute, Visit, Visited
+
+router = APIRouter(route_class=PageRoute)
+PAGE = 50
+_MOST_ACCOUNTS = 200
+_MOST_LINES = 1000
+_EVENTS = 500
+
+OWNERS: Mapping[str, str] = {
+    Owner.PROJECT: N_("Project"),
+    Owner.PROVIDER: N_("Provider"),
+    Owner.OPERATOR: N_("Network operator"),
+    Owner.OUTSIDE: N_("Outside"),
+}
+CODES: Mapping[str, str] = {
+    "usage": N_("Usage"),
+    "commission": N_("Commission"),
+    "top_up": N_("Top-up"),
+    "expired": N_("Hold released"),
+}
+
+
+@router.get("/wallet")
+def show(
+    visit: Visited,
+    account: Annotated[str, Query(max_length=300)] = "",
+    cursor: Annotated[str, Query(max_length=300)] = "",
+) -> Response:
+    visit.needs_login()
+    wallets = visit.network.wallets
+    accounts, more = wallets.accounts(visit.caller, None, _MOST_ACCOUNTS)
+    chosen = None
+    if account or accounts:
+        chosen = wallets.account(visit.caller, account or accounts[0].id)
+    entries: Sequence[Entry] = ()
+    after = None
+    if chosen is not None:
+        try:
+            entries, after = wallets.transfers(visit.caller, chosen.id, cursor or None, PAGE)
+        except (ValueError, LookupError):
+            raise InvalidRequest("this page is not one of ours", field="cursor", allowed="follow the link") from None
+    kept = {} if chosen is None else {"account": chosen.id}
+    unsettled, blocked = wallets.unsettled(visit.caller)
+    return visit.page(
+        "wallet.html",
+        accounts=accounts,
+        more=more is not None,
+        chosen=chosen,
+        entries=[_row(visit, entry, chosen.id) for entry in entries] if chosen is not None else [],
+        unsettled=unsettled,
+        blocked=blocked,
+        owners=_words(visit, OWNERS),
+        first=f"/wallet?{urlencode(kept)}" if cursor else None,
+        next=f"/wallet?{urlencode({**kept, 'cursor': after})}" if after else None,
+    )
+
+
+@router.get("/wallet/lines/{usage_id}")
+def line(visit: Visited, usage_id: str) -> Response:
+    """One bill line: what was used, who was paid, and what became of the job."""
+    visit.needs_login()
+    job_id = JobId(usage_id.partition(":")[0].rpartition("-")[0])
+    lines, _ = visit.network.bills.lines(visit.caller, BillQuery(job_id=job_id), None, _MOST_LINES)
+    found = next((each for each in lines if each.usage_id == usage_id), None)
+    if found is None:
+        raise NotFound("there is no such bill line of yours", field="usage", allowed="follow a link of the bills")
+    entries = visit.network.wallets.settled_by(found)
+    names = visit.site_names()
+    events: Sequence[Event] = ()
+    if visit.caller.may_see(found.project):
+        events = visit.network.jobs.events(visit.caller, 0, _EVENTS, job_id=job_id)
+    return visit.page(
+        "wallet_line.html",
+        line=found,
+        site=names[found.site_id],
+        entries=[_row(visit, entry, entry.transfer.debit) for entry in entries],
+        chain=chain_name(usage_id),
+        moments=timeline(visit, events, names),
+        may_see=visit.caller.may_see(found.project),
+    )
+
+
+@router.get("/wallet/bills/{job_id}/bill.json")
+def evidence(visit: Visited, job_id: str) -> Response:
+    """The job's bill that proves itself, as a file."""
+    visit.needs_login()
+    document = visit.network.proofs.evidence(visit.caller, JobId(job_id))
+    headers = {"Content-Disposition": 'attachment; filename="bill.json"', "X-Content-Type-Options": "nosniff"}
+    return Response(orjson.dumps(document, option=orjson.OPT_INDENT_2), media_type="application/json", headers=headers)
+
+
+def _row(visit: Visit, entry: Entry, account: AccountId) -> dict[str, object]:
+    """A transfer as the owner of `account` sees it."""
+    transfer = entry.transfer
+    paid = transfer.debit == account
+    usage_id = transfer.chain.removeprefix("bill/") if transfer.chain.startswith("bill/") else None
+    return {
+        "at": entry.at,
+        "what": _words(visit, CODES).get(transfer.code, transfer.code),
+        "other": transfer.credit if paid else transfer.debit,
+        "amount_fen": -transfer.amount_fen if paid else transfer.amount_fen,
+        "usage_id": usage_id,
+        "leaf": entry.leaf,
+        "phase": transfer.phase,
+    }
+
+
+def _words(visit: Visit, words: Mapping[str, str]) -> dict[str, str]:
+    return {name: visit.translate(text) for name, text in words.items()}
