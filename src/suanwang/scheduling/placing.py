@@ -77,6 +77,17 @@ def explain(snapshot: Snapshot, job: Job) -> Place | Stay | Hopeless:
     return Stay(job=job, why=placer.why_not(job, found)) if isinstance(found, str) else found
 
 
+class Judge:
+    """Says which jobs no site of one snapshot could ever run. Made once for many jobs; free room plays no part."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._placer = _Placer(snapshot, reasons_kept=len(snapshot.sites))
+
+    def hopeless(self, job: Job) -> Hopeless | None:
+        """With the reason of every site, or None where some site could run `job` some day."""
+        return self._placer.hopeless(job)
+
+
 class _Placer:
     """Carries what is free from one job to the next."""
 
@@ -92,6 +103,11 @@ class _Placer:
         """Jobs this plan has given each site."""
 
     # assignment
+
+    def hopeless(self, job: Job) -> Hopeless | None:
+        """`job` with every site's reason, where no site can ever run it."""
+        ranking = self._ranking(shape(job))
+        return None if ranking.possible else Hopeless(job=job, why=self._why_hopeless(ranking))
 
     def take(self, job: Job) -> Place | Hopeless | str:
         """Give `job` its row and take what it holds off what is free; where it stays queued, say why."""
