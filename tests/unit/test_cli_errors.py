@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from suanwang.cli.app import app
 from suanwang.cli.exits import Exit, JobFailed, UsageError, describe, exit_code, report
 from suanwang.domain.errors import (
     Conflict,
@@ -96,3 +97,15 @@ def test_unknown_commands_and_options_are_usage_errors() -> None:
         )
         assert done.returncode == 2, (arguments, done.stderr)
         assert "Traceback" not in done.stderr
+
+
+def test_the_manual_has_every_command() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    named = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        for command in group.typer_instance.registered_commands:
+            own = command.name or getattr(command.callback, "__name__", "").replace("_", "-")
+            named.add(f"{group.name} {own}")
+    missing = [name for name in sorted(named) if not re.search(rf"`{re.escape(name)}[ `]", manual)]
+    assert missing == []

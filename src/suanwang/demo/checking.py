@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from suanwang.demo.stage import PROJECT, SITES, Stage
+from suanwang.demo.stage import SITES, Stage
 from suanwang.demo.work import EPOCHS, IMPOSSIBLE, NEARBY, PIECES, RESIDENCY, SWEEP, TRAINING, WORKFLOW, Look
 from suanwang.domain.job import AllocationState
 from suanwang.domain.lifecycle import JobState
@@ -53,7 +53,7 @@ def gather(stage: Stage, seen: Look, refused_at_once: bool) -> Evidence:
         allocations={job: stage.user.allocations(job) for job in ids},
         output={job: "".join(piece.text for piece in stage.user.logs(job).items) for job in ids},
         usage={job: stage.user.usage(job) for job in ids},
-        bill_fen=stage.user.bill_totals(projects=[PROJECT]).amount_fen,
+        bill_fen=sum(stage.user.bill_totals(job=job).amount_fen for job in ids),
         refused_at_once=refused_at_once,
     )
 
