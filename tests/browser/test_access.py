@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page
 
+from suanwang.ports import BillQuery
 from tests.browser.conftest import AXE, OpenPage
-from tests.browser.world import World, busy
+from tests.browser.world import USER, World, busy
 
 RULES = "{resultTypes: ['violations']}"
 
@@ -17,6 +18,11 @@ def violations(page: Page) -> list[str]:
     return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]
 
 
+def _line(world: World) -> str:
+    """The page of a bill line."""
+    return f"/wallet/lines/{world.network.bills.lines(USER, BillQuery(), None, 1)[0][0].usage_id}"
+
+
 @pytest.mark.parametrize(("language", "width"), [("en", 1280), ("zh", 1280), ("en", 390), ("zh", 390)])
 def test_every_page(world: World, open_page: OpenPage, language: str, width: int) -> None:
     ids = busy(world)
@@ -24,7 +30,16 @@ def test_every_page(world: World, open_page: OpenPage, language: str, width: int
     paths = [
         *("/", "/?colour=carbon", "/submit?example=workflow.yaml", "/jobs", f"/jobs?array={ids['sweep']}"),
         *(f"/jobs/{ids['train']}", f"/jobs/{ids['refused']}", f"/jobs/{ids['broken']}", f"/jobs/{ids['total']}"),
-        *("/jobs?state=cancelled", "/sites", "/sites/guian", "/bills", "/bills?from=2030-01-01", "/login"),
+        *(
+            "/jobs?state=cancelled",
+            "/sites",
+            "/sites/guian",
+            "/bills",
+            "/bills?from=2030-01-01",
+            "/wallet",
+            _line(world),
+            "/login",
+        ),
     ]
     for path in paths:
         page.goto(path)

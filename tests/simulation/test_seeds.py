@@ -16,6 +16,11 @@ SEEDS = int(os.environ.get("SUANWANG_SEEDS", "2000"))
 CHUNK = 50
 
 
+def play(seeds: int) -> None:
+    for seed in range(seeds):
+        World(seed).run()
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_no_history_loses_doubles_or_overbills(first: int) -> None:
     for seed in range(first, min(first + CHUNK, SEEDS)):
@@ -48,8 +53,7 @@ def test_faults_really_happen() -> None:
 def test_a_network_that_does_not_wait_for_its_leases_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world, "RULES", replace(world.RULES, fence_margin_s=-28.0))
     with pytest.raises(Broken, match="live twice"):
-        for seed in range(60):
-            World(seed).run()
+        play(60)
 
 
 def test_an_agent_that_bills_wrongly_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,5 +63,4 @@ def test_an_agent_that_bills_wrongly_is_caught(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("suanwang.control.steps.meter", generous)
     with pytest.raises(Broken, match="does not add up"):
-        for seed in range(20):
-            World(seed).run()
+        play(20)

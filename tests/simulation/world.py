@@ -7,9 +7,11 @@ Owns the faults and the invariants. What runs here is `control.tick`, `control.s
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -36,9 +38,7 @@ from suanwang.trading.settlement import chain_name
 
 T = TypeVar("T")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-RULES = Rules(
-    lease_ttl_s=30, fence_margin_s=8, suspect_after_s=10, poll_s=2, meter_every_s=20, plan_limit=50
-)
+RULES = Rules(lease_ttl_s=30, fence_margin_s=8, suspect_after_s=10, poll_s=2, meter_every_s=20, plan_limit=50)
 PROJECT = ProjectId("demo")
 USER = Principal(name="user", role=Role.USER, projects=(PROJECT,))
 OPERATOR = Principal(name="operator", role=Role.OPERATOR)
@@ -219,10 +219,8 @@ class Line:
             raise Unavailable("not sent")
         if self.old and world.chance(0.05):
             late = world.random.choice(self.old)
-            try:
+            with suppress(Conflict, OutcomeUnknown):
                 world.serve(lambda network: network.sites.sync(self.site.agent_principal, late))
-            except (Conflict, OutcomeUnknown):
-                pass
         self.old = [*self.old[-3:], request]
         reply = world.serve(lambda network: network.sites.sync(self.site.agent_principal, request))
         if world.chance(0.05):
@@ -361,10 +359,8 @@ class World:
             self._submit()
         if self.submitted and self.chance(0.01):
             self._cancel(self.random.choice(self.submitted))
-        try:
+        with suppress(OutcomeUnknown):
             self.serve(lambda network: network.turn())
-        except OutcomeUnknown:
-            pass
         for site in self.sites:
             self._step(site)
             self.check()
@@ -460,10 +456,8 @@ class World:
         raise Broken(f"seed {self.seed}: could not submit")
 
     def _cancel(self, job_id: JobId) -> None:
-        try:
+        with suppress(OutcomeUnknown):
             self.serve(lambda network: network.jobs.cancel(USER, job_id))
-        except OutcomeUnknown:
-            pass
         job = self.store.job(job_id)
         assert job is not None
         if job.state in (JobState.CANCELLING, JobState.CANCELLED):
@@ -500,7 +494,9 @@ class World:
     def check_end(self) -> None:
         """What must hold once all is healed."""
         if not self.over():
-            open_ = [(j.id, j.state, j.reason) for i in self.submitted if (j := self.store.job(i)) and j.state not in ENDED]
+            open_ = [
+                (j.id, j.state, j.reason) for i in self.submitted if (j := self.store.job(i)) and j.state not in ENDED
+            ]
             kept = [(site.id, list(site.spool.records.values())) for site in self.sites if site.spool.records]
             raise Broken(f"seed {self.seed}: not over after healing: {open_} {kept}")
         for job_id in self.submitted:
@@ -539,7 +535,7 @@ class World:
         job = self.store.job(job_id)
         assert job is not None
         records = self.store.usage_records(job_id)
-        for earlier, later in zip(records, records[1:], strict=False):
+        for earlier, later in itertools.pairwise(records):
             if later.from_at < earlier.to_at:
                 raise Broken(f"seed {self.seed}: {later.id} overlaps {earlier.id}")
         lines = [line for line in self.store._bills if line.job_id == job_id]

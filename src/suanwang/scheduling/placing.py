@@ -49,6 +49,8 @@ class _Ranking:
     """Whether any row is."""
     busy: dict[int, tuple[int, Exclusion]] = field(default_factory=dict)
     """Site → what it had taken when it was last found full, and the reason then."""
+    ranks: dict[int, Rank] = field(default_factory=dict)
+    """Row → its figures, once somebody asked."""
     lasting: dict[int, Exclusion] = field(default_factory=dict)
     """Site → why it can never take jobs of this shape, once somebody asked."""
 
@@ -274,6 +276,12 @@ class _Placer:
         )
 
     def _rank(self, ranking: _Ranking, row: int) -> Rank:
+        found = ranking.ranks.get(row)
+        if found is None:
+            found = ranking.ranks[row] = self._figures(ranking, row)
+        return found
+
+    def _figures(self, ranking: _Ranking, row: int) -> Rank:
         of, rows = ranking.shape, ranking.rows
         site, pool, circle = rows.site_of.item(row), rows.pools[row], of.where.circle
         hours = _run_s_of(of, rows, row) / 3600

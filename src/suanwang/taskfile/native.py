@@ -81,10 +81,10 @@ def read_documents(documents: Sequence[Document], findings: Findings) -> Submiss
             )
             continue
         drafts.append(Draft(_without_nulls(document), _locator(document, prefix)))
-    return assemble(drafts, findings, format=TaskFormat.NATIVE)
+    return assemble(drafts, findings, written_as=TaskFormat.NATIVE)
 
 
-def assemble(drafts: Sequence[Draft], findings: Findings, *, format: TaskFormat) -> Submission:
+def assemble(drafts: Sequence[Draft], findings: Findings, *, written_as: TaskFormat) -> Submission:
     """Check drafts alone and together and freeze them. Raises `InvalidTask` with every problem found."""
     tasks: list[Task] = []
     locators = []
@@ -102,7 +102,7 @@ def assemble(drafts: Sequence[Draft], findings: Findings, *, format: TaskFormat)
         tasks = references.check(tasks, locators, findings)
     findings.stop_if_any()
     frozen, uploads = take_local_inputs(tasks)
-    return Submission(tasks=frozen, notes=tuple(findings.notes), uploads=uploads, format=format)
+    return Submission(tasks=frozen, notes=tuple(findings.notes), uploads=uploads, format=written_as)
 
 
 def nearest(word: str, allowed: Sequence[str]) -> str | None:

@@ -56,7 +56,7 @@ def read_sbatch(text: str | bytes, *, filename: str = "job.sh") -> Submission:
         findings.note("The script has DOS line ends; they were taken out, as sbatch asks.")
     reader = _Reader(script, findings)
     draft = Draft(reader.draft(), reader.locate)
-    return assemble([draft], findings, format=TaskFormat.SBATCH)
+    return assemble([draft], findings, written_as=TaskFormat.SBATCH)
 
 
 class _Reader:

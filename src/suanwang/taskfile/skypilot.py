@@ -94,7 +94,7 @@ def read_documents(documents: Sequence[Document], findings: Findings) -> Submiss
         names.append(str(draft["name"]))
         secrets.extend(reader.secret_names)
         drafts.append(Draft(draft, reader.locate))
-    submission = assemble(drafts, findings, format=TaskFormat.SKYPILOT)
+    submission = assemble(drafts, findings, written_as=TaskFormat.SKYPILOT)
     return replace(submission, secret_names=tuple(dict.fromkeys(secrets)))
 
 
