@@ -86,8 +86,7 @@ def resources(draw: st.DrawFn) -> Resources:
 
 constraints = st.builds(
     Constraints,
-    deadline_at=st.none()
-    | st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds are naive by rule,
+    deadline_at=st.none() | st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - naive by rule
     budget_yuan=st.none() | st.integers(1, 10**11).map(lambda fen: Decimal(fen) / 100),
     circle=st.none() | st.builds(Circle, place=labels, within_ms=st.floats(0.001, 1000)),
     regions=label_tuples,
