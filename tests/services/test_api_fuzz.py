@@ -18,7 +18,10 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.unit.api_world import World, world
+from tests.unit.api_world import NOW, World, world
+
+from suanwang.domain.ids import AllocationId, JobId
+from suanwang.domain.job import Point
 
 CHECKS = [
     not_a_server_error,
@@ -46,6 +49,7 @@ def running() -> Iterator[World]:
 def _known(made: World) -> Mapping[str, str]:
     """Path parameters that exist, so that what lies behind them is reached."""
     job, _ = made.run("epoch 1\n", "epoch 2\n")
+    made.store.add_output((), _steps(JobId(job["id"])))
     made.submit("waiting", resources={"cores": 8})
     sha256 = hashlib.sha256(b"data").hexdigest()
     made.ask("PATCH", f"/v1/blobs/{sha256}", content=b"data", headers={"Upload-Offset": "0"})
@@ -62,6 +66,12 @@ def _known(made: World) -> Mapping[str, str]:
         "quote_id": quoted.json()["id"],
         "model": "nvidia-h100-sxm",
     }
+
+
+def _steps(job_id: JobId) -> list[Point]:
+    """What a trial writes: ten steps, a second each."""
+    values = {"allocation_id": AllocationId(f"{job_id}-1"), "job_id": job_id, "name": "elapsed_s", "at": NOW}
+    return [Point(line=n, step=float(n), value=float(n), **values) for n in range(1, 11)]  # type: ignore[arg-type]
 
 
 def _fuzzed(operation: Any, mode: Any, token: str, known: Mapping[str, str]) -> int:
