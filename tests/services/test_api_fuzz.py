@@ -39,6 +39,9 @@ OPERATIONS = 40
 SELDOM_RIGHT = 6
 """At most so many operations have bodies that chance never gets right; the unit tests reach what is behind those."""
 
+QUERIES = {"account": "project:demo", "from_size": 1, "index": 0}
+"""Query parameters that name something there is."""
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[World]:
@@ -49,6 +52,7 @@ def running() -> Iterator[World]:
 def _known(made: World) -> Mapping[str, str]:
     """Path parameters that exist, so that what lies behind them is reached."""
     job, _ = made.run("epoch 1\n", "epoch 2\n")
+    made.network.turn()  # Settles what was billed.
     made.store.add_output((), _steps(JobId(job["id"])))
     made.submit("waiting", resources={"cores": 8})
     sha256 = hashlib.sha256(b"data").hexdigest()
@@ -90,6 +94,7 @@ def _fuzzed(operation: Any, mode: Any, token: str, known: Mapping[str, str]) -> 
         nonlocal sent
         if existing:
             case.path_parameters = {name: known.get(name, value) for name, value in case.path_parameters.items()}
+            case.query = {name: QUERIES.get(name, value) for name, value in (case.query or {}).items()}
         case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
         sent += 1
 
