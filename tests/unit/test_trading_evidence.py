@@ -23,7 +23,8 @@ from suanwang.domain.errors import InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.domain.job import Job, Step
-from suanwang.trading.evidence import Check, checkpoint_document, read_checkpoint, verify
+from suanwang.trading.billfile import checkpoint_document, read_checkpoint
+from suanwang.trading.evidence import Check, verify
 
 RULES = Rules(commission_bp=333)
 SIGNER = Ed25519Signer("07" * 32)

@@ -148,7 +148,7 @@ def verify(
 ) -> None:
     """Check a bill without the network: rates, sums, split, hashes, proofs, signature."""
     from suanwang.cli.terminal import emit, note, say
-    from suanwang.trading.evidence import read_checkpoint
+    from suanwang.trading.billfile import read_checkpoint
     from suanwang.trading.evidence import verify as check
 
     older = None if checkpoint is None else read_checkpoint(_read(checkpoint))
@@ -233,7 +233,7 @@ def _read(path: Path) -> Any:
 
 
 def _size_of(path: Path) -> int:
-    from suanwang.trading.evidence import read_checkpoint
+    from suanwang.trading.billfile import read_checkpoint
 
     return read_checkpoint(_read(path)).size
 

@@ -15,8 +15,8 @@ from suanwang.domain.errors import InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId
 from suanwang.ports import BillQuery, Clock, Signer, Store
+from suanwang.trading.billfile import Consistency, Proven, document
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.evidence import Consistency, Proven, document
 from suanwang.trading.merkle import Range, consistency_ranges, cover, folded, inclusion_ranges
 from suanwang.trading.settlement import chain_name
 

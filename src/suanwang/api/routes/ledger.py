@@ -12,7 +12,7 @@ from suanwang.api.asking import LARGEST_NUMBER, Asked, Body, Cursor, Limit, Rout
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import ledger_models
 from suanwang.domain.ids import JobId, ProjectId
-from suanwang.trading.evidence import checkpoint_document
+from suanwang.trading.billfile import checkpoint_document
 from suanwang.trading.ledger import Account, Entry
 
 router = APIRouter(prefix="/v1", tags=["ledger"], route_class=Route, responses=FAULT)
