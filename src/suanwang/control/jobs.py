@@ -6,12 +6,13 @@ Owns who may see and do what with a job. Everything here is a use case that the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from suanwang.control import steps
-from suanwang.control.admission import admit
+from suanwang.control.admission import Admitted, admit
 from suanwang.control.tick import snapshot
 from suanwang.control.wording import resolve
 from suanwang.domain.device import Position
@@ -94,22 +95,38 @@ class Jobs:
             if known is not None:
                 # What was accepted stays so, even where the network has changed and would not accept it now.
                 return self._replayed(known)
-        sites, judge = self._network(now)
-        tasks = resolve(tasks, sites)
-        admitted = admit(
-            self._store,
-            tasks,
-            project=owner_of,
-            owner=caller.name,
-            now=now,
-            new_id=self._identities.job_id,
-            judge=judge,
-            terms=terms,
-        )
+
+        def attempt(sites: Sequence[Site], judge: Judge) -> Admitted:
+            return admit(
+                self._store,
+                resolve(tasks, sites),
+                project=owner_of,
+                owner=caller.name,
+                now=now,
+                new_id=self._identities.job_id,
+                judge=judge,
+                terms=terms,
+            )
+
+        admitted = self._judged(attempt, now)
         identifiers, replayed = self._store.add_jobs(admitted.jobs, admitted.events, idempotency)
         if not replayed:
             return Submitted(jobs=admitted.jobs, replayed=False)
         return self._replayed(identifiers)
+
+    def _judged(self, attempt: Callable[[Sequence[Site], Judge], Admitted], now: datetime) -> Admitted:
+        """What `attempt` makes of the network as of a moment ago; before it says no it looks again, for a site may have
+        joined since."""
+        before = self._seen
+        view = self._network(now)
+        if self._seen is before:
+            with suppress(InvalidRequest):
+                admitted = attempt(*view)
+                if all(job.state is not JobState.REFUSED for job in admitted.jobs):
+                    return admitted
+            self._seen = None
+            view = self._network(now)
+        return attempt(*view)
 
     def _network(self, now: datetime) -> tuple[Sequence[Site], Judge]:
         """The sites and what they can run, as of a moment ago: what a site is declared to have seldom changes."""
