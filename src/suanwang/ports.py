@@ -174,6 +174,8 @@ class OpenLine:
     usage: UsageRecord
     price: Price
     started_at: datetime
+    before_fen: int
+    """What earlier lines of its job sum to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

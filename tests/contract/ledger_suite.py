@@ -307,6 +307,17 @@ class LedgerContract:
         assert store.count_open() == (0, 0)
         assert_whole(store)
 
+    def test_a_line_knows_what_its_job_was_billed_before(self, store: Store) -> None:
+        billed(store, 5, 0, 7, -3, 1)
+        billed(store, 2)
+        assert [each.before_fen for each in store.open_lines(NOW, 10)] == [0, 5, 5, 12, 9, 0]
+
+    def test_small_lines_carry_the_commission_of_their_sum(self, store: Store) -> None:
+        billed(store, *[1] * 50)
+        assert settle(store, RULES, NOW) == 50
+        assert [standing(store, a)[0] for a in (DEMO, SELLER, NETWORK)] == [-50, 49, 1]
+        assert_whole(store)
+
     def test_a_line_of_zero_fen_is_settled_without_a_transfer(self, store: Store) -> None:
         job_id, (line,) = billed(store, 0)
         assert settle(store, RULES, NOW) == 1

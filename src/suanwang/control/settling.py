@@ -51,8 +51,8 @@ def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime) -> Claim:
     line = each.line
     return Claim(
         usage_id=line.usage_id,
-        leaf=usage_leaf(each.usage, line, each.price, each.started_at, shared),
-        chain=chain_of(line, shared),
+        leaf=usage_leaf(each.usage, line, each.price, each.started_at, shared, each.before_fen),
+        chain=chain_of(line, shared, each.before_fen),
         blocked=Event(
             kind="ledger.blocked",
             at=now,

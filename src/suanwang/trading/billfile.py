@@ -27,7 +27,7 @@ FORMAT = "suanwang-bill/1"
 _USAGE = (
     *("kind", "id", "allocation", "job", "project", "site", "from_at", "to_at", "cores", "memory_gb", "device_model"),
     *("devices", "energy_kwh", "carbon_g", "provider", "description", "rated_yuan", "amount_fen", "started_at"),
-    *("price", "parties"),
+    *("price", "parties", "before_fen"),
 )
 _TRANSFER = (
     *("kind", "id", "chain", "phase", "debit", "credit", "amount_fen", "code", "pending_id", "timeout_at", "at"),
@@ -103,6 +103,7 @@ class Rated:
     price: Price
     started_at: datetime
     shared: tuple[Party, ...]
+    before_fen: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +191,9 @@ def _rated(value: object) -> Rated:
         price=price,
         started_at=_instant(leaf["started_at"]),
         shared=shared,
+        before_fen=_whole(leaf["before_fen"]),
     )
-    if usage_leaf(record, line, price, read.started_at, shared) != proven.leaf:
+    if usage_leaf(record, line, price, read.started_at, shared, read.before_fen) != proven.leaf:
         raise ValueError(f"usage {record.id} is not written canonically")
     return read
 

@@ -128,6 +128,10 @@ def _rating(bill: Bill) -> list[Failure]:
         due = billed_fen(total) - billed
         if due != each.line.amount_fen:
             failures.append(_failure(Check.AMOUNT, where, f"it comes to {due} fen, not {each.line.amount_fen}"))
+        if billed != each.before_fen:
+            failures.append(
+                _failure(Check.AMOUNT, where, f"lines before it sum to {billed} fen, not {each.before_fen}")
+            )
         billed += due
     if bill.amount_fen != billed:
         failures.append(_failure(Check.AMOUNT, "bill", f"its lines sum to {billed} fen, not {bill.amount_fen}"))
@@ -142,7 +146,7 @@ def _transfers(bill: Bill) -> list[Failure]:
     for each in bill.usage:
         name = chain_name(each.line.usage_id)
         made = found.pop(name, [])
-        due = chain_of(each.line, each.shared)
+        due = chain_of(each.line, each.shared, each.before_fen)
         if not made or list(due) == made:
             continue
         parts, asked = [t.amount_fen for t in made], [t.amount_fen for t in due]

@@ -30,8 +30,10 @@ def plain(amount: Decimal) -> str:
     return format(amount, "f")
 
 
-def usage_leaf(record: UsageRecord, line: BillLine, price: Price, started_at: datetime, shared: Sequence[Party]) -> str:
-    """A usage record with all that its bill line follows from."""
+def usage_leaf(
+    record: UsageRecord, line: BillLine, price: Price, started_at: datetime, shared: Sequence[Party], before_fen: int
+) -> str:
+    """A usage record with all that its bill line and the line's transfers follow from."""
     return canonical(
         {
             "kind": "usage",
@@ -52,6 +54,7 @@ def usage_leaf(record: UsageRecord, line: BillLine, price: Price, started_at: da
             "description": line.description,
             "rated_yuan": plain(line.rated_yuan),
             "amount_fen": line.amount_fen,
+            "before_fen": before_fen,
             "started_at": instant(started_at),
             "price": {
                 "core_hour_yuan": plain(price.core_hour_yuan),

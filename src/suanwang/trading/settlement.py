@@ -1,7 +1,8 @@
 """Settlement: who gets which part of a bill line.
 
-Owns the split. Parts are whole fen and sum to the line exactly, by largest remainder. Several owners of one site may
-share its part by weight.
+Owns the split. Parts are whole fen and sum to the line exactly, by largest remainder. A line gets what the split of its
+job's running total grew by: split by itself, a line of a few fen would never carry a commission. Several owners of one
+site may share its part by weight.
 """
 
 from __future__ import annotations
@@ -57,21 +58,37 @@ def chain_name(usage_id: str) -> str:
     return f"bill/{usage_id}"
 
 
-def chain_of(line: BillLine, shared: Sequence[Party]) -> tuple[Transfer, ...]:
-    """The transfers that settle a line, one for each party that gets something; none for a line of zero fen.
+def due(before_fen: int, amount_fen: int, weights: Sequence[int]) -> tuple[int, ...]:
+    """Parts of a line whose job was billed `before_fen` until then; they sum to `amount_fen`.
 
-    A negative line is a correction, and goes back the same ways.
+    Whatever way a total is cut into lines, the parts of its lines sum to the parts of the total. A part may be negative:
+    of a correction, or by a fen where three and more share.
     """
+    before, after = _split_signed(before_fen, weights), _split_signed(before_fen + amount_fen, weights)
+    return tuple(new - old for old, new in zip(before, after, strict=True))
+
+
+def _split_signed(amount_fen: int, weights: Sequence[int]) -> tuple[int, ...]:
+    parts = split(abs(amount_fen), weights)
+    return parts if amount_fen >= 0 else tuple(-part for part in parts)
+
+
+def chain_of(line: BillLine, shared: Sequence[Party], before_fen: int) -> tuple[Transfer, ...]:
+    """The transfers that settle a line, one for each party with a part; none for a line of zero fen.
+
+    `before_fen` is what the job's earlier lines sum to. Negative parts go back the same ways.
+    """
+    if not line.amount_fen:
+        return ()
     payer = account_id(Owner.PROJECT, line.project)
-    amounts = split(abs(line.amount_fen), [party.weight for party in shared])
-    back = line.amount_fen < 0
+    amounts = due(before_fen, line.amount_fen, [party.weight for party in shared])
     return tuple(
         Transfer(
             id=f"{line.usage_id}/{number}",
             chain=chain_name(line.usage_id),
-            debit=party.account if back else payer,
-            credit=payer if back else party.account,
-            amount_fen=amount,
+            debit=payer if amount > 0 else party.account,
+            credit=party.account if amount > 0 else payer,
+            amount_fen=abs(amount),
             code="commission" if party.account == NETWORK else "usage",
         )
         for number, (party, amount) in enumerate(zip(shared, amounts, strict=True))

@@ -41,6 +41,7 @@ class _Open:
     """A line's place in the work list."""
 
     line: BillLine
+    before_fen: int
     retry_at: datetime | None = None
     leaf: int | None = None
     told: bool = False
@@ -62,12 +63,15 @@ class MemoryLedger:
         self._checkpoints: dict[int, Checkpoint] = {}
         self._open_lines: dict[str, _Open] = {}
         self._settled: dict[str, int] = {}
+        self._billed: dict[JobId, int] = defaultdict(int)
 
     def append_events(self, events: Sequence[Event]) -> None:
         raise NotImplementedError
 
     def _owe(self, lines: Sequence[BillLine]) -> None:
-        self._open_lines.update({line.usage_id: _Open(line) for line in lines})
+        for line in lines:
+            self._open_lines[line.usage_id] = _Open(line, self._billed[line.job_id])
+            self._billed[line.job_id] += line.amount_fen
 
     # accounts
 
@@ -163,13 +167,17 @@ class MemoryLedger:
             due = [each for each in self._open_lines.values() if each.retry_at is None]
             put_off = [each for each in self._open_lines.values() if each.retry_at is not None and each.retry_at <= now]
             put_off.sort(key=lambda each: each.retry_at or now)
-            return [self._open_line(each.line) for each in (due + put_off)[:limit]]
+            return [self._open_line(each) for each in (due + put_off)[:limit]]
 
-    def _open_line(self, line: BillLine) -> OpenLine:
-        usage = self._usage[line.usage_id]
+    def _open_line(self, waiting: _Open) -> OpenLine:
+        line, usage = waiting.line, self._usage[waiting.line.usage_id]
         allocation = self._allocations[usage.allocation_id]
         return OpenLine(
-            line=line, usage=usage, price=allocation.price, started_at=allocation.started_at or usage.from_at
+            line=line,
+            usage=usage,
+            price=allocation.price,
+            started_at=allocation.started_at or usage.from_at,
+            before_fen=waiting.before_fen,
         )
 
     def settle(self, claims: Sequence[Claim], now: datetime, retry_at: datetime) -> Sequence[Outcome]:

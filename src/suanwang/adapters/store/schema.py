@@ -470,6 +470,7 @@ unsettled_lines = Table(
     Column("usage_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("project", Text, nullable=False),
+    Column("before_fen", BigInteger, nullable=False),
     Column("retry_at", INSTANT),
     Column("leaf", BigInteger),
     Column("told", Boolean, nullable=False),
@@ -477,6 +478,15 @@ unsettled_lines = Table(
     Index("unsettled_lines_retry_idx", "retry_at", postgresql_where=text("retry_at IS NOT NULL")),
 )
 """Written by a trigger of `bill_lines`; a row goes when its line is settled."""
+
+billed_jobs = Table(
+    "billed_jobs",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("total_fen", BigInteger, nullable=False),
+    postgresql_with={"fillfactor": "70"},
+)
+"""What a job's lines sum to; kept by the same trigger, so that a line knows what came before it."""
 
 settled_lines = Table(
     "settled_lines",

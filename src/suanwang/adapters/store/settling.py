@@ -32,11 +32,11 @@ from suanwang.trading.ledger import Chain, Outcome, Transfer, Verdict
 from suanwang.trading.settlement import chain_name
 
 _DUE = (
-    "(SELECT usage_id, 0 AS late, seq FROM unsettled_lines WHERE retry_at IS NULL ORDER BY seq LIMIT %s) UNION ALL "
-    "(SELECT usage_id, 1, seq FROM unsettled_lines WHERE retry_at <= %s ORDER BY retry_at LIMIT %s)"
+    "(SELECT usage_id, 0 AS late, seq, before_fen FROM unsettled_lines WHERE retry_at IS NULL ORDER BY seq LIMIT %s) "
+    "UNION ALL (SELECT usage_id, 1, seq, before_fen FROM unsettled_lines WHERE retry_at <= %s ORDER BY retry_at LIMIT %s)"
 )
 _OPEN_LINES = (
-    f"SELECT {listed(BILL_COLUMNS, 'b.')}, {listed(USAGE_COLUMNS, 'u.')}, t.terms, a.progress "
+    f"SELECT {listed(BILL_COLUMNS, 'b.')}, {listed(USAGE_COLUMNS, 'u.')}, o.before_fen, t.terms, a.progress "
     f"FROM (SELECT * FROM ({_DUE}) AS d ORDER BY d.late, d.seq LIMIT %s) AS o "
     "JOIN bill_lines b ON b.usage_id = o.usage_id JOIN usage_records u ON u.id = o.usage_id "
     "JOIN allocation_terms t ON t.allocation_id = u.allocation_id JOIN allocations a ON a.id = u.allocation_id "
@@ -64,6 +64,7 @@ class Settling:
                     usage=usage,
                     price=TERMS.load(row[-2]).price,
                     started_at=progress.started_at or usage.from_at,
+                    before_fen=row[end],
                 )
             )
         return found

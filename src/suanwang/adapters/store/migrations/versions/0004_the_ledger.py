@@ -19,7 +19,18 @@ APPEND_ONLY = ("ledger_transfers", "ledger_log", "ledger_nodes", "ledger_checkpo
 OWE = """
 CREATE FUNCTION owe_lines() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO unsettled_lines (usage_id, seq, project, told) SELECT usage_id, seq, project, false FROM fresh;
+    WITH lines AS (
+        SELECT usage_id, seq, project, job_id, amount_fen, sum(amount_fen) OVER (PARTITION BY job_id ORDER BY seq) AS running
+        FROM fresh
+    ), sums AS (
+        SELECT job_id, sum(amount_fen)::bigint AS added FROM fresh GROUP BY job_id ORDER BY job_id
+    ), totals AS (
+        INSERT INTO billed_jobs AS t (job_id, total_fen) SELECT job_id, added FROM sums
+        ON CONFLICT (job_id) DO UPDATE SET total_fen = t.total_fen + excluded.total_fen RETURNING t.job_id, t.total_fen
+    )
+    INSERT INTO unsettled_lines (usage_id, seq, project, before_fen, told)
+    SELECT l.usage_id, l.seq, l.project, t.total_fen - s.added + l.running - l.amount_fen, false
+    FROM lines l JOIN totals t ON t.job_id = l.job_id JOIN sums s ON s.job_id = l.job_id;
     RETURN NULL;
 END
 $$
@@ -128,8 +139,11 @@ def upgrade() -> None:
         )
     op.execute("INSERT INTO ledger_tree (id, size, peaks) VALUES (1, 0, '')")
     op.execute(
-        "INSERT INTO unsettled_lines (usage_id, seq, project, told) "
-        "SELECT usage_id, seq, project, false FROM bill_lines"
+        "INSERT INTO unsettled_lines (usage_id, seq, project, before_fen, told) SELECT usage_id, seq, project, "
+        "sum(amount_fen) OVER (PARTITION BY job_id ORDER BY seq) - amount_fen, false FROM bill_lines"
+    )
+    op.execute(
+        "INSERT INTO billed_jobs (job_id, total_fen) SELECT job_id, sum(amount_fen) FROM bill_lines GROUP BY job_id"
     )
 
 
@@ -236,6 +250,7 @@ def _settlement() -> None:
         sa.Column("usage_id", sa.Text(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("project", sa.Text(), nullable=False),
+        sa.Column("before_fen", sa.BigInteger(), nullable=False),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("leaf", sa.BigInteger(), nullable=True),
         sa.Column("told", sa.Boolean(), nullable=False),
@@ -244,6 +259,13 @@ def _settlement() -> None:
     op.create_index("unsettled_lines_due_idx", "unsettled_lines", ["seq"], postgresql_where=sa.text("retry_at IS NULL"))
     op.create_index(
         "unsettled_lines_retry_idx", "unsettled_lines", ["retry_at"], postgresql_where=sa.text("retry_at IS NOT NULL")
+    )
+    op.create_table(
+        "billed_jobs",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("total_fen", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("job_id", name="billed_jobs_pkey"),
+        postgresql_with={"fillfactor": "70"},
     )
     op.create_table(
         "settled_lines",
