@@ -8,9 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from suanwang.trading.leaves import instant
 
 
@@ -31,6 +28,10 @@ class Checkpoint:
 
     def holds(self) -> bool:
         """Whether the signature is by `key`."""
+        # Imported here: agents know checkpoints by the ports alone, and would start later by it.
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
         try:
             Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.key)).verify(
                 bytes.fromhex(self.signature), self.signed
