@@ -38,7 +38,7 @@ def test_balances_are_the_ledgers(net: World) -> None:
     account = net.network.wallets.accounts(net.operator, None, 10)[0]
     owed = next(each for each in account if each.id == "project:demo")
     assert owed.balance_fen < 0
-    assert f"¥{owed.balance_fen / 100:,.2f}" in text
+    assert f"-¥{-owed.balance_fen / 100:,.2f}" in text
     assert "provider:guian-cloud" in text
     every = page(net, "/wallet", "rita", account="provider:guian-cloud").text
     assert set(re.findall(r'href="/wallet\?account=([a-z]+)', every)) == {"operator", "project", "provider"}

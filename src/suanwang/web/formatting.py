@@ -47,7 +47,8 @@ class Formats:
 
     def fen(self, amount: int) -> str:
         """Billed money, exact to the fen."""
-        return "¥" + str(format_decimal(Decimal(amount) / 100, format="#,##0.00", locale=self._locale))
+        sign = "-" if amount < 0 else ""
+        return f"{sign}¥" + str(format_decimal(Decimal(abs(amount)) / 100, format="#,##0.00", locale=self._locale))
 
     def yuan(self, amount: float | Decimal) -> str:
         """An estimated or posted price: two decimals, four where it is small."""

@@ -13,8 +13,7 @@ from suanwang.domain.errors import InvalidRequest, NotFound
 from suanwang.domain.ids import JobId
 from suanwang.domain.job import Event
 from suanwang.ports import BillQuery
-from suanwang.trading.ledger import AccountId, Entry, Owner
-from suanwang.trading.settlement import chain_name
+from suanwang.trading.ledger import AccountId, Entry, Owner, account_id
 from suanwang.web.labels import N_
 from suanwang.web.pages.job import timeline
 from suanwang.web.visiting import PageRoute, Visit, Visited
@@ -92,8 +91,7 @@ def line(visit: Visited, usage_id: str) -> Response:
         "wallet_line.html",
         line=found,
         site=names[found.site_id],
-        entries=[_row(visit, entry, entry.transfer.debit) for entry in entries],
-        chain=chain_name(usage_id),
+        entries=[_received(visit, entry, account_id(Owner.PROJECT, found.project)) for entry in entries],
         moments=timeline(visit, events, names),
         may_see=visit.caller.may_see(found.project),
     )
@@ -122,6 +120,12 @@ def _row(visit: Visit, entry: Entry, account: AccountId) -> dict[str, object]:
         "leaf": entry.leaf,
         "phase": transfer.phase,
     }
+
+
+def _received(visit: Visit, entry: Entry, payer: AccountId) -> dict[str, object]:
+    """A transfer by what the other party got of `payer`."""
+    got = entry.transfer.amount_fen if entry.transfer.debit == payer else -entry.transfer.amount_fen
+    return {**_row(visit, entry, payer), "amount_fen": got}
 
 
 def _words(visit: Visit, words: Mapping[str, str]) -> dict[str, str]:
