@@ -245,6 +245,29 @@ def test_what_is_used_but_not_paid_is_said(store: MemoryStore, proofs: Proofs) -
     assert due
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("memory_gb", text) for text in ("nan", "inf", "-inf", "1e+308", "x")),
+        *(("rated_yuan", text) for text in ("NaN", "Infinity", "1E+999999", "1e9999999999")),
+        *(("amount_fen", number) for number in (10**16, -(10**16), 2**63, 10**30)),
+        *(("before_fen", number) for number in (10**18, 2**64)),
+        *(("cores", number) for number in (2**63, 10**400)),
+        *(("parties", value) for value in ([], [["a", 0]], [["a"]], "x", [[1, 2]], [["a", 10**30]])),
+        *(("to_at", text) for text in ("9999-12-31T23:59:59.999999-14:00", "0001-01-01T00:00:00.000000+14:00", "now")),
+        ("price", {"core_hour_yuan": "1E+999999", "memory_gb_hour_yuan": "0", "device_hour_yuan": {}}),
+        ("price", {"core_hour_yuan": "1", "memory_gb_hour_yuan": "0", "device_hour_yuan": {"x": None}}),
+        ("description", "\ud800"),
+    ],
+)
+def test_hostile_values_are_failures_and_never_raise(
+    store: MemoryStore, proofs: Proofs, name: str, value: object
+) -> None:
+    document = bill(store, proofs)
+    document["usage"][0]["leaf"][name] = value
+    assert not verify(document).holds
+
+
 @pytest.mark.parametrize("wrong", [None, [], 7, "x", {}, {"format": "suanwang-bill/2"}])
 def test_what_is_no_bill_is_said_and_never_raised(wrong: object) -> None:
     assert verify(wrong).failures[0].check is Check.FORMAT

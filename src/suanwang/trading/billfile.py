@@ -33,6 +33,7 @@ _TRANSFER = (
     *("kind", "id", "chain", "phase", "debit", "credit", "amount_fen", "code", "pending_id", "timeout_at", "at"),
 )
 _HEX = re.compile(r"[0-9a-f]{64}")
+_MONEY = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,30})?")
 _MOST = 1_000_000
 
 
@@ -283,10 +284,10 @@ def _count(value: object) -> int:
 
 
 def _amount(value: object) -> Decimal:
-    amount = Decimal(_text(value))
-    if not amount.is_finite():
+    # By its digits, because a short exponent stands for gigabytes of them.
+    if not _MONEY.fullmatch(_text(value)):
         raise ValueError("an amount of money is wanted")
-    return amount
+    return Decimal(_text(value))
 
 
 def _instant(value: object) -> datetime:

@@ -64,17 +64,17 @@ def verify(document: object, *, key: str | None = None, older: Checkpoint | None
     checkpoint he kept, which the bill's log must continue. Never raises for what the document says."""
     try:
         bill = Bill.read(document)
+        failures = [
+            *_records(bill),
+            *_rating(bill),
+            *_transfers(bill),
+            *_inclusion(bill),
+            *_signature(bill, key, older),
+            *_consistency(bill, older),
+        ]
     except (ValueError, TypeError, KeyError, ArithmeticError, InvalidRequest) as error:
         message = str(error)[:300] or type(error).__name__
         return Finding(failures=(Failure(check=Check.FORMAT, where="bill", message=message),))
-    failures = [
-        *_records(bill),
-        *_rating(bill),
-        *_transfers(bill),
-        *_inclusion(bill),
-        *_signature(bill, key, older),
-        *_consistency(bill, older),
-    ]
     paid = {each.transfer.chain for each in bill.transfers}
     return Finding(
         failures=tuple(failures),
