@@ -73,6 +73,8 @@ def test_a_declaration_is_changed_and_a_site_drained(net: World) -> None:
         ({"carbon_g_per_kwh": -1}, "carbon_g_per_kwh"),
         ({"price": {"core_hour_yuan": "-1"}}, "price.core_hour_yuan"),
         ({"price": {"core_hour_yuan": "NaN"}}, "price.core_hour_yuan"),
+        ({"price": {"core_hour_yuan": "0.0000000001"}}, "price.core_hour_yuan"),
+        ({"price": {"core_hour_yuan": "1e-400000"}}, "price.core_hour_yuan"),
         ({"price": {"core_hour_yuan": "1", "gold": "2"}}, "price.gold"),
         ({"colour": "red"}, "colour"),
         ({"devices": [{"model": "x", "kind": "warp", "count": 1, "per_node": 1, "memory_gb": 1}]}, "devices.0.kind"),

@@ -148,9 +148,14 @@ def _placed(offering: Offering) -> Offering:
     return replace(offering, region=region_of(offering.region))
 
 
+_MOST_DECIMALS = 9
+"""Of a price: bills carry it digit by digit."""
+
+
 def _plain(price: Decimal) -> float:
-    """For comparing: ordering a `Decimal` that is no number raises."""
-    return float(price) if price.is_finite() else math.nan
+    """For comparing: ordering a `Decimal` that is no number raises. Too many decimals are no number either."""
+    exponent = price.as_tuple().exponent
+    return float(price) if isinstance(exponent, int) and exponent >= -_MOST_DECIMALS else math.nan
 
 
 def check_offering(offering: Offering) -> None:

@@ -59,7 +59,9 @@ def usage_leaf(
             "price": {
                 "core_hour_yuan": plain(price.core_hour_yuan),
                 "memory_gb_hour_yuan": plain(price.memory_gb_hour_yuan),
-                "device_hour_yuan": {name: plain(yuan) for name, yuan in price.device_hour_yuan.items()},
+                "device_hour_yuan": {
+                    name: plain(yuan) for name, yuan in price.device_hour_yuan.items() if name == record.device_model
+                },
             },
             "parties": [[party.account, party.weight] for party in shared],
         }
