@@ -285,6 +285,11 @@ class RealNetwork:
                     found.append(process)
         return sorted(found, key=lambda process: process.create_time())
 
+    def step_daemon(self, allocation: str) -> psutil.Process:
+        """The slurmstepd above a run's script."""
+        above = self.processes_of(allocation)[0].parents()
+        return next(process for process in above if process.name() == "slurmstepd")
+
     # work
 
     def witness(self) -> Witness:
@@ -303,14 +308,12 @@ class RealNetwork:
         task = f"name: steady\nrun: |\n{run}checkpoint: ckpt\nenv: {{WITNESS: {witness.folder}}}\n"
         return self.submit(task + "resources: {cores: 1, memory: 200MB, time_limit: 10m}\n" + more)[0]
 
-    def until(
-        self, what: str, holds: Callable[[], T], *, parts: tuple[str, ...] = (), patience_s: float = PATIENCE_S
-    ) -> T:
+    def until(self, what: str, holds: Callable[[], T], *, parts: tuple[str, ...] = (), pause_s: float = 0.1) -> T:
         """The first true answer of `holds`; a network that does not answer just now is asked again.
 
-        Fails with the processes' last words after `patience_s`, or as soon as one of `parts` has ended.
+        Fails with the processes' last words after `PATIENCE_S`, or as soon as one of `parts` has ended.
         """
-        give_up_at, seen = time.monotonic() + patience_s, "never asked"
+        give_up_at, seen = time.monotonic() + PATIENCE_S, "never asked"
         while time.monotonic() < give_up_at:
             try:
                 found = holds()
@@ -323,8 +326,8 @@ class RealNetwork:
             dead = [part for part in parts if not self.processes.alive(part)]
             if dead:
                 break
-            time.sleep(0.1)
-        pytest.fail(f"not within {patience_s:g} s: {what} (last: {seen})\n{self.processes.words()}")
+            time.sleep(pause_s)
+        pytest.fail(f"not within {PATIENCE_S:g} s: {what} (last: {seen})\n{self.processes.words()}")
 
     def until_state(self, job_id: str, *states: JobState) -> models.JobDetail:
         def reached() -> models.JobDetail | None:

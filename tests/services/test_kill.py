@@ -5,6 +5,7 @@ The runs themselves bear witness: each writes a line when it begins and one for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -210,3 +211,51 @@ def test_node_daemon(net: RealNetwork) -> None:
         (AllocationState.ENDED, RunState.SUCCEEDED),
     ]
     net.assert_billed_once(job_id)
+
+
+def test_step_daemon(net: RealNetwork) -> None:
+    """Slurm learns from the node that its job is gone, while the program goes on there."""
+    witness = net.witness()
+    job_id, first = begin(net, witness)
+    net.until("a checkpoint is kept", lambda: net.client.job(job_id).checkpoint)
+    lose_step(net, job_id)
+    until_it_goes_on_in_another_run(net, witness, first)
+    witness.release()
+    done = net.until_state(job_id, *ENDED)
+    assert (done.state, done.attempts) == (JobState.SUCCEEDED, 2)
+    assert_one_at_a_time(net, witness, job_id)
+    net.assert_billed_once(job_id)
+
+
+def test_step_daemon_of_a_program_that_comes_to_its_end(net: RealNetwork) -> None:
+    """Slurm says the job failed with its node; the run's own status says that it is done, and it is not run again."""
+    witness = net.witness()
+    job_id, allocation = begin(net, witness)
+    lose_step(net, job_id, before=lambda: release_and_wait(net, witness, allocation))
+    done = net.until_state(job_id, *ENDED)
+    assert (done.state, done.exit_code, done.attempts) == (JobState.SUCCEEDED, 0, 1)
+    assert len(witness.begun()) == 1
+    net.assert_log_is_whole(witness, job_id, allocation)
+    net.assert_billed_once(job_id)
+
+
+def release_and_wait(net: RealNetwork, witness: Witness, allocation: str) -> None:
+    witness.release()
+    net.until("the program has ended", lambda: not net.processes_of(allocation))
+
+
+def lose_step(net: RealNetwork, job_id: str, before: Callable[[], None] = lambda: None) -> None:
+    """Kill the daemon of a run's job, do `before`, and have Slurm look at its nodes until it misses the job.
+
+    It would by itself, minutes later.
+    """
+    (run,) = net.client.allocations(job_id)
+    cluster = net.cluster(run.site)
+    net.step_daemon(run.id).kill()
+    before()
+
+    def missed() -> bool:
+        cluster.command("scontrol", "reconfigure")
+        return "JobState=NODE_FAIL" in cluster.command("scontrol", "show", "job", str(run.native_id))
+
+    net.until("Slurm misses the job", missed, pause_s=2.0)

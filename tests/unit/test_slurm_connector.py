@@ -225,6 +225,23 @@ def test_the_sites_fault_is_the_sites(world: World, word: str, wanted: RunState)
     assert state(world.connector()) is wanted
 
 
+@pytest.mark.parametrize(("status", "wanted"), [(0, RunState.SUCCEEDED), (3, RunState.FAILED)])
+def test_a_lost_job_that_came_to_its_end_is_not_lost(world: World, status: int, wanted: RunState) -> None:
+    world.connector().submit(world.order())
+    (world.folder / "exit_path").write_text(f"{status}\n")
+    world.slurm.answers["squeue"] = Done(status=0, out=line("12", "NODE_FAIL", reason="NodeDown"))
+    seen = world.connector().observe(["run-1"])["run-1"]
+    assert (seen.state, seen.exit_code, seen.native_id, seen.nodes) == (wanted, status, "12", ("gz1",))
+    assert seen.started_at is not None
+
+
+def test_what_the_status_says_already_is_no_reason(world: World) -> None:
+    world.connector().submit(world.order())
+    world.slurm.answers["squeue"] = Done(status=0, out=line("12", "FAILED", reason="NonZeroExitCode"))
+    seen = world.connector().observe(["run-1"])["run-1"]
+    assert (seen.state, seen.reason) == (RunState.FAILED, "")
+
+
 def test_accounting_is_asked_when_the_controller_forgot(world: World) -> None:
     world.connector().submit(world.order())
     world.slurm.answers["scontrol"] = Done(status=0, out="AccountingStorageType = accounting_storage/slurmdbd\n")

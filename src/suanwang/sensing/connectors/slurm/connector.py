@@ -164,9 +164,12 @@ def _newest(jobs: Iterable[JobFacts]) -> JobFacts | None:
 
 
 def _seen(tag: str, record: Record | None, job: JobFacts | None) -> Observation:
-    """What is known of a run: Slurm's word first, then the status on file, then our own wish to cancel."""
+    """What is known of a run: Slurm's word first, then the status on file, then our own wish to cancel.
+
+    A job that Slurm lost may have run to its end all the same: then the status on file comes first.
+    """
     left = exit_file(record.exit_path) if record is not None else None
-    if job is not None:
+    if job is not None and not (job.state is RunState.SITE_FAILED and left is not None):
         exit_code = job.exit_code
         if exit_code is None and left is not None and job.state in (RunState.SUCCEEDED, RunState.FAILED):
             exit_code = left[0]
@@ -182,13 +185,18 @@ def _seen(tag: str, record: Record | None, job: JobFacts | None) -> Observation:
             cpu_s=job.cpu_s,
             max_memory_gb=job.max_memory_gb,
         )
-    native_id = record.native_id if record is not None else None
+    native_id = job.native_id if job else record.native_id if record else None
     if left is not None:
         status, ended_at = left
-        state = RunState.FAILED if status else RunState.SUCCEEDED
-        reason = "Slurm no longer knows the job; the status is the run's own"
         return Observation(
-            tag=tag, state=state, native_id=native_id, ended_at=ended_at, exit_code=status, reason=reason
+            tag=tag,
+            state=RunState.FAILED if status else RunState.SUCCEEDED,
+            native_id=native_id,
+            started_at=job.started_at if job else None,
+            ended_at=ended_at,
+            exit_code=status,
+            reason=f"Slurm {'lost' if job else 'no longer knows'} the job; the status is the run's own",
+            nodes=job.nodes if job else (),
         )
     if record is not None and record.cancelled:
         reason = "cancelled as asked; Slurm no longer knows the job"
