@@ -57,6 +57,13 @@ def speaker(net: World) -> Speaker:
     return Speaker(net)
 
 
+def test_an_agent_hears_its_echo_and_nobody_else_does(net: World) -> None:
+    agent = Agent(net)
+    heard = net.ask("POST", "/v1/agent/echo", token=agent.credential, content=b"a\x00b")
+    assert (heard.status_code, heard.content) == (200, b"a\x00b")
+    assert net.ask("POST", "/v1/agent/echo", content=b"x").status_code == 403
+
+
 def test_a_join_token_is_exchanged_for_a_credential(net: World) -> None:
     first = net.ask("POST", "/v1/agent/join", token=net.join_token).json()
     assert (first["site_id"], first["session"]) == ("guian", 1)

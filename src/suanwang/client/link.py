@@ -89,6 +89,10 @@ class HttpLink:
         """Report, and hear which leases stand. Raises `Conflict` for an old session."""
         return _parsed(_REPLY, self._wire.call("POST", "/v1/agent/sync", json=request))
 
+    def echo(self, data: bytes) -> bytes:
+        """`data` there and back."""
+        return self._wire.call("POST", "/v1/agent/echo", content=data).content
+
     def received(self, sha256: str) -> int:
         """Bytes the network has of a file."""
         return _offset(self._wire.call("HEAD", f"/v1/blobs/{sha256}"))

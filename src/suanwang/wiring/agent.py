@@ -11,7 +11,14 @@ from pathlib import Path
 
 from suanwang.adapters.clock import SystemClock
 from suanwang.client.link import HttpLink
-from suanwang.domain.errors import Conflict, InvalidRequest, OutcomeUnknown, Unauthorized, Unavailable
+from suanwang.domain.errors import (
+    Conflict,
+    InvalidRequest,
+    OutcomeUnknown,
+    SuanwangError,
+    Unauthorized,
+    Unavailable,
+)
 from suanwang.domain.sample import Sample
 from suanwang.ports import Connector
 from suanwang.sensing.agent import Agent
@@ -103,7 +110,7 @@ def run_agent(
         stack.callback(link.close)
         threads = Threads()
         stack.callback(threads.close)
-        gauge = Gauge(threads, _probing(home) if declaration.probe else None)
+        gauge = Gauge(threads, _probing(home, url, link) if declaration.probe else None)
         agent = Agent(
             link=link,
             connector=make_connector(declaration, home),
@@ -125,11 +132,28 @@ def run_agent(
         _keep_going(agent, link, stop, tell)
 
 
-def _probing(home: Path) -> Callable[[], Sequence[Sample]]:
-    def measure() -> Sequence[Sample]:
-        from suanwang.sensing.probing import probe
+def _probing(home: Path, network_url: str, link: HttpLink) -> Callable[[], Sequence[Sample]]:
+    """Measures the host, and the line that files of other sites come by."""
 
-        return probe(folder=home, clock=SystemClock(), budget_s=PROBE_BUDGET_S).samples
+    def measure() -> Sequence[Sample]:
+        # Imported here: an agent that measures nothing starts without NumPy.
+        from suanwang.sensing.probing import probe
+        from suanwang.sensing.probing.gauge import NotMeasurable
+
+        def there_and_back(method: str, url: str, body: bytes, *, most_bytes: int) -> bytes:
+            try:
+                return link.echo(body)
+            except SuanwangError as error:
+                raise NotMeasurable(f"the network's echo did not answer: {error.message}") from error
+
+        report = probe(
+            folder=home,
+            clock=SystemClock(),
+            budget_s=PROBE_BUDGET_S,
+            links={"": f"{network_url}/v1/agent/echo"},
+            transport=there_and_back,
+        )
+        return report.samples
 
     return measure
 

@@ -9,12 +9,13 @@ import orjson
 from fastapi import APIRouter, Response
 
 from suanwang.api.answering import answer
-from suanwang.api.asking import Asked, Report, Route, Strict, possible_instant
-from suanwang.api.describing import FAULT, takes
+from suanwang.api.asking import Asked, Chunk, Report, Route, Strict, possible_instant
+from suanwang.api.describing import FAULT, takes, takes_bytes
 from suanwang.client import models
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.exchange import RunReport, SyncReply, SyncRequest
 from suanwang.domain.file import checked_content
+from suanwang.domain.identity import Role
 
 router = APIRouter(prefix="/v1/agent", tags=["agents"], route_class=Route, responses=FAULT)
 
@@ -52,6 +53,13 @@ def sync(ask: Asked, body: Report) -> Response:
     request = REQUEST.read(_without_nul(body))
     _check(request)
     return answer(ask.network.sites.sync(caller, request))
+
+
+@router.post("/echo", response_class=Response, openapi_extra=takes_bytes("Anything, at most 8 MiB"))
+def echo(ask: Asked, body: Chunk) -> Response:
+    """The body back: a probe measures with it what the line to the network carries."""
+    ask.caller.must_be(Role.AGENT)
+    return Response(body, media_type="application/octet-stream")
 
 
 def _without_nul(body: bytes) -> bytes:
