@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import count
 
 import pytest
-from tests.contract.store_suite import PROJECT, a_line, a_record, after, an_event, at_once, ending, every_page, leased
+from tests.contract.store_values import PROJECT, a_line, a_record, after, an_event, at_once, ending, every_page, leased
 
 from suanwang.control.rules import Rules
 from suanwang.control.settling import settle

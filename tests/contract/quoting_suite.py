@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from tests.contract.store_suite import PRICE, PROJECT, SITE, START, a_job, a_site, after, at_once, ending, leased
+from tests.contract.store_values import PRICE, PROJECT, SITE, START, a_job, a_site, after, at_once, ending, leased
 
 from suanwang.domain.job import Exclusion, Job, Prediction, Span, Terms
 from suanwang.domain.lifecycle import JobState

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from tests.contract.store_suite import a_job, an_event, at_once, leasing
+from tests.contract.store_values import a_job, an_event, at_once, leasing
 from tests.services.postgres_fixture import QUICK, server_folder
 from tests.services.test_postgres_store import wait_for
 

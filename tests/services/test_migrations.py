@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
-from tests.contract.store_suite import a_file, a_job, a_site, an_event, at_once, ending, leased
+from tests.contract.store_values import a_file, a_job, a_site, an_event, at_once, ending, leased
 from tests.services.postgres_fixture import PostgresServer, postgres, postgres_server
 
 from suanwang.adapters.store.database import Database

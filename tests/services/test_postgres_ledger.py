@@ -22,7 +22,7 @@ from tests.contract.ledger_suite import (
     project,
     standing,
 )
-from tests.contract.store_suite import at_once
+from tests.contract.store_values import at_once
 from tests.services.postgres_fixture import PostgresServer, postgres, postgres_server, postgres_store
 
 from suanwang.adapters.store.database import Database

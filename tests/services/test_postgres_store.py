@@ -12,18 +12,8 @@ from itertools import pairwise
 
 import psycopg
 import pytest
-from tests.contract.store_suite import (
-    SITE,
-    StoreContract,
-    a_chunk,
-    a_job,
-    after,
-    an_event,
-    at_once,
-    fencing,
-    leased,
-    leasing,
-)
+from tests.contract.store_suite import StoreContract
+from tests.contract.store_values import SITE, a_chunk, a_job, after, an_event, at_once, fencing, leased, leasing
 from tests.services.postgres_fixture import postgres, postgres_server, postgres_store
 
 from suanwang.adapters.store.database import Database

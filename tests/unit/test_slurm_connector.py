@@ -238,8 +238,9 @@ def test_a_lost_job_that_came_to_its_end_is_not_lost(world: World, status: int, 
 def test_what_the_status_says_already_is_no_reason(world: World) -> None:
     world.connector().submit(world.order())
     world.slurm.answers["squeue"] = Done(status=0, out=line("12", "FAILED", reason="NonZeroExitCode"))
+    world.slurm.answers["scontrol"] = Done(status=0, out="JobId=12 JobState=FAILED ExitCode=3:0\n")
     seen = world.connector().observe(["run-1"])["run-1"]
-    assert (seen.state, seen.reason) == (RunState.FAILED, "")
+    assert (seen.state, seen.exit_code, seen.reason) == (RunState.FAILED, 3, "")
 
 
 def test_accounting_is_asked_when_the_controller_forgot(world: World) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.contract.store_suite import a_job, after, leasing
+from tests.contract.store_values import a_job, after, leasing
 from tests.factories import NOW
 
 from suanwang.adapters.signing import Ed25519Signer

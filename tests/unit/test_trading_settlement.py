@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.contract.store_suite import a_job, a_line, a_record, an_allocation
+from tests.contract.store_values import a_job, a_line, a_record, an_allocation
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.trading.ledger import NETWORK, Owner, account_id

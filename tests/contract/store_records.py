@@ -1,0 +1,317 @@
+"""What every store promises of sites, output, the record, files, people and notices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.contract.store_values import (
+    PROJECT,
+    SITE,
+    START,
+    a_chunk,
+    a_file,
+    a_job,
+    a_line,
+    a_point,
+    a_record,
+    a_site,
+    after,
+    an_event,
+    at_once,
+    ending,
+    every_page,
+    leased,
+)
+
+from suanwang.domain.errors import Conflict
+from suanwang.domain.identity import Principal, Project, Role, Token
+from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
+from suanwang.domain.job import (
+    BillLine,
+    Step,
+)
+from suanwang.domain.lifecycle import JobState, SiteState
+from suanwang.domain.sample import Sample, Source
+from suanwang.domain.site import Measured
+from suanwang.ports import BillQuery, BillTotal, Extent, Store
+
+
+class KeepingSites:
+    def test_a_site_comes_back_as_it_was_given(self, store: Store) -> None:
+        site = replace(
+            a_site(),
+            state=SiteState.SUSPECT,
+            open=False,
+            session=3,
+            seen_at=after(1),
+            measured=Measured(cores=256, memory_gb=2048.0, devices={"ascend-910b": 31}, observed_at=after(1)),
+            clock_offset_s=-0.25,
+            warnings=("一块卡不可用",),
+        )
+        store.add_site(site, [an_event("site.added")])
+        store.add_site(a_site("aaa"), [])
+        assert store.site(site.id) == site
+        assert store.site(SiteId("none")) is None
+        assert [found.id for found in store.sites()] == ["aaa", "guian"]
+        assert [event.kind for event in store.events(0, 10)] == ["site.added"]
+
+    def test_a_taken_identifier_is_a_conflict(self, store: Store) -> None:
+        store.add_site(a_site(), [])
+        with pytest.raises(Conflict):
+            store.add_site(a_site(), [an_event("site.added")])
+        assert store.last_seq() == 0
+
+    def test_a_site_is_replaced_under_its_revision(self, store: Store) -> None:
+        site = a_site()
+        store.add_site(site, [])
+        changed = replace(site, open=False, revision=1)
+        store.put_site(changed, [an_event("site.closed")])
+        assert store.site(site.id) == changed
+        for stale in (changed, replace(site, revision=3), a_site("unknown")):
+            with pytest.raises(Conflict):
+                store.put_site(stale, [an_event("site.opened")])
+        assert store.site(site.id) == changed
+        assert [event.kind for event in store.events(0, 10)] == ["site.closed"]
+
+    def test_the_newest_sample_of_each_kind_is_kept(self, store: Store) -> None:
+        def sample(metric: str, value: float, at_s: float, source: Source = Source.MEASURED) -> Sample:
+            return Sample(
+                metric_type=metric,
+                unit="1",
+                value=value,
+                source=source,
+                statistic="instant",
+                observed_at=after(at_s),
+            )
+
+        store.add_samples(SITE, [sample("b", 1.0, 1), sample("a", 2.0, 2), sample("a", 3.0, 5), sample("a", 4.0, 3)])
+        store.add_samples(SITE, [sample("b", 5.0, 0), sample("a", 6.0, 5), sample("a", 7.0, 1, Source.SOLD)])
+        store.add_samples(SiteId("wuhu"), [sample("a", 8.0, 1)])
+        store.add_samples(SITE, [])
+        assert [(found.metric_type, found.source, found.value) for found in store.samples(SITE)] == [
+            ("a", Source.MEASURED, 6.0),
+            ("a", Source.SOLD, 7.0),
+            ("b", Source.MEASURED, 1.0),
+        ]
+
+
+class KeepingOutput:
+    def test_streams_grow_without_gap_or_repetition(self, store: Store) -> None:
+        job = a_job()
+        first, second = a_chunk(job, 0, "一\n"), a_chunk(job, 4, "two\n")
+        store.add_output([first], [])
+        store.add_output([first, a_chunk(job, 9, "gap"), second], [])
+        store.add_output([a_chunk(job, 0, "oops", "stderr")], [])
+        assert [chunk for _, chunk in store.logs(job.id, 0, 10)] == [first, second, a_chunk(job, 0, "oops", "stderr")]
+        key = first.allocation_id
+        assert store.extents([key, AllocationId("none")]) == {
+            key: Extent(stdout=8, stderr=4),
+            AllocationId("none"): Extent(),
+        }
+
+    def test_logs_are_followed_by_sequence(self, store: Store) -> None:
+        job, other = a_job(), a_job()
+        for number in range(4):
+            store.add_output([a_chunk(job, number, "x"), a_chunk(other, number, "y")], [])
+        first = store.logs(job.id, 0, 3)
+        rest = store.logs(job.id, first[-1][0], 3)
+        numbers = [seq for seq, _ in (*first, *rest)]
+        assert numbers == sorted(set(numbers))
+        assert [chunk.offset for _, chunk in (*first, *rest)] == [0, 1, 2, 3]
+        assert {chunk.text for _, chunk in (*first, *rest)} == {"x"}
+
+    def test_points_arrive_once(self, store: Store) -> None:
+        job = a_job()
+        store.add_output([], [a_point(job, 1, 0.5), a_point(job, 1, 0.9, "accuracy"), a_point(job, 2, 0.25)])
+        store.add_output([], [a_point(job, 2, 99.0), a_point(job, 3, 0.125)])
+        found = store.points(job.id)
+        assert [(point.line, point.name, point.value) for point in found] == [
+            (1, "loss", 0.5),
+            (1, "accuracy", 0.9),
+            (2, "loss", 0.25),
+            (3, "loss", 0.125),
+        ]
+        assert store.extents([found[0].allocation_id])[found[0].allocation_id] == Extent(points=3)
+
+    def test_of_writers_at_once_each_byte_has_one(self, store: Store) -> None:
+        job = a_job()
+        at_once([lambda: store.add_output([a_chunk(job, n, "x") for n in range(20)], []) for _ in range(6)])
+        assert [chunk.offset for _, chunk in store.logs(job.id, 0, 99)] == list(range(20))
+
+
+class KeepingTheRecord:
+    def test_events_are_numbered_upwards_and_filtered(self, store: Store) -> None:
+        job = replace(a_job(), site_id=SITE)
+        other = replace(a_job(), project=ProjectId("other"))
+        store.append_events([an_event("job.submitted", job, task="训练"), an_event("job.submitted", other)])
+        store.append_events([an_event("site.lost"), an_event("job.ended", job)])
+        every = store.events(0, 10)
+        numbers = [event.seq for event in every]
+        assert numbers == sorted(set(numbers))
+        assert min(numbers) > 0
+        assert store.last_seq() == numbers[-1]
+        assert every[0] == replace(an_event("job.submitted", job, task="训练"), seq=numbers[0])
+        assert [event.seq for event in store.events(numbers[1], 10)] == numbers[2:]
+        assert [event.seq for event in store.events(0, 1)] == numbers[:1]
+
+        def numbered(**filters: object) -> list[int]:
+            return [numbers.index(event.seq) for event in store.events(0, 10, **filters)]  # type: ignore[arg-type]
+
+        assert numbered(projects=[PROJECT]) == [0, 3]
+        assert numbered(projects=[]) == []
+        assert numbered(job_id=other.id) == [1]
+        assert numbered(site_id=SITE) == [0, 2, 3]
+        assert numbered(kind="job.") == [0, 1, 3]
+        assert numbered(kind="site.") == [2]
+        assert numbered(kind="j") == [0, 1, 3]
+        assert numbered(kind="job.e", projects=[PROJECT]) == [3]
+        assert numbered(kind="") == [0, 1, 2, 3]
+
+    def test_an_empty_record_ends_at_zero(self, store: Store) -> None:
+        store.append_events([])
+        assert store.last_seq() == 0
+
+    def test_bills_are_paged_filtered_and_summed(self, store: Store) -> None:
+        lines: list[BillLine] = []
+        for number in range(5):
+            job = replace(a_job(), project=ProjectId("other") if number == 4 else PROJECT)
+            job, allocation = leased(store, job, site=SiteId("wuhu") if number == 3 else SITE)
+            record = a_record(job, allocation, start_s=number * 100)
+            line = a_line(record, provider="芜湖" if number == 3 else "贵安算力", fen=10 + number)
+            moved = replace(job, state=JobState.RUNNING, revision=job.revision + 1)
+            store.apply([Step(job=moved, usage=(record,), bill_lines=(line,))])
+            lines.append(line)
+        newest_first = list(reversed(lines))
+        assert every_page(lambda cursor: store.bill_lines(BillQuery(), cursor, 2)) == newest_first
+
+        def chosen(query: BillQuery) -> list[int]:
+            return [lines.index(line) for line in store.bill_lines(query, None, 10)[0]]
+
+        assert chosen(BillQuery(projects=[PROJECT])) == [3, 2, 1, 0]
+        assert chosen(BillQuery(projects=[])) == []
+        assert chosen(BillQuery(job_id=lines[1].job_id)) == [1]
+        assert chosen(BillQuery(site_id=SiteId("wuhu"))) == [3]
+        assert chosen(BillQuery(provider="芜湖")) == [3]
+        assert chosen(BillQuery(from_at=after(140), to_at=after(300))) == [2], "those that overlap the interval"
+        assert store.bill_totals(BillQuery()) == [
+            BillTotal(project=PROJECT, provider="芜湖", jobs=1, amount_fen=13, energy_kwh=0.25, carbon_g=120.0),
+            BillTotal(project=PROJECT, provider="贵安算力", jobs=3, amount_fen=33, energy_kwh=0.75, carbon_g=360.0),
+            BillTotal(
+                project=ProjectId("other"),
+                provider="贵安算力",
+                jobs=1,
+                amount_fen=14,
+                energy_kwh=0.25,
+                carbon_g=120.0,
+            ),
+        ]
+        assert store.bill_totals(BillQuery(job_id=JobId("none"))) == []
+
+    def test_usage_records_come_in_order(self, store: Store) -> None:
+        job, allocation = leased(store)
+        records = (a_record(job, allocation, 2, start_s=50), a_record(job, allocation, 1, start_s=10))
+        store.apply([Step(job=replace(job, revision=job.revision + 1), usage=records)])
+        assert store.usage_records(job.id) == [records[1], records[0]]
+
+
+class KeepingFiles:
+    def test_versions_of_a_name_count_up(self, store: Store) -> None:
+        first = store.add_file(a_file("model", "a", job_id=JobId("j1"), site_id=SITE))
+        second = store.add_file(a_file("model", "b"))
+        assert (first.version, second.version) == (1, 2)
+        assert first == a_file("model", "a", job_id=JobId("j1"), site_id=SITE, version=1)
+        assert store.file(PROJECT, "model") == second
+        assert store.file(PROJECT, "none") is None
+        assert store.file(ProjectId("other"), "model") is None
+
+    def test_the_same_content_is_the_same_version(self, store: Store) -> None:
+        first = store.add_file(a_file("model", "a"))
+        store.add_file(a_file("model", "b"))
+        assert store.add_file(a_file("model", "a", created_at=after(9))) == first
+        assert store.add_file(a_file("model", "a", site_id=SITE)).version == 3, "held elsewhere, it is another"
+
+    def test_pages_hold_the_newest_of_each_name(self, store: Store) -> None:
+        for name in ("e", "a", "d", "b", "c"):
+            store.add_file(a_file(name, "1"))
+        store.add_file(a_file("b", "2"))
+        store.add_file(a_file("x", "2", project=ProjectId("other")))
+        found = every_page(lambda cursor: store.files(PROJECT, cursor, 2))
+        assert [(record.name, record.version) for record in found] == [("a", 1), ("b", 2), ("c", 1), ("d", 1), ("e", 1)]
+
+    def test_readers_of_a_content(self, store: Store) -> None:
+        store.add_file(a_file("a", "1"))
+        store.add_file(a_file("b", "1", project=ProjectId("other")))
+        store.add_file(a_file("a", "2"))
+        assert set(store.file_readers("1" * 64)) == {PROJECT, "other"}
+        assert set(store.file_readers("9" * 64)) == set()
+
+    def test_of_versions_added_at_once_none_is_doubled(self, store: Store) -> None:
+        digits = "0123456789ab"
+        kept = at_once([lambda digit=digit: store.add_file(a_file("m", digit)) for digit in digits])  # type: ignore[misc]
+        assert sorted(record.version for record in kept) == list(range(1, len(digits) + 1))
+
+
+class KeepingPeople:
+    def test_tokens(self, store: Store) -> None:
+        token = Token(
+            id="t1",
+            digest="d" * 64,
+            principal=Principal(name="li", role=Role.USER, projects=(PROJECT,), provider=None, site_id=SITE),
+            created_at=START,
+            expires_at=after(3600),
+            note="笔记本",
+        )
+        other = replace(token, id="t0", digest="e" * 64)
+        store.add_token(token, [an_event("token.added")])
+        store.add_token(other, [])
+        assert store.token(token.digest) == token
+        assert store.token("f" * 64) is None
+        assert store.tokens() == [other, token]
+        assert store.revoke_token("t1", after(5), [an_event("token.revoked")])
+        assert store.token(token.digest) == replace(token, revoked_at=after(5))
+        assert store.revoke_token("t1", after(9), []), "revoking again changes nothing"
+        assert store.token(token.digest) == replace(token, revoked_at=after(5))
+        assert not store.revoke_token("none", after(5), [an_event("token.revoked")])
+        assert [event.kind for event in store.events(0, 10)] == ["token.added", "token.revoked"]
+
+    def test_a_digest_belongs_to_one_token(self, store: Store) -> None:
+        token = Token(id="t1", digest="d" * 64, principal=Principal(name="li", role=Role.USER), created_at=START)
+        store.add_token(token, [])
+        with pytest.raises(Conflict) as caught:
+            store.add_token(replace(token, id="t2"), [an_event("token.added")])
+        assert token.digest not in str(caught.value)
+        assert store.tokens() == [token]
+        assert store.last_seq() == 0
+
+    def test_projects(self, store: Store) -> None:
+        project = Project(id=PROJECT, title="示范", created_at=START)
+        store.add_project(project, [an_event("project.added")])
+        store.add_project(Project(id=PROJECT, title="again", created_at=after(1)), [an_event("project.added")])
+        store.add_project(Project(id=ProjectId("a"), title="", created_at=START), [])
+        assert [found.id for found in store.projects()] == ["a", "demo"]
+        assert store.projects()[1] == project
+        assert len(store.events(0, 10)) == 1
+
+
+class TellingOutside:
+    def test_notices_are_due_until_told(self, store: Store) -> None:
+        for _ in range(3):
+            job, allocation = leased(store)
+            store.apply([ending(job, allocation)])
+        first, second, third = store.notices_due(START, 10)
+        assert first.id < second.id < third.id
+        assert [notice.id for notice in store.notices_due(START, 1)] == [first.id]
+        store.notice_done(first.id)
+        store.notice_done(first.id)
+        store.notice_failed(second.id, after(60))
+        assert [notice.id for notice in store.notices_due(after(59), 10)] == [third.id]
+        assert [(notice.id, notice.attempts) for notice in store.notices_due(after(60), 10)] == [
+            (second.id, 1),
+            (third.id, 0),
+        ]
+
+    def test_a_turn_is_taken(self, store: Store) -> None:
+        for _ in range(2):
+            with store.turn("plan") as mine:
+                assert mine
