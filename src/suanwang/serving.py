@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from suanwang.domain.errors import Unavailable
 from suanwang.settings import Settings
 from suanwang.web import error_page, mount_web
 from suanwang.wiring.network import Loop, open_network
+
+SWITCH_S = 0.0005
+"""How long one thread may keep the interpreter from another that wants it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ def serve(settings: Settings, *, on_ready: Callable[[Serving], None], stop: thre
 
     Raises `Unavailable` where the database does not start or the address is taken.
     """
+    # A request gives the interpreter up and waits for it a dozen times, each time as long as this while the loop plans.
+    sys.setswitchinterval(SWITCH_S)
     with contextlib.closing(_listen(settings)) as listener, open_network(settings) as opened:
         metrics = Metrics(CollectorRegistry(), opened.network)
         app = create_app(opened.network, metrics_of=metrics, error_page=error_page)

@@ -91,10 +91,6 @@ class Jobs:
             idempotency = Idempotency(
                 principal=caller.name, key=key, digest=digest or hashlib.sha256(repr(tasks).encode()).hexdigest()
             )
-            known = self._store.jobs_of_key(idempotency)
-            if known is not None:
-                # What was accepted stays so, even where the network has changed and would not accept it now.
-                return self._replayed(known)
 
         def attempt(sites: Sequence[Site], judge: Judge) -> Admitted:
             return admit(
@@ -108,7 +104,14 @@ class Jobs:
                 terms=terms,
             )
 
-        admitted = self._judged(attempt, now)
+        try:
+            admitted = self._judged(attempt, now)
+        except InvalidRequest:
+            # What was accepted once stays so, even where the network has changed and would not accept it now.
+            known = self._store.jobs_of_key(idempotency) if idempotency is not None else None
+            if known is None:
+                raise
+            return self._replayed(known)
         identifiers, replayed = self._store.add_jobs(admitted.jobs, admitted.events, idempotency)
         if not replayed:
             return Submitted(jobs=admitted.jobs, replayed=False)
