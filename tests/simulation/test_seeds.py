@@ -52,7 +52,7 @@ def test_faults_really_happen() -> None:
 
 
 def test_a_network_that_does_not_wait_for_its_leases_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world, "RULES", replace(world.RULES, fence_margin_s=-28.0))
+    monkeypatch.setattr(world, "RULES", replace(world.RULES, fence_margin_s=-24.0))
     with pytest.raises(Broken, match="live twice"):
         play(60)
 
