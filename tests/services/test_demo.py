@@ -46,7 +46,7 @@ def test_a_demo_that_is_interrupted_ends_everything_it_started(tmp_path: Path) -
             if "jobs submitted" in line:
                 break
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(180) == 130
     assert until_none_left(home) == []
 
 

@@ -197,7 +197,7 @@ class TestOnAClusterOfItsOwn:
     def test_a_killed_controller_is_unavailable_and_then_remembers(self, testbed: SlurmTestbed, tmp_path: Path) -> None:
         cluster = testbed.clusters["own"]
         site = site_on(cluster, tmp_path)
-        order = site.order(Work(last_s=3, status=4))
+        order = site.order(Work(last_s=15, status=4))
         site.connector.submit(order)
         started(site, order.tag)
         cluster.daemons["slurmctld"].kill()

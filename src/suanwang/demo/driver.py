@@ -9,6 +9,7 @@ import contextlib
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -40,7 +41,7 @@ def run_demo(*, once: bool, port: int, home: Path | None, as_json: bool) -> None
     Raises `JobFailed` naming everything that did not go as it should, and `Unavailable` where a part does not come up.
     """
     out = console(stderr=as_json)
-    with _terminable(), ExitStack() as closing:
+    with _terminable() as told, ExitStack() as closing:
         folder = _folder(home, closing)
         children = Children(folder)
         closing.callback(children.end_all)
@@ -48,7 +49,7 @@ def run_demo(*, once: bool, port: int, home: Path | None, as_json: bool) -> None
         with showing.Show(out, chinese=zh) as show:
             stage = bring_up(home=folder, port=port, children=children, closing=closing, chinese=zh, tell=show.tell)
             show.tell(f"the page: {login_link(stage)}", f"网页：{login_link(stage)}")
-            evidence, stopped = _play(stage, show)
+            evidence, stopped = _play(stage, show, told)
         wrong = checking.problems(evidence, stopped)
         _conclude(out, stage, evidence, wrong, zh=zh)
         if as_json:
@@ -56,7 +57,7 @@ def run_demo(*, once: bool, port: int, home: Path | None, as_json: bool) -> None
         if wrong and once:
             raise JobFailed("the demo did not go as it should:\n    " + "\n    ".join(wrong))
         if not once:
-            _stay(out, stage, stopped, zh=zh)
+            _stay(out, stage, stopped, told, zh=zh)
         if wrong:
             raise JobFailed("the demo did not go as it should:\n    " + "\n    ".join(wrong))
 
@@ -71,17 +72,29 @@ def _folder(home: Path | None, closing: ExitStack) -> Path:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """TERM ends the demo as Ctrl-C does, so that whatever it started is ended too."""
+def _terminable() -> Iterator[threading.Event]:
+    """TERM ends the demo as Ctrl-C does, so that whatever it started is ended too.
+
+    The event says that somebody asked: an interrupt that lands in a finalizer is lost, and whoever waits looks here too.
+    """
+    told = threading.Event()
 
     def interrupt(*_: object) -> None:
+        told.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield told
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _pause(seconds: float, told: threading.Event) -> None:
+    """Raises `KeyboardInterrupt` once somebody asked for the end."""
+    if told.wait(seconds):
+        raise KeyboardInterrupt
 
 
 def login_link(stage: Stage) -> str:
@@ -92,7 +105,7 @@ def login_link(stage: Stage) -> str:
     return f"{stage.url}/login#token={quote(stage.user_token)}"
 
 
-def _play(stage: Stage, show: showing.Show) -> tuple[checking.Evidence, checking.Stopped | None]:
+def _play(stage: Stage, show: showing.Show, told: threading.Event) -> tuple[checking.Evidence, checking.Stopped | None]:
     """Submit the six, watch, stop the training's site in mid-run, and wait for the end of it all."""
     done = work.submit_all(stage)
     ids = frozenset(job.id for one in done.values() for job in one.jobs)
@@ -120,7 +133,7 @@ def _play(stage: Stage, show: showing.Show) -> tuple[checking.Evidence, checking
         if time.monotonic() > give_up_at:
             left = ", ".join(f"{j.name} {j.state}" for js in seen.jobs.values() for j in js if j.ended_at is None)
             raise Unavailable(f"the work did not end within {WORK_S:.0f} s: {left}")
-        time.sleep(LOOK_S)
+        _pause(LOOK_S, told)
 
 
 def _is_refused(done: Mapping[str, models.Submitted]) -> bool:
@@ -180,7 +193,7 @@ def _conclude(out: Console, stage: Stage, found: checking.Evidence, wrong: list[
     out.print(f"{'网页' if zh else 'The page'}: {login_link(stage)}", soft_wrap=True)
 
 
-def _stay(out: Console, stage: Stage, stopped: checking.Stopped | None, *, zh: bool) -> None:
+def _stay(out: Console, stage: Stage, stopped: checking.Stopped | None, told: threading.Event, *, zh: bool) -> None:
     """Until Ctrl-C. The stopped site comes back, as a real one would."""
     if stopped is not None:
         stage.start_agent(stopped.site)
@@ -191,7 +204,7 @@ def _stay(out: Console, stage: Stage, stopped: checking.Stopped | None, *, zh: b
     sys.stdout.flush()
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            time.sleep(1)
+            _pause(1.0, told)
             stage.children.check()
 
 
