@@ -35,8 +35,10 @@ def parts(arguments: argparse.Namespace) -> Mapping[str, tuple[str, Run]]:
     less = 10 if arguments.quick else 1
     return {
         "plan": ("Plans", lambda say: plan.measure(10_000 // less, 1000 // less, say)),
-        "lease": ("Accepted to leased", lambda say: leasing.measure(100_000 // less, say)),
-        "weight": ("What a control plane weighs", lambda say: serving.weight(100_000 // less, say)),
+        "live": (
+            "Accepted to leased, and what a control plane weighs",
+            lambda say: serving.live(100_000 // less, say),
+        ),
         "submit": ("Submitting", lambda say: serving.submits(30 // less, say)),
         "page": ("Pages of many jobs", lambda say: serving.pages(1_000_000 // less, say)),
         "quote": ("Quotes", _quotes),

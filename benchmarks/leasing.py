@@ -1,13 +1,12 @@
 """Accepted → leased, through the product's own code and an embedded PostgreSQL: submissions, turns, what they hold.
 
-Owns the two figures that need a full network: how many jobs a second find their site, and what a control plane weighs
-that holds them. Sites answer as their agents would; no run starts.
+Owns a network with large sites, and how many jobs a second find their site in it. Sites answer as their agents would; no
+run starts.
 """
 
 from __future__ import annotations
 
 import random
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -73,30 +72,26 @@ def array(name: str) -> Task:
     return Task(name=name, run="true", count=ARRAY, resources=Resources(cores=1, memory_gb=1.0))
 
 
-def measure(jobs: int, say: Say) -> Iterator[Figure]:
+def lease(made: Network, jobs: int, say: Say) -> Iterator[Figure]:
     """Submits `jobs` in arrays while the control loop turns, until each has its lease."""
-    with (
-        tempfile.TemporaryDirectory(prefix="suanwang-bench-", ignore_cleanup_errors=True) as folder,
-        network_in(Path(folder), jobs) as (made, store),
-    ):
-        submitted = Submitting(made, jobs)
-        begun = time.perf_counter()
-        submitted.start()
-        leased = turns = 0
-        turning_s = 0.0
-        while leased < jobs:
-            at = time.perf_counter()
-            turn = made.turn()
-            turning_s += time.perf_counter() - at
-            leased += turn.leased
-            turns += bool(turn.leased)
-            say(f"leased {leased:,} of {jobs:,}")
-            if not turn.leased:
-                time.sleep(0.01)
-        whole_s = time.perf_counter() - begun
-        submitted.join()
-        held = sum(of.allocations for of in store.held().values())
-        assert held == jobs, f"{held} of {jobs} are held"
+    submitted = Submitting(made, jobs)
+    begun = time.perf_counter()
+    submitted.start()
+    leased = turns = 0
+    turning_s = 0.0
+    while leased < jobs:
+        at = time.perf_counter()
+        turn = made.turn()
+        turning_s += time.perf_counter() - at
+        leased += turn.leased
+        turns += bool(turn.leased)
+        say(f"leased {leased:,} of {jobs:,}")
+        if not turn.leased:
+            time.sleep(0.01)
+    whole_s = time.perf_counter() - begun
+    submitted.join()
+    held = sum(of.allocations for of in made.store.held().values())
+    assert held == jobs, f"{held} of {jobs} are held"
     yield Figure(name=f"accepted → leased, {jobs:,} jobs", value=jobs / whole_s, unit="jobs/s", bound="≥ 2000")
     yield Figure(name="of that: accepting arrays of 1,000", value=jobs / submitted.spent_s, unit="jobs/s")
     yield Figure(name=f"of that: {turns} turns of the loop", value=jobs / turning_s, unit="jobs/s")

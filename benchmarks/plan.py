@@ -14,11 +14,11 @@ from benchmarks.store import Figure
 
 from suanwang.scheduling.placing import decide
 
-REPEATS = 3
+REPEATS = 5
 
 
 def measure(jobs: int, sites: int, say: Callable[[str], None]) -> Iterator[Figure]:
-    """The median of three plans of each mix, from the values a store gives to the plan."""
+    """The median of five plans of each mix, from the values a store gives to the plan."""
     for mix in MIXES:
         say(mix)
         seen = snapshot(mix, jobs=jobs, sites=sites)
@@ -32,7 +32,7 @@ def measure(jobs: int, sites: int, say: Callable[[str], None]) -> Iterator[Figur
         placed = f"{len(plan.places):,} placed"
         yield Figure(
             name=f"plan for {jobs:,} jobs over {sites:,} sites: {mix} ({placed})",
-            value=sorted(took)[1],
+            value=sorted(took)[2],
             unit="s",
             bound="≤ 1",
         )

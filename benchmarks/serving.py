@@ -15,13 +15,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from benchmarks.leasing import OPERATOR, SITES, Say, Submitting, agent_of, network_in
+from benchmarks.leasing import OPERATOR, SITES, Say, agent_of, lease, network_in
 from benchmarks.networks import PROJECT
 from benchmarks.served import Served, served
 from benchmarks.store import Figure, fill
 
 from suanwang.adapters.store.embedded import EmbeddedPostgres
-from suanwang.control.network import Network
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.task import Resources, Task
@@ -71,8 +70,8 @@ FILTERS: dict[str, tuple[JobQuery, dict[str, str]]] = {
     "no filter": (JobQuery(), {}),
     "a project": (JobQuery(projects=[ProjectId("p7")]), {"project": "p7"}),
     "a project, queued": (
-        JobQuery(projects=[ProjectId("p7")], states=[JobState.QUEUED]),
-        {"project": "p7", "state": "queued"},
+        JobQuery(projects=[ProjectId("p10")], states=[JobState.QUEUED]),
+        {"project": "p10", "state": "queued"},
     ),
     "failed (rare)": (JobQuery(states=[JobState.FAILED]), {"state": "failed"}),
     "refused (none)": (JobQuery(states=[JobState.REFUSED]), {"state": "refused"}),
@@ -112,12 +111,12 @@ def _median(name: str, call: Callable[[], object]) -> Figure:
     return Figure(name=name, value=sorted(took)[4] * 1e3, unit="ms", bound="≤ 50")
 
 
-def weight(jobs: int, say: Say) -> Iterator[Figure]:
-    """The serving process with `jobs` live jobs, after the agents of all their sites have told of each."""
+def live(jobs: int, say: Say) -> Iterator[Figure]:
+    """`jobs` find their sites; then the serving process that holds them, after all agents have told of each."""
     with tempfile.TemporaryDirectory(prefix="suanwang-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         with network_in(home, jobs) as (made, _):
-            _lease(made, jobs, say)
+            yield from lease(made, jobs, say)
             tokens = [
                 made.people.site_token("bench", agent_of(number), ttl_s=None, note="")[1] for number in range(SITES)
             ]
@@ -139,16 +138,6 @@ def weight(jobs: int, say: Say) -> Iterator[Figure]:
     yield Figure(
         name=f"one call of an agent with {jobs // SITES:,} runs, median", value=sorted(took)[len(took) // 2], unit="s"
     )
-
-
-def _lease(made: Network, jobs: int, say: Say) -> None:
-    submitting = Submitting(made, jobs)
-    submitting.start()
-    leased = 0
-    while leased < jobs:
-        leased += made.turn().leased
-        say(f"leased {leased:,} of {jobs:,}")
-    submitting.join()
 
 
 def _tell(plane: Served, token: str) -> list[float]:

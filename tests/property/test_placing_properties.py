@@ -33,8 +33,8 @@ from suanwang.domain.task import (
     Resources,
     Task,
 )
-from suanwang.scheduling.placing import WORTH_WAITING, decide, explain
-from suanwang.scheduling.plan import Hopeless, Place, Stay
+from suanwang.scheduling.placing import REASONS_KEPT, WORTH_WAITING, decide, explain
+from suanwang.scheduling.plan import Hopeless, Place, Plan, Stay
 from suanwang.scheduling.snapshot import Snapshot
 
 MODELS = ("a100", "ascend910b", "mlu370")
@@ -349,9 +349,23 @@ def in_order(seen: Snapshot) -> list[Job]:
 @settings(max_examples=300, deadline=None)
 @given(SEEDS)
 def test_each_decision_is_the_best_there_was_room_for(seed: int) -> None:
-    """Replays the plan job by job: capacity is never exceeded, the chosen way has the least documented score of those
+    replay(a_network(seed))
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS)
+def test_so_it_is_in_large_networks(seed: int) -> None:
+    """They keep fewer reasons, and decide the same."""
+    seen = a_network(seed, sites=60, jobs=60)
+    plan = replay(seen)
+    if len(seen.sites) > REASONS_KEPT:
+        assert all(len(place.why.others) <= 1 and not place.why.excluded for place in plan.places)
+        assert all(found.why.excluded_total == len(seen.sites) > len(found.why.excluded) for found in plan.hopeless)
+
+
+def replay(seen: Snapshot) -> Plan:
+    """Goes through the plan job by job: capacity is never exceeded, the chosen way has the least documented score of those
     with room, a job stays only without room or for a better site, and is hopeless only where no site could ever run it."""
-    seen = a_network(seed)
     plan = decide(seen)
     places = {place.job.id: place for place in plan.places}
     hopeless = {found.job.id for found in plan.hopeless}
@@ -387,6 +401,7 @@ def test_each_decision_is_the_best_there_was_room_for(seed: int) -> None:
     assert all(left >= 0 for left, at in ((free.cores[p.site], p.site) for p in plan.places))
     assert all(free.memory[p.site] >= -1e-9 for p in plan.places)
     assert all(free.devices[p.site, p.device_model] >= 0 for p in plan.places if p.device_model)
+    return plan
 
 
 @settings(max_examples=150, deadline=None)

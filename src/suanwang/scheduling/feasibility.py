@@ -61,6 +61,11 @@ class Shape:
     """Over all nodes, as the next two."""
     memory_gb: float = field(compare=False)
     devices: int = field(compare=False)
+    mark: int = field(compare=False)
+    """The hash of all that is compared, made once: shapes are looked up again and again."""
+
+    def __hash__(self) -> int:
+        return self.mark
 
 
 def shape(job: Job) -> Shape:
@@ -71,18 +76,9 @@ def shape(job: Job) -> Shape:
     if budget is not None:
         budget -= job.usage.cost_yuan
     devices = need.devices.count * nodes if need.devices else 0
-    return Shape(
-        where(job),
-        need,
-        nodes,
-        task.objective,
-        budget,
-        limits.deadline_at,
-        _bound_yuan(job, devices) if job.terms else None,
-        need.cores * nodes,
-        need.memory_gb * nodes,
-        devices,
-    )
+    bound_yuan = _bound_yuan(job, devices) if job.terms else None
+    compared = (where(job), need, nodes, task.objective, budget, limits.deadline_at, bound_yuan)
+    return Shape(*compared, need.cores * nodes, need.memory_gb * nodes, devices, hash(compared))
 
 
 def _bound_yuan(job: Job, devices: int) -> float:
@@ -201,9 +197,10 @@ class Limits:
         need = of.resources
         mask = rows.node_cores >= need.cores
         if of.where is not ANYWHERE:
-            mask &= self.allowed(of.where)[rows.site_of]
+            mask &= self.allowed(of.where).take(rows.site_of)
         mask &= rows.node_memory_gb >= need.memory_gb
-        mask &= rows.nodes >= of.nodes
+        if of.nodes > 1:
+            mask &= rows.nodes >= of.nodes
         if need.devices is not None:
             mask &= self.suitable(need.devices)
             mask &= rows.count >= of.devices

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from suanwang.domain.job import Exclusion, Figures, Job, Rank, Why
 from suanwang.scheduling.feasibility import (
@@ -23,15 +25,20 @@ from suanwang.scheduling.feasibility import (
     with_free,
 )
 from suanwang.scheduling.plan import Hopeless, Place, Plan, Stay
-from suanwang.scheduling.snapshot import Bools, Floats, Rows, SiteTable, Snapshot, table
+from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable, Snapshot, Unit, table
 
+N = TypeVar("N", np.int64, np.float64)
 SHAPES_KEPT = 256
 """Figures of so many shapes are kept: the members of an array are of one shape and come one after the other."""
 REASONS_KEPT = 24
 """A decision keeps the reason of every site in networks up to this size; `explain` makes the rest on request."""
+FEW_REASONS = 4
+"""Kept in larger networks of a job that no site can ever run."""
 OTHERS_KEPT = 3
+"""Next best sites in a decision; in larger networks the second best alone."""
 WORTH_WAITING = 1.02
 """A job that may wait is held for a full site whose score is better than the best free one by more than this factor."""
+NO_SCORES = np.zeros(0, np.float64)
 HELD = "held for a better site that is full now"
 
 
@@ -43,10 +50,11 @@ class _Ranking:
     rows: Rows
     fitting: Bools
     """`[r]`: large enough and allowed, whatever it costs and however long it takes."""
+    index: Ints
+    """`[k]`: the rows that no hard limit speaks against, ascending. All that follows is about these."""
+    pick: Ints | slice
+    """Takes them out of the rows' arrays: `index`, or a slice where it is all of them."""
     score: Floats
-    """`[r]`: infinite where any hard limit speaks against the row."""
-    possible: bool
-    """Whether any row is."""
     busy: dict[int, tuple[int, Exclusion]] = field(default_factory=dict)
     """Site → what it had taken when it was last found full, and the reason then."""
     ranks: dict[int, Rank] = field(default_factory=dict)
@@ -73,8 +81,7 @@ def decide(snapshot: Snapshot) -> Plan:
 
 def explain(snapshot: Snapshot, job: Job) -> Place | Stay | Hopeless:
     """What would be decided about `job` alone, with the reason of every site."""
-    every = len(snapshot.sites)
-    placer = _Placer(snapshot, reasons_kept=every, others_kept=every)
+    placer = _Placer(snapshot, in_full=True)
     found = placer.take(job)
     return Stay(job=job, why=placer.why_not(job, found)) if isinstance(found, str) else found
 
@@ -83,7 +90,7 @@ class Judge:
     """Says which jobs no site of one snapshot could ever run. Made once for many jobs; free room plays no part."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._placer = _Placer(snapshot, reasons_kept=len(snapshot.sites))
+        self._placer = _Placer(snapshot, in_full=True)
 
     def hopeless(self, job: Job) -> Hopeless | None:
         """With the reason of every site, or None where some site could run `job` some day."""
@@ -93,13 +100,15 @@ class Judge:
 class _Placer:
     """Carries what is free from one job to the next."""
 
-    def __init__(self, snapshot: Snapshot, *, reasons_kept: int = REASONS_KEPT, others_kept: int = OTHERS_KEPT) -> None:
+    def __init__(self, snapshot: Snapshot, *, in_full: bool = False) -> None:
+        """`in_full`: with the reason or rank of every site, however many there are."""
         self._now: datetime = snapshot.now
         self._table: SiteTable = table(snapshot)
         self._limits = Limits(self._table, snapshot.places)
         self._plain, self._pooled = with_free(self._table.plain), with_free(self._table.pooled)
-        self._reasons_kept = reasons_kept
-        self._others_kept = others_kept
+        total = len(self._table.sites)
+        self._reasoned = in_full or total <= REASONS_KEPT
+        self._others_kept = total if in_full else OTHERS_KEPT if self._reasoned else 1
         self._rankings: dict[Shape, _Ranking] = {}
         self._taken = [0] * len(self._table.sites)
         """Jobs this plan has given each site."""
@@ -109,55 +118,60 @@ class _Placer:
     def hopeless(self, job: Job) -> Hopeless | None:
         """`job` with every site's reason, where no site can ever run it."""
         ranking = self._ranking(shape(job))
-        return None if ranking.possible else Hopeless(job=job, why=self._why_hopeless(ranking))
+        return None if len(ranking.index) else Hopeless(job=job, why=self._why_hopeless(ranking))
 
     def take(self, job: Job) -> Place | Hopeless | str:
         """Give `job` its row and take what it holds off what is free; where it stays queued, say why."""
         ranking = self._ranking(shape(job))
-        if not ranking.possible:
+        if not len(ranking.index):
             return Hopeless(job=job, why=self._why_hopeless(ranking))
         scores = self._with_room(ranking)
-        row = int(scores.argmin())
-        best = scores.item(row)
+        place = int(scores.argmin())
+        best = scores.item(place)
         if best == np.inf:
             return "no room now"
         if self._waits(job, ranking, best):
             return HELD
-        rows, of = ranking.rows, ranking.shape
+        rows, of, row = ranking.rows, ranking.shape, ranking.index.item(place)
         site, pool = rows.site_of.item(row), rows.pools[row]
-        why = self._why(ranking, scores, row, "")
+        why = self._why(ranking, scores, place, "")
         self._take(site, row, of, rows)
         return Place(
             job=job,
             site=self._table.sites[site].id,
             device_model=pool.model if pool else None,
-            power_kw=_power_kw(of, rows, row),
+            power_kw=_power_kw(of, rows.units[row]),
             why=why,
         )
 
     def _with_room(self, ranking: _Ranking) -> Floats:
-        """`scores[r]` where there is room now, else infinite; a fresh array."""
-        rows, of = ranking.rows, ranking.shape
-        room = rows.free_cores >= of.cores
-        room &= rows.free_memory_gb >= of.memory_gb - MEMORY_SLACK_GB
+        """`scores[k]` where there is room now, else infinite; a fresh array."""
+        rows, of, pick = ranking.rows, ranking.shape, ranking.pick
+        room = _picked(rows.free_cores, pick) >= of.cores
+        room &= _picked(rows.free_memory_gb, pick) >= of.memory_gb - MEMORY_SLACK_GB
         if of.resources.devices is not None:
-            room &= rows.free_devices >= of.devices
+            room &= _picked(rows.free_devices, pick) >= of.devices
         return np.where(room, ranking.score, np.inf)
 
     def _take(self, site: int, row: int, of: Shape, rows: Rows) -> None:
+        self._plain.free_cores[site] -= of.cores
+        self._plain.free_memory_gb[site] -= of.memory_gb
         first, end = self._pooled.span[site]
-        for kind, begin, stop in ((self._plain, site, site + 1), (self._pooled, first, end)):
-            kind.free_cores[begin:stop] -= of.cores
-            kind.free_memory_gb[begin:stop] -= of.memory_gb
-        rows.free_devices[row] -= of.devices
+        if first < end:
+            self._pooled.free_cores[first:end] -= of.cores
+            self._pooled.free_memory_gb[first:end] -= of.memory_gb
+        if of.devices:
+            rows.free_devices[row] -= of.devices
         self._taken[site] += 1
 
     def _waits(self, job: Job, ranking: _Ranking, best_now: float) -> bool:
         allowed = job.task.flexibility.may_wait_s
         if not allowed or self._now >= (job.ready_at or job.submitted_at) + timedelta(seconds=allowed):
             return False
-        best = float(np.where(ranking.rows.awake, ranking.score, np.inf).min())
-        return best * WORTH_WAITING < best_now
+        if ranking.score.min() * WORTH_WAITING >= best_now:
+            return False
+        awake = ranking.rows.awake[ranking.pick]
+        return bool(np.where(awake, ranking.score, np.inf).min() * WORTH_WAITING < best_now)
 
     # figures
 
@@ -178,9 +192,10 @@ class _Placer:
             possible = possible & (run_s <= (of.deadline_at - self._now).total_seconds())
         if of.budget_yuan is not None:
             possible = possible & (_limit_yuan(of, rows) <= float(of.budget_yuan))
-        if not possible.any():
-            return _Ranking(of, rows, fitting, np.full(len(possible), np.inf), False)
-        return _Ranking(of, rows, fitting, _score(of, rows, run_s / 3600, np.where(possible, 0.0, np.inf)), True)
+        index = possible.nonzero()[0]
+        count = len(index)
+        pick = slice(None) if count == len(possible) else index
+        return _Ranking(of, rows, fitting, index, pick, _score(of, rows, pick, count, run_s) if count else NO_SCORES)
 
     # reasons
 
@@ -189,23 +204,23 @@ class _Placer:
         ranking = self._ranking(shape(job))
         return self._why(ranking, self._with_room(ranking), None, note)
 
-    def _why(self, ranking: _Ranking, scores: Floats, row: int | None, note: str) -> Why:
+    def _why(self, ranking: _Ranking, scores: Floats, place: int | None, note: str) -> Why:
         """Figures and reasons, as things are before the job takes its room. Spoils `scores`, those with room."""
         chosen = None
         excluded: list[Exclusion] = []
-        if len(self._table.sites) <= self._reasons_kept:
+        if self._reasoned:
             # In larger networks the next best rows only; `explain` has the rest.
             excluded = self._excluded(ranking, scores)
-        if row is not None:
-            chosen = self._rank(ranking, row)
-            self._without_site_of(ranking.rows, row, scores)
+        if place is not None:
+            chosen = self._rank(ranking, place)
+            self._without_site_of(ranking, place, scores)
         others: list[Rank] = []
-        while len(others) < self._others_kept:
-            next_best = int(scores.argmin())
-            if scores[next_best] == np.inf:
+        while len(others) < self._others_kept and len(scores):
+            place = int(scores.argmin())
+            if scores[place] == np.inf:
                 break
-            others.append(self._rank(ranking, next_best))
-            self._without_site_of(ranking.rows, next_best, scores)
+            others.append(self._rank(ranking, place))
+            self._without_site_of(ranking, place, scores)
         return Why(
             chosen=chosen,
             others=tuple(others),
@@ -215,22 +230,28 @@ class _Placer:
             note=note,
         )
 
-    def _without_site_of(self, rows: Rows, row: int, scores: Floats) -> None:
-        first, end = rows.span[rows.site_of.item(row)]
-        scores[first:end] = np.inf
+    def _without_site_of(self, ranking: _Ranking, place: int, scores: Floats) -> None:
+        rows, index = ranking.rows, ranking.index
+        first, end = rows.span[rows.site_of.item(index.item(place))]
+        if end - first == 1:
+            scores[place] = np.inf
+        else:
+            low, high = index.searchsorted((first, end)).tolist()
+            scores[low:high] = np.inf
 
     def _excluded(self, ranking: _Ranking, scores: Floats) -> list[Exclusion]:
         """A reason for every site without a row that has room."""
-        possible, has_room = self._sites_of(ranking.rows, ranking.score), self._sites_of(ranking.rows, scores)
+        rows, index = ranking.rows, ranking.index
+        possible, has_room = self._sites_of(rows, index), self._sites_of(rows, index[scores < np.inf])
         return [
-            self._busy(ranking, index) if possible[index] else self._lasting(ranking, index)
-            for index in np.flatnonzero(~has_room).tolist()
+            self._busy(ranking, site) if possible[site] else self._lasting(ranking, site)
+            for site in np.flatnonzero(~has_room).tolist()
         ]
 
-    def _sites_of(self, rows: Rows, scores: Floats) -> Bools:
-        """`[s]`: sites with a row whose score is finite."""
+    def _sites_of(self, rows: Rows, index: Ints) -> Bools:
+        """`[s]`: sites with one of these rows."""
         found = np.zeros(len(self._table.sites), np.bool_)
-        found[rows.site_of[scores < np.inf]] = True
+        found[rows.site_of[index]] = True
         return found
 
     def _busy(self, ranking: _Ranking, index: int) -> Exclusion:
@@ -255,11 +276,11 @@ class _Placer:
         return [row for row in range(first, end) if ranking.fitting[row]]
 
     def _reason(self, ranking: _Ranking, index: int) -> Exclusion:
-        of, rows, fitting = ranking.shape, ranking.rows, self._fitting(ranking, index)
+        of, units = ranking.shape, [ranking.rows.units[row] for row in self._fitting(ranking, index)]
         left_s = np.inf if of.deadline_at is None else (of.deadline_at - self._now).total_seconds()
         least = Least(
-            min((_run_s_of(of, rows, row) for row in fitting), default=None),
-            min((_limit_yuan_of(of, rows, row) for row in fitting if _run_s_of(of, rows, row) <= left_s), default=None),
+            min((_run_s_of(of, unit) for unit in units), default=None),
+            min((_limit_yuan_of(of, unit) for unit in units if _run_s_of(of, unit) <= left_s), default=None),
         )
         found = lasting_reason(of, index, self._table, self._limits, least, self._now)
         assert found is not None, "a site without a possible row has a reason: both go by the same comparisons"
@@ -267,32 +288,34 @@ class _Placer:
 
     def _why_hopeless(self, ranking: _Ranking) -> Why:
         total = len(self._table.sites)
+        kept = total if self._reasoned else FEW_REASONS
         return Why(
             chosen=None,
-            excluded=tuple(self._lasting(ranking, index) for index in range(min(total, self._reasons_kept))),
+            excluded=tuple(self._lasting(ranking, index) for index in range(kept)),
             excluded_total=total,
             decided_at=self._now,
             note="no site can run it",
         )
 
-    def _rank(self, ranking: _Ranking, row: int) -> Rank:
-        found = ranking.ranks.get(row)
+    def _rank(self, ranking: _Ranking, place: int) -> Rank:
+        found = ranking.ranks.get(place)
         if found is None:
-            found = ranking.ranks[row] = self._figures(ranking, row)
+            found = ranking.ranks[place] = self._figures(ranking, place)
         return found
 
-    def _figures(self, ranking: _Ranking, row: int) -> Rank:
-        of, rows = ranking.shape, ranking.rows
-        site, pool, circle = rows.site_of.item(row), rows.pools[row], of.where.circle
-        hours = _run_s_of(of, rows, row) / 3600
-        energy = _power_kw(of, rows, row) * hours
+    def _figures(self, ranking: _Ranking, place: int) -> Rank:
+        of, rows, row = ranking.shape, ranking.rows, ranking.index.item(place)
+        unit, pool, circle = rows.units[row], rows.pools[row], of.where.circle
+        site = rows.site_of.item(row)
+        hours = _run_s_of(of, unit) / 3600
+        energy = _power_kw(of, unit) * hours
         return Rank(
             site=self._table.sites[site].id,
-            score=ranking.score.item(row),
+            score=ranking.score.item(place),
             figures=Figures(
-                price_yuan=_hourly_yuan_of(of, rows, row) * hours,
+                price_yuan=_hourly_yuan_of(of, unit) * hours,
                 energy_kwh=energy,
-                carbon_g=energy * rows.carbon_g_per_kwh.item(row),
+                carbon_g=energy * unit.carbon_g_per_kwh,
                 finish_s=hours * 3600,
                 delay_ms=self._limits.delays_ms(circle.place).item(site) if circle else None,
             ),
@@ -310,67 +333,72 @@ def _run_s(of: Shape, rows: Rows) -> Floats | float:
     return np.minimum(need.expected_s * rows.slowness, float(need.time_limit_s))
 
 
-def _run_s_of(of: Shape, rows: Rows, row: int) -> float:
+def _run_s_of(of: Shape, unit: Unit) -> float:
     need = of.resources
     if need.expected_s is None:
         return float(need.time_limit_s)
-    slowness = rows.slowness.item(row) if of.bound_yuan is None else 1.0
+    slowness = unit.slowness if of.bound_yuan is None else 1.0
     return min(need.expected_s * slowness, float(need.time_limit_s))
 
 
-def _hourly_yuan(of: Shape, rows: Rows) -> Floats:
+def _hourly_yuan(of: Shape, rows: Rows, pick: Ints | slice) -> Floats:
     if of.bound_yuan is not None:
-        return np.full(len(rows.pools), of.bound_yuan)
-    hourly = rows.core_yuan * of.cores
-    hourly += rows.gb_yuan * of.memory_gb
+        return np.full(len(rows.pools), of.bound_yuan)[pick]
+    hourly = _picked(rows.core_yuan, pick) * of.cores
+    hourly += _picked(rows.gb_yuan, pick) * of.memory_gb
     if of.devices:
-        hourly += rows.device_yuan * of.devices
+        hourly += _picked(rows.device_yuan, pick) * of.devices
     return hourly
 
 
-def _hourly_yuan_of(of: Shape, rows: Rows, row: int) -> float:
+def _hourly_yuan_of(of: Shape, unit: Unit) -> float:
     if of.bound_yuan is not None:
         return of.bound_yuan
-    hourly = rows.core_yuan.item(row) * of.cores + rows.gb_yuan.item(row) * of.memory_gb
-    return hourly + rows.device_yuan.item(row) * of.devices if of.devices else hourly
+    hourly = unit.core_yuan * of.cores + unit.gb_yuan * of.memory_gb
+    return hourly + unit.device_yuan * of.devices if of.devices else hourly
 
 
 def _limit_yuan(of: Shape, rows: Rows) -> Floats:
     """`[r]`: what a run up to the time limit would cost."""
-    return _hourly_yuan(of, rows) * (of.resources.time_limit_s / 3600)
+    return _hourly_yuan(of, rows, slice(None)) * (of.resources.time_limit_s / 3600)
 
 
-def _limit_yuan_of(of: Shape, rows: Rows, row: int) -> float:
-    return _hourly_yuan_of(of, rows, row) * (of.resources.time_limit_s / 3600)
+def _limit_yuan_of(of: Shape, unit: Unit) -> float:
+    return _hourly_yuan_of(of, unit) * (of.resources.time_limit_s / 3600)
 
 
-def _power_kw(of: Shape, rows: Rows, row: int) -> float:
-    return rows.core_kw.item(row) * of.cores + rows.device_kw.item(row) * of.devices
+def _power_kw(of: Shape, unit: Unit) -> float:
+    return unit.core_kw * of.cores + unit.device_kw * of.devices
 
 
-def _score(of: Shape, rows: Rows, hours: Floats | float, barred: Floats) -> Floats:
-    """`[r]`: weighted sum of each figure over its own best possible one; 1 is best in everything.
-
-    `barred[r]` is infinite where the row is not possible, else 0.
-    """
+def _score(of: Shape, rows: Rows, pick: Ints | slice, count: int, run_s: Floats | float) -> Floats:
+    """`[k]`: weighted sum over the `count` picked rows of each figure over the least of it; 1 is best in everything."""
     wanted = of.objective
     whole = wanted.price + wanted.carbon + wanted.finish
-    score = barred
+    hours = run_s / 3600 if isinstance(run_s, float) else _picked(run_s, pick) / 3600
+    score = np.zeros(count, np.float64)
     if wanted.price:
-        price = _hourly_yuan(of, rows) * hours
-        score = score + price * (wanted.price / whole / _best(price + barred))
+        _add(score, _hourly_yuan(of, rows, pick) * hours, wanted.price / whole)
     if wanted.carbon:
-        power_kw = rows.core_kw * of.cores
+        carbon = _picked(rows.core_carbon_g, pick) * of.cores
         if of.devices:
-            power_kw += rows.device_kw * of.devices
-        carbon = power_kw * hours * rows.carbon_g_per_kwh
-        score = score + carbon * (wanted.carbon / whole / _best(carbon + barred))
-    if wanted.finish:
-        score = score + hours * (wanted.finish / whole / _best(hours + barred))
+            carbon += _picked(rows.device_carbon_g, pick) * of.devices
+        carbon *= hours
+        _add(score, carbon, wanted.carbon / whole)
+    if isinstance(hours, float):
+        score += wanted.finish / whole
+    elif wanted.finish:
+        _add(score, hours, wanted.finish / whole)
     return score
 
 
-def _best(possible: Floats) -> float:
-    """The least figure; 1 where it is nothing, so that the others count in their own unit."""
-    best = float(possible.min())
-    return best if best > 0 else 1.0
+def _picked(values: npt.NDArray[N], pick: Ints | slice) -> npt.NDArray[N]:
+    """`values[pick]`, the quicker way."""
+    return values[pick] if isinstance(pick, slice) else values.take(pick)
+
+
+def _add(score: Floats, figure: Floats, weight: float) -> None:
+    """Add `figure` over the least of it; over 1 where that is nothing, so that the others count in their own unit."""
+    least = float(figure.min())
+    figure *= weight / (least if least > 0 else 1.0)
+    score += figure

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,21 @@ class Snapshot:
     declares."""
 
 
+class Unit(NamedTuple):
+    """What one row costs and draws, as plain numbers: for the few rows that are put into figures one by one."""
+
+    core_yuan: float
+    """Per hour, as the next two."""
+    gb_yuan: float
+    device_yuan: float
+    core_kw: float
+    """Drawn from the grid by one busy core, PUE included."""
+    device_kw: float
+    carbon_g_per_kwh: float
+    slowness: float
+    """Factor on hours."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """Ways to run, as arrays `[r]`. What is free changes while a plan is made; all else stays."""
@@ -58,16 +74,15 @@ class Rows:
     """Devices; 0 without a pool, as in the next two."""
     count: Ints
     device_memory_gb: Floats
+    units: tuple[Unit, ...]
     core_yuan: Floats
-    """Per hour, as the next two."""
+    """As in `Unit`, as the next two and `slowness`."""
     gb_yuan: Floats
     device_yuan: Floats
-    core_kw: Floats
-    """Drawn from the grid by one busy core, PUE included."""
-    device_kw: Floats
-    carbon_g_per_kwh: Floats
+    core_carbon_g: Floats
+    """Emitted in an hour of one busy core."""
+    device_carbon_g: Floats
     slowness: Floats
-    """Factor on hours."""
     even: bool
     """Whether that is 1 everywhere."""
     awake: Bools
@@ -135,46 +150,44 @@ def _rows(
     free_cores = working_cores - foreign_cores - np.array([h.cores for h in held], np.int64)
     free_memory = working_memory - foreign_memory - np.array([h.memory_gb for h in held], np.float64)
     working, free = _devices(at, pools, [held[index] for index in site_of])
-    pue = np.array([o.pue for o in offers], np.float64)
-    core_kw = np.array([o.core_power_w for o in offers], np.float64) / 1000 * pue
-
-    slowness = np.array(
-        [snapshot.slowness.get((s.id, p.model if p else None), 1.0) for s, p in zip(at, pools, strict=True)],
-        np.float64,
-    )
-
-    def of_sites(values: Sequence[float]) -> Floats:
-        return np.array(values, np.float64)[site_of]
-
+    units = tuple(_unit(site, pool, snapshot.slowness) for site, pool in zip(at, pools, strict=True))
+    figures = np.ascontiguousarray(np.array(units, np.float64).reshape(len(units), len(Unit._fields)).T)
     return Rows(
         site_of=site_of,
         span=tuple(pairwise(ends)),
         pools=pools,
         node_cores=np.array([o.cores_per_node for o in offers], np.int64)[site_of],
-        node_memory_gb=of_sites([o.memory_gb_per_node for o in offers]),
+        node_memory_gb=np.array([o.memory_gb_per_node for o in offers], np.float64)[site_of],
         nodes=np.array([1 if o.connector == "local" else o.nodes for o in offers], np.int64)[site_of],
         per_node=np.array([p.per_node if p else 0 for p in pools], np.int64),
         count=np.array([p.count if p else 0 for p in pools], np.int64),
         device_memory_gb=np.array([p.memory_gb if p else 0.0 for p in pools], np.float64),
-        core_yuan=of_sites([float(o.price.core_hour_yuan) for o in offers]),
-        gb_yuan=of_sites([float(o.price.memory_gb_hour_yuan) for o in offers]),
-        device_yuan=np.array(
-            [
-                float(s.offering.price.device_hour_yuan.get(p.model, 0)) if p else 0.0
-                for s, p in zip(at, pools, strict=True)
-            ],
-            np.float64,
-        ),
-        core_kw=core_kw[site_of],
-        device_kw=np.array([p.power_w if p else 0.0 for p in pools], np.float64) / 1000 * pue[site_of],
-        carbon_g_per_kwh=of_sites([o.carbon_g_per_kwh for o in offers]),
-        slowness=slowness,
-        even=bool((slowness == 1).all()),
+        units=units,
+        core_yuan=figures[0],
+        gb_yuan=figures[1],
+        device_yuan=figures[2],
+        core_carbon_g=figures[3] * figures[5],
+        device_carbon_g=figures[4] * figures[5],
+        slowness=figures[6],
+        even=bool((figures[6] == 1).all()),
         awake=awake[site_of],
         working_devices=working,
         free_cores=np.where(awake, free_cores, -1)[site_of],
         free_memory_gb=free_memory[site_of],
         free_devices=free,
+    )
+
+
+def _unit(site: Site, pool: DevicePool | None, slowness: Mapping[tuple[SiteId, str | None], float]) -> Unit:
+    offer, price = site.offering, site.offering.price
+    return Unit(
+        core_yuan=float(price.core_hour_yuan),
+        gb_yuan=float(price.memory_gb_hour_yuan),
+        device_yuan=float(price.device_hour_yuan.get(pool.model, 0)) if pool else 0.0,
+        core_kw=offer.core_power_w / 1000 * offer.pue,
+        device_kw=pool.power_w / 1000 * offer.pue if pool else 0.0,
+        carbon_g_per_kwh=offer.carbon_g_per_kwh,
+        slowness=slowness.get((site.id, pool.model if pool else None), 1.0),
     )
 
 
