@@ -14,8 +14,12 @@ from prometheus_client import CollectorRegistry
 
 from suanwang.api.app import create_app
 from suanwang.api.metrics import Metrics
+from suanwang.control.network import Network
 from suanwang.domain.errors import Unavailable
+from suanwang.domain.identity import Principal, Role
+from suanwang.domain.ids import ProjectId
 from suanwang.settings import Settings
+from suanwang.taskfile import read_tasks
 from suanwang.web import error_page, mount_web
 from suanwang.wiring.network import Loop, open_network
 
@@ -39,6 +43,7 @@ def serve(settings: Settings, *, on_ready: Callable[[Serving], None], stop: thre
     # A request gives the interpreter up and waits for it a dozen times, each time as long as this while the loop plans.
     sys.setswitchinterval(SWITCH_S)
     with contextlib.closing(_listen(settings)) as listener, open_network(settings) as opened:
+        _warm(opened.network)
         metrics = Metrics(CollectorRegistry(), opened.network)
         app = create_app(opened.network, metrics_of=metrics, error_page=error_page)
         live = mount_web(app, opened.network)
@@ -53,6 +58,13 @@ def serve(settings: Settings, *, on_ready: Callable[[Serving], None], stop: thre
             threading.Thread(target=_pass_on, args=(stop, server), daemon=True).start()
         with Loop(opened, settings, observe=metrics.turned):
             server.run(sockets=[listener])
+
+
+def _warm(network: Network) -> None:
+    """Read what is read once and keep it: the first callers need not wait for the catalogue and the planner."""
+    task = "name: first\nrun: 'true'\nconstraints: {circle: {place: 上海, within_ms: 5}}\n"
+    nobody = Principal(name="network", role=Role.OPERATOR)
+    network.jobs.preview(nobody, read_tasks(task).tasks, project=ProjectId("none"))
 
 
 def _pass_on(stop: threading.Event, server: uvicorn.Server) -> None:
