@@ -49,7 +49,11 @@ async def send_each_second(
 
 
 def _request(token: str, project: str, name: str) -> bytes:
-    task = {"name": f"t{name}", "run": "python train.py", "resources": {"cores": 1, "memory": "1GB", "time_limit": "1h"}}
+    task = {
+        "name": f"t{name}",
+        "run": "python train.py",
+        "resources": {"cores": 1, "memory": "1GB", "time_limit": "1h"},
+    }
     body = json.dumps({"tasks": [task], "project": project}).encode()
     head = (
         f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
