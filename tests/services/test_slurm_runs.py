@@ -197,9 +197,18 @@ class TestOnAClusterOfItsOwn:
     def test_a_killed_controller_is_unavailable_and_then_remembers(self, testbed: SlurmTestbed, tmp_path: Path) -> None:
         cluster = testbed.clusters["own"]
         site = site_on(cluster, tmp_path)
-        order = site.order(Work(last_s=15, status=4))
+        order = site.order(Work(last_s=25, status=4))
         site.connector.submit(order)
         started(site, order.tag)
+        # A controller that dies before it has written down a start would start the job again, and its node refuses that.
+        began_at = time.time()
+        state = cluster.folder / "state" / "job_state"
+        for _ in range(site.polls):
+            if state.exists() and state.stat().st_mtime > began_at:
+                break
+            site.wait()
+        else:
+            pytest.fail("the controller never wrote down that the job runs")
         cluster.daemons["slurmctld"].kill()
         cluster.daemons["slurmctld"].wait()
         with pytest.raises(Unavailable):
