@@ -1,0 +1,106 @@
+"""Jobs, places to run and outlooks as columns: what policies decide over, live and in the twin.
+
+Owns the layout alone. Instants are integer milliseconds since 1970-01-01 UTC, durations milliseconds. A *row* is a way
+to run at a site: its cores alone, or one of its device pools. Resources stand in the order cores, GB of memory, devices
+(`CORES`, `MEMORY_GB`, `DEVICES`), all over the whole job or the whole row; devices may be fractions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+CORES, MEMORY_GB, DEVICES = 0, 1, 2
+RESOURCES = 3
+PRICE, CARBON, FINISH = 0, 1, 2
+NEVER_MS = 1 << 62
+"""An instant that does not come: the deadline of a job that has none."""
+
+
+class JobColumns(NamedTuple):
+    """`[j]`. Nothing in here may come from a job's future: how long it really runs is known to the twin's engine alone."""
+
+    ready_ms: Ints
+    """When it could first start."""
+    order: Ints
+    """Jobs are taken by this, then by `ready_ms`, then by index; smaller first."""
+    need: Floats
+    """`[j, resource]`"""
+    expect_ms: Ints
+    """`[j, 3]`: how long it is expected to run: the 10 %, 50 % and 90 % point. Weighed 0.3, 0.4, 0.3 (Keefer and Bodily
+    1983, extended Swanson-Megill)."""
+    limit_ms: Ints
+    """It never runs longer; reservations count with it."""
+    kind: Ints
+    """Row of `fits`."""
+    place: Ints
+    """Row of `delay_ms` and the like: where its user and its data are."""
+    weight: Floats
+    """`[j, 3]`: of price, carbon and finish; only ratios count."""
+    wait_ms: Ints
+    """How long after `ready_ms` it may be held though it could start."""
+    due_ms: Ints
+    """By when it must end, or `NEVER_MS`."""
+    interruptible: Bools
+    """May be suspended and taken up again."""
+    data_gb: Floats
+    """Moved to the site before it starts, where that is not where the data are."""
+    group: Ints
+    """Project or user, for fair shares."""
+
+
+class RowColumns(NamedTuple):
+    """`[r]`"""
+
+    site: Ints
+    """Row of the outlooks."""
+    capacity: Floats
+    """`[r, resource]`"""
+    power_w: Floats
+    """`[r, resource]`: drawn by one busy unit of it, PUE included."""
+    yuan_hour: Floats
+    """`[r, resource]`: posted price of one unit for an hour, electricity not included where `electricity_share` is 1."""
+    electricity_share: Floats
+    """1 where the user pays the electricity beside the posted price, 0 where it is in it."""
+    delay_ms: Floats
+    """`[place, r]`: one way, in network milliseconds; infinite where it may not run for that place."""
+    transfer_ms_per_gb: Floats
+    """`[place, r]`"""
+    transfer_yuan_per_gb: Floats
+    """`[place, r]`"""
+
+
+class Outlook(NamedTuple):
+    """What is expected of price and carbon, as it is known at each issue; only the past went into it."""
+
+    start_ms: int
+    """Of the first issue."""
+    issue_ms: int
+    """Between issues; the issue in force at `t` is the last one not after `t`."""
+    step_ms: int
+    """Between values; issues fall on steps."""
+    yuan: Floats
+    """`[issue, site, k]`: yuan/kWh × hours from the issue's own instant until `k` steps later; `k` from 0."""
+    carbon_g: Floats
+    """`[issue, site, k]`: g/kWh × hours, likewise."""
+
+
+class Segments(NamedTuple):
+    """`[n]`: what ran where and when, in the order of ends. A job has several where it was suspended or lost."""
+
+    job: Ints
+    row: Ints
+    start_ms: Ints
+    end_ms: Ints
+    how: Ints
+    """One of the `ENDED_…` below."""
+
+
+ENDED_DONE, ENDED_LIMIT, ENDED_SUSPENDED, ENDED_LOST, ENDED_OPEN = 0, 1, 2, 3, 4
+"""Finished; stopped at its limit; suspended; lost with its node or site; still running where the play stops."""
