@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from suanwang.cli import bills, exits, files, jobs, network, people, probing, quoting, sites, submitting, trading
+from suanwang.cli import (
+    bills,
+    exits,
+    files,
+    jobs,
+    network,
+    people,
+    probing,
+    quoting,
+    sites,
+    submitting,
+    trading,
+    twinning,
+)
 from suanwang.cli.options import Json, Target
 
 app = typer.Typer(
@@ -101,6 +114,7 @@ app.command()(people.logout)
 app.command()(people.whoami)
 app.command()(probing.probe)
 app.add_typer(probing.testbed, name="testbed")
+app.add_typer(twinning.app, name="twin")
 app.command()(schema)
 app.command()(version)
 
