@@ -1,0 +1,317 @@
+"""What a play drew, cost and emitted, to the last unit.
+
+Owns the columns of accounts per segment and their sums by job, row, site, group and hour. Every sum of the same play
+is the same integer, whichever way it is added up: power counts in whole milliwatts, so energy is a product of integers;
+money counts in nano-yuan and carbon in micrograms, rounded once per segment. Knows nothing of how placements came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from suanwang.domain.errors import InvalidRequest
+from suanwang.electricity.series import HOUR_MS, Series
+from suanwang.scheduling.columns import RESOURCES, JobColumns, RowColumns, Segments
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+NANO = 1_000_000_000
+MICRO = 1_000_000
+MILLI = 1_000
+MILLIWATTS_PER_KW = 1_000_000
+WATT_MS_PER_KWH = 3_600_000_000
+BYTES_PER_GB = 1_000_000_000
+MOST = 9.0e18
+"""Sums stay below this, or nothing is returned: a little less than 2^63."""
+PAIRS_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Supply:
+    """The electricity of one site as it really was, known after the fact.
+
+    Location-based carbon counts the grid's own intensity; market-based carbon counts nothing for the share that
+    certificates cover and the residual mix for the rest (GHG Protocol Scope 2 Guidance 2015, chapter 6). Where no
+    residual mix is known, the grid's intensity stands for it.
+    """
+
+    yuan_per_kwh: Series
+    carbon_g_per_kwh: Series
+    green_share: float = 0.0
+    residual_g_per_kwh: Series | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.green_share <= 1.0:
+            raise InvalidRequest(f"a green share of {self.green_share}", field="green_share", allowed="0 to 1")
+
+
+class Thousandths(NamedTuple):
+    """Exact amounts, `whole + rest / 1000` each, with `0 <= rest < 1000`."""
+
+    whole: Ints
+    rest: Ints
+
+    @classmethod
+    def of(cls, rate: Ints, duration_ms: Ints) -> Thousandths:
+        """The product of rates in thousandths and durations, none of it lost and none of it over 64 bits."""
+        over = rate % MILLI * duration_ms
+        return cls(rate // MILLI * duration_ms + over // MILLI, over % MILLI)
+
+    def sums(self, index: Ints, count: int) -> Thousandths:
+        """`[index]`: exact sums of the amounts that carry each index."""
+        rest = sums(self.rest, index, count)
+        return Thousandths(sums(self.whole, index, count) + rest // MILLI, rest % MILLI)
+
+    def total(self) -> int:
+        """Of all, in thousandths."""
+        return MILLI * sum(self.whole.ravel().tolist()) + sum(self.rest.ravel().tolist())
+
+    def floats(self) -> Floats:
+        return self.whole + self.rest / MILLI
+
+
+def sums(values: Ints, index: Ints, count: int) -> Ints:
+    """`[index]`: integer sums of the values that carry each index; raises InvalidRequest where 64 bits are too few."""
+    if len(values) and float(np.abs(values).sum(dtype=np.float64)) > MOST:
+        raise InvalidRequest("the amounts of this play are too large to add up exactly", field="segments")
+    total = np.zeros(count, np.int64)
+    np.add.at(total, index, values)
+    return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Totals:
+    """Sums by job, row, site or group: `[k]`, and `work[k, resource]`."""
+
+    energy: Thousandths
+    """W·ms"""
+    work: tuple[Thousandths, ...]
+    """Unit·ms of each resource."""
+    posted_nano_yuan: Ints
+    electricity_nano_yuan: Ints
+    passed_on_nano_yuan: Ints
+    transfer_nano_yuan: Ints
+    location_ug: Ints
+    market_ug: Ints
+    moved_bytes: Ints
+
+    @property
+    def cost_nano_yuan(self) -> Ints:
+        """What users pay: the posted price, electricity where it is passed on, and transfers."""
+        return self.posted_nano_yuan + self.passed_on_nano_yuan + self.transfer_nano_yuan
+
+    @property
+    def energy_kwh(self) -> Floats:
+        return self.energy.floats() / WATT_MS_PER_KWH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Accounts:
+    """`[n]`, as the segments stand. A lost or suspended run draws, costs and emits like any other."""
+
+    segments: Segments
+    jobs: JobColumns
+    rows: RowColumns
+    supplies: Sequence[Supply]
+    duration_ms: Ints
+    power_mw: Ints
+    """Milliwatts, PUE included."""
+    busy_milli: Ints
+    """`[n, resource]`: thousandths of units."""
+    posted_yuan_hour: Floats
+    posted_nano_yuan: Ints
+    electricity_nano_yuan: Ints
+    """All electricity, whoever pays it."""
+    passed_on_nano_yuan: Ints
+    """The part of it that users pay beside the posted price."""
+    transfer_nano_yuan: Ints
+    location_ug: Ints
+    market_ug: Ints
+    moved_bytes: Ints
+    energy: Thousandths = field(init=False)
+    """W·ms"""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "energy", Thousandths.of(self.power_mw, self.duration_ms))
+
+    @property
+    def cost_nano_yuan(self) -> Ints:
+        return self.posted_nano_yuan + self.passed_on_nano_yuan + self.transfer_nano_yuan
+
+    def by_job(self) -> Totals:
+        return self._by(self.segments.job, len(self.jobs.ready_ms))
+
+    def by_row(self) -> Totals:
+        return self._by(self.segments.row, len(self.rows.site))
+
+    def by_site(self) -> Totals:
+        return self._by(self.rows.site[self.segments.row], len(self.supplies))
+
+    def by_group(self) -> Totals:
+        groups = int(self.jobs.group.max()) + 1 if len(self.jobs.group) else 0
+        return self._by(self.jobs.group[self.segments.job], groups)
+
+    def _by(self, index: Ints, count: int) -> Totals:
+        return Totals(
+            energy=self.energy.sums(index, count),
+            work=tuple(
+                Thousandths.of(self.busy_milli[:, k], self.duration_ms).sums(index, count) for k in range(RESOURCES)
+            ),
+            **{name: sums(getattr(self, name), index, count) for name in _SUMMED},
+        )
+
+
+_SUMMED = (
+    "posted_nano_yuan",
+    "electricity_nano_yuan",
+    "passed_on_nano_yuan",
+    "transfer_nano_yuan",
+    "location_ug",
+    "market_ug",
+    "moved_bytes",
+)
+
+
+def account(segments: Segments, jobs: JobColumns, rows: RowColumns, supplies: Sequence[Supply]) -> Accounts:
+    """What each segment drew, cost and emitted under what prices and carbon really were; `supplies[site]`.
+
+    Raises InvalidRequest where a segment ends before it starts, or a row's site has no supply.
+    """
+    duration = segments.end_ms - segments.start_ms
+    if (duration < 0).any():
+        raise InvalidRequest(f"segment {int(np.argmax(duration < 0))} ends before it starts", field="end_ms")
+    if len(rows.site) and int(rows.site.max()) >= len(supplies):
+        raise InvalidRequest(f"site {int(rows.site.max())} has no prices and carbon", field="supplies")
+    need = jobs.need[segments.job]
+    power = _whole(np.einsum("nk,nk->n", need, rows.power_w[segments.row]) * MILLI)
+    rate = np.einsum("nk,nk->n", need, rows.yuan_hour[segments.row])
+    share = rows.electricity_share[segments.row]
+    electricity, location, market = (np.empty(len(duration), np.int64) for _ in range(3))
+    for site, chosen in _by_site(rows.site[segments.row], len(supplies)):
+        span = (segments.start_ms[chosen], segments.end_ms[chosen])
+        found = _drawn(power[chosen], *span, supplies[site])
+        electricity[chosen], location[chosen], market[chosen] = found
+    moved = _moves(segments, jobs, rows)
+    place = jobs.place[segments.job]
+    data_gb = np.where(moved, jobs.data_gb[segments.job], 0.0)
+    fee = np.where(moved, rows.transfer_yuan_per_gb[place, segments.row], 0.0)
+    return Accounts(
+        segments=segments,
+        jobs=jobs,
+        rows=rows,
+        supplies=supplies,
+        duration_ms=duration,
+        power_mw=power,
+        busy_milli=_whole(need * MILLI),
+        posted_yuan_hour=rate,
+        posted_nano_yuan=_posted(rate, duration),
+        electricity_nano_yuan=electricity,
+        passed_on_nano_yuan=_whole(electricity * share),
+        transfer_nano_yuan=_whole(data_gb * fee * NANO),
+        location_ug=location,
+        market_ug=market,
+        moved_bytes=_whole(data_gb * BYTES_PER_GB),
+    )
+
+
+class Money(NamedTuple):
+    """`[row, step]`: what fell into each step of the clock."""
+
+    posted_nano_yuan: Ints
+    electricity_nano_yuan: Ints
+    location_ug: Ints
+    market_ug: Ints
+
+
+def money_by_step(accounts: Accounts, from_ms: int, step_ms: int, steps: int) -> Money:
+    """Money and carbon by row and step, adding up to the segments' own integers.
+
+    Each segment is split by its rounded running total. Raises InvalidRequest where a segment lies outside the steps.
+    Memory grows with rows × steps; segments are taken in portions.
+    """
+    segments, rows = accounts.segments, accounts.rows
+    last = from_ms + steps * step_ms
+    if len(segments.job) and (segments.start_ms.min() < from_ms or segments.end_ms.max() > last):
+        raise InvalidRequest("a segment lies outside the steps", field="from_ms")
+    shape = (len(rows.site), steps)
+    split = Money(*(np.zeros(shape, np.int64) for _ in Money._fields))
+    for site, chosen in _by_site(rows.site[segments.row], len(accounts.supplies)):
+        for index, step in _pairs(accounts, chosen, from_ms, step_ms):
+            start, end = segments.start_ms[index], segments.end_ms[index]
+            begin = np.maximum(start, from_ms + step * step_ms)
+            until = np.minimum(end, from_ms + (step + 1) * step_ms)
+            rate, power, supply = accounts.posted_yuan_hour[index], accounts.power_mw[index], accounts.supplies[site]
+            done = (_posted(rate, until - start), *_drawn(power, start, until, supply))
+            before = (_posted(rate, begin - start), *_drawn(power, start, begin, supply))
+            for total, now, then in zip(split, done, before, strict=True):
+                np.add.at(total, (segments.row[index], step), now - then)
+    return split
+
+
+def _pairs(accounts: Accounts, chosen: Ints, from_ms: int, step_ms: int) -> Iterator[tuple[Ints, Ints]]:
+    """Every chosen segment with every step that it touches, some million at a time."""
+    segments = accounts.segments
+    first = (segments.start_ms[chosen] - from_ms) // step_ms
+    count = np.maximum(-(-(segments.end_ms[chosen] - from_ms) // step_ms) - first, 0)
+    upto = np.cumsum(count)
+    at = 0
+    while at < len(chosen):
+        base = int(upto[at - 1]) if at else 0
+        stop = max(at + 1, int(np.searchsorted(upto, base + PAIRS_AT_ONCE, side="right")))
+        repeats = count[at:stop]
+        within = np.arange(int(repeats.sum())) - np.repeat(upto[at:stop] - repeats - base, repeats)
+        yield np.repeat(chosen[at:stop], repeats), np.repeat(first[at:stop], repeats) + within
+        at = stop
+
+
+def _posted(rate_yuan_hour: Floats, duration_ms: Ints) -> Ints:
+    return _whole(rate_yuan_hour * (duration_ms / HOUR_MS) * NANO)
+
+
+def _drawn(power_mw: Ints, start_ms: Ints, end_ms: Ints, supply: Supply) -> tuple[Ints, Ints, Ints]:
+    """Electricity in nano-yuan, location- and market-based carbon in micrograms."""
+    power_kw = power_mw / MILLIWATTS_PER_KW
+    grid_g = supply.carbon_g_per_kwh.integral(start_ms, end_ms)
+    residual = supply.residual_g_per_kwh
+    bought_g = grid_g if residual is None else residual.integral(start_ms, end_ms)
+    return (
+        _whole(power_kw * supply.yuan_per_kwh.integral(start_ms, end_ms) * NANO),
+        _whole(power_kw * grid_g * MICRO),
+        _whole(power_kw * bought_g * (1.0 - supply.green_share) * MICRO),
+    )
+
+
+def _moves(segments: Segments, jobs: JobColumns, rows: RowColumns) -> Bools:
+    """Whether the job's data moved for this segment: its first at a site where they were not (transfers take time)."""
+    away = rows.transfer_ms_per_gb[jobs.place[segments.job], segments.row] > 0
+    moved = away & (jobs.data_gb[segments.job] > 0)
+    index = np.flatnonzero(moved)
+    site = rows.site[segments.row[index]]
+    order = np.lexsort((segments.start_ms[index], site, segments.job[index]))
+    index, site = index[order], site[order]
+    again = np.zeros(len(index), np.bool_)
+    again[1:] = (segments.job[index[1:]] == segments.job[index[:-1]]) & (site[1:] == site[:-1])
+    moved[index[again]] = False
+    return moved
+
+
+def _by_site(site: Ints, count: int) -> Iterator[tuple[int, Ints]]:
+    order = np.argsort(site.astype(np.int32), kind="stable")
+    bounds = np.searchsorted(site[order], np.arange(count + 1))
+    for k in range(count):
+        if bounds[k] < bounds[k + 1]:
+            yield k, order[bounds[k] : bounds[k + 1]]
+
+
+def _whole(amounts: Floats) -> Ints:
+    """To the nearest integer, halves to even; raises InvalidRequest where 64 bits are too few or it is no number."""
+    if not (np.abs(amounts) < MOST).all():
+        raise InvalidRequest("an amount of this play is too large or no number", field="segments")
+    return np.rint(amounts).astype(np.int64)

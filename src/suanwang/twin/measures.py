@@ -1,0 +1,322 @@
+"""What a play is judged by, and how sure one may be of it.
+
+Owns the measures of one play as plain numbers, and intervals around them: batch means within a play, Student's t over
+seeds, the stationary bootstrap for ratios of two policies on the same seeds. Knows nothing of policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from suanwang.domain.errors import InvalidRequest
+from suanwang.electricity.series import HOUR_MS
+from suanwang.scheduling.columns import (
+    CORES,
+    DEVICES,
+    ENDED_DONE,
+    ENDED_LIMIT,
+    ENDED_LOST,
+    ENDED_SUSPENDED,
+    NEVER_MS,
+)
+from suanwang.twin.accounting import BYTES_PER_GB, MICRO, NANO, WATT_MS_PER_KWH, Accounts, Totals
+from suanwang.twin.timeline import Timeline
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+SLOWDOWN_BOUND_MS = 10_000
+"""Runs shorter than this count as this long (Feitelson and Rudolph 1998, *Metrics and benchmarking for parallel job
+scheduling*, section 3)."""
+MICROGRAMS_PER_KG = 1_000 * MICRO
+NO_NUMBER = float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measures:
+    """One play in numbers; a mean or percentile over no job at all is not a number.
+
+    Completion, waiting and slowdown are over the jobs that came to their end. Waiting is all the time from ready to end
+    in which a job did not do the work that counted: queueing, held, its data on their way, suspended, or redoing.
+    """
+
+    jobs_count: float
+    ended_count: float
+    open_count: float
+    """Began and have not ended where the play stops."""
+    never_started_count: float
+    completion_mean_h: float
+    completion_p50_h: float
+    completion_p95_h: float
+    completion_p99_h: float
+    waiting_mean_h: float
+    waiting_p50_h: float
+    waiting_p95_h: float
+    waiting_p99_h: float
+    slowdown_mean_ratio: float
+    """Bounded slowdown: `max(1, completion / max(run, 10 s))`."""
+    slowdown_p50_ratio: float
+    slowdown_p95_ratio: float
+    slowdown_p99_ratio: float
+    cores_busy_share: float
+    """Of all there are, over the timeline."""
+    devices_busy_share: float
+    cost_yuan: float
+    """What users pay."""
+    electricity_yuan: float
+    """All electricity, whoever pays it."""
+    energy_kwh: float
+    carbon_location_kg: float
+    carbon_market_kg: float
+    peak_kw: float
+    """Highest quarter of an hour of the whole network."""
+    peak_by_site_kw: float
+    """Sum over sites of each one's highest quarter of an hour: what demand charges are paid on."""
+    deadlines_missed_count: float
+    deadlines_missed_share: float
+    """Of the jobs that have one and for which it has passed or that ended."""
+    moved_gb: float
+    interruptions_count: float
+    """Suspended or lost."""
+    lost_core_h: float
+    """Work that was done and did not count, because its node or site was lost."""
+    lost_device_h: float
+    fair_slowdown_jain: float
+    """Jain's index over groups of their mean bounded slowdown; 1 is equal, 1/groups is one against all (Jain, Chiu and
+    Hawe 1984)."""
+    fair_slowdown_spread_ratio: float
+    """Largest group's mean over the smallest."""
+    fair_dominant_jain: float
+    """Jain's index over groups of their dominant share (Ghodsi et al. 2011, *Dominant resource fairness*): the largest
+    of its shares of all cores, memory and devices, over the time in which it had jobs that were ready."""
+    fair_dominant_spread_ratio: float
+    fragmentation_share: float = NO_NUMBER
+    """See `twin.fragmentation`; not a number where nodes are not modelled."""
+
+    def as_row(self) -> dict[str, float]:
+        return asdict(self)
+
+
+class PerJob(NamedTuple):
+    """`[j]`; only meaningful where `ended`."""
+
+    ended: Bools
+    began: Bools
+    end_ms: Ints
+    """Of its last segment."""
+    ran_ms: Ints
+    """Of its segments whose work counted."""
+    completion_ms: Ints
+    waiting_ms: Ints
+    slowdown: Floats
+
+
+def per_job(accounts: Accounts, kept_ms: Ints | None = None) -> PerJob:
+    """Times of each job. `kept_ms[n]`: how much of each segment's run counted, where runs were lost after checkpoints;
+    by default all of a segment that was not lost, and nothing of one that was."""
+    segments, jobs = accounts.segments, accounts.jobs
+    count = len(jobs.ready_ms)
+    end = np.full(count, -1, np.int64)
+    np.maximum.at(end, segments.job, segments.end_ms)
+    kept = _kept(accounts) if kept_ms is None else kept_ms
+    ran = np.zeros(count, np.int64)
+    np.add.at(ran, segments.job, kept)
+    began, ended = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    began[segments.job] = True
+    ended[segments.job[(segments.how == ENDED_DONE) | (segments.how == ENDED_LIMIT)]] = True
+    completion = np.where(ended, end - jobs.ready_ms, 0)
+    bounded = np.maximum(completion / np.maximum(ran, SLOWDOWN_BOUND_MS), 1.0)
+    return PerJob(ended, began, end, ran, completion, completion - ran, bounded)
+
+
+def measure(
+    accounts: Accounts,
+    timeline: Timeline,
+    *,
+    until_ms: int,
+    kept_ms: Ints | None = None,
+    fragmentation_share: float = NO_NUMBER,
+) -> Measures:
+    """The measures of one play that stopped at `until_ms`; `kept_ms[n]` as in `per_job`."""
+    jobs, segments = accounts.jobs, accounts.segments
+    each, total = per_job(accounts, kept_ms), accounts.by_row()
+    ended = each.ended
+    late = jobs.due_ms < np.where(ended, each.end_ms, until_ms)
+    dated = (jobs.due_ms < NEVER_MS) & (ended | late)
+    missed = int((late & dated).sum())
+    wasted = accounts.duration_ms - (_kept(accounts) if kept_ms is None else kept_ms)
+    lost = np.where(segments.how == ENDED_LOST, wasted, 0) / HOUR_MS
+    quarters = timeline.quarter_kw_by_site()
+    slowdown, dominant = _fairness(accounts, each, until_ms)
+    completion_h, waiting_h = each.completion_ms[ended] / HOUR_MS, each.waiting_ms[ended] / HOUR_MS
+    return Measures(
+        jobs_count=float(len(ended)),
+        ended_count=float(ended.sum()),
+        open_count=float((each.began & ~ended).sum()),
+        never_started_count=float((~each.began).sum()),
+        **_spread("completion", "h", completion_h),
+        **_spread("waiting", "h", waiting_h),
+        **_spread("slowdown", "ratio", each.slowdown[ended]),
+        cores_busy_share=_busy(accounts, timeline, CORES),
+        devices_busy_share=_busy(accounts, timeline, DEVICES),
+        **_amounts(total),
+        peak_kw=float(quarters.sum(axis=0).max(initial=0.0)),
+        peak_by_site_kw=float(timeline.peak_kw_by_site().sum()),
+        deadlines_missed_count=float(missed),
+        deadlines_missed_share=missed / int(dated.sum()) if dated.any() else 0.0,
+        interruptions_count=float(((segments.how == ENDED_LOST) | (segments.how == ENDED_SUSPENDED)).sum()),
+        lost_core_h=float((lost * jobs.need[segments.job, CORES]).sum()),
+        lost_device_h=float((lost * jobs.need[segments.job, DEVICES]).sum()),
+        fair_slowdown_jain=jain(slowdown),
+        fair_slowdown_spread_ratio=spread_ratio(slowdown),
+        fair_dominant_jain=jain(dominant),
+        fair_dominant_spread_ratio=spread_ratio(dominant),
+        fragmentation_share=fragmentation_share,
+    )
+
+
+def jain(values: Floats) -> float:
+    """Jain's index, `(Σx)² / (n Σx²)`."""
+    squares = float((values**2).sum())
+    return float(values.sum()) ** 2 / (len(values) * squares) if squares > 0 else NO_NUMBER
+
+
+def spread_ratio(values: Floats) -> float:
+    """Largest over smallest."""
+    return float(values.max() / values.min()) if len(values) and values.min() > 0 else NO_NUMBER
+
+
+class Interval(NamedTuple):
+    """An estimate with its 95 % interval (or what was asked for), and from how many parts it was made."""
+
+    estimate: float
+    low: float
+    high: float
+    parts: int
+
+    @property
+    def half(self) -> float:
+        return (self.high - self.low) / 2
+
+
+def over_seeds(values: Sequence[float] | Floats, confidence: float = 0.95) -> Interval:
+    """Mean over independent plays with Student's t; needs two or more, else the interval is not a number."""
+    from scipy.special import stdtrit
+
+    found = np.asarray(values, np.float64)
+    mean, count = float(found.mean()), len(found)
+    if count < 2:
+        return Interval(mean, NO_NUMBER, NO_NUMBER, count)
+    half = float(stdtrit(count - 1, (1 + confidence) / 2)) * float(found.std(ddof=1)) / count**0.5
+    return Interval(mean, mean - half, mean + half, count)
+
+
+def batch_means(values: Floats, batches: int = 30, confidence: float = 0.95) -> Interval:
+    """Mean of one long play's values, in the order of time: means of equal batches count as independent (Law and
+    Carson 1979); values that fill no batch are left out at the beginning, where the play had not settled."""
+    if not 2 <= batches <= len(values):
+        raise InvalidRequest(f"{batches} batches of {len(values)} values", field="batches", allowed="2 to the values")
+    size = len(values) // batches
+    return over_seeds(values[len(values) - size * batches :].reshape(batches, size).mean(axis=1), confidence)
+
+
+def paired_ratio(
+    ours: Floats,
+    theirs: Floats,
+    chance: np.random.Generator,
+    *,
+    block: float | None = None,
+    draws: int = 2_000,
+    confidence: float = 0.95,
+) -> Interval:
+    """Ratio of the sums of two policies' `[seed, t]` amounts over the same seeds and steps of time.
+
+    Stationary bootstrap (Politis and Romano 1994): blocks of geometric length, `block` steps on average (by default the
+    third root of their number), taken around the circle and for both policies alike; seeds are drawn with them.
+    """
+    if ours.shape != theirs.shape or ours.ndim != 2 or not ours.size:
+        raise InvalidRequest("both policies need the same seeds and steps", field="ours", allowed="[seed, t] twice")
+    seeds, steps = ours.shape
+    block = max(1.0, steps ** (1 / 3)) if block is None else block
+    found = np.empty(draws)
+    for k in range(draws):
+        top = bottom = 0.0
+        for seed in chance.integers(0, seeds, seeds):
+            at = _stationary(steps, block, chance)
+            top, bottom = top + float(ours[seed, at].sum()), bottom + float(theirs[seed, at].sum())
+        found[k] = top / bottom
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(ours.sum() / theirs.sum()), float(low), float(high), seeds * steps)
+
+
+def _stationary(steps: int, block: float, chance: np.random.Generator) -> Ints:
+    fresh = chance.random(steps) < 1.0 / block
+    fresh[0] = True
+    began = np.flatnonzero(fresh)
+    since = np.arange(steps) - began[np.cumsum(fresh) - 1]
+    return (chance.integers(0, steps, len(began))[np.cumsum(fresh) - 1] + since) % steps
+
+
+def _kept(accounts: Accounts) -> Ints:
+    return np.where(accounts.segments.how == ENDED_LOST, 0, accounts.duration_ms)
+
+
+def _spread(name: str, unit: str, values: Floats) -> dict[str, float]:
+    if not len(values):
+        return {f"{name}_{what}_{unit}": NO_NUMBER for what in ("mean", "p50", "p95", "p99")}
+    p50, p95, p99 = np.quantile(values, [0.5, 0.95, 0.99])
+    found = {"mean": values.mean(), "p50": p50, "p95": p95, "p99": p99}
+    return {f"{name}_{what}_{unit}": float(value) for what, value in found.items()}
+
+
+def _busy(accounts: Accounts, timeline: Timeline, resource: int) -> float:
+    capacity = float(accounts.rows.capacity[:, resource].sum())
+    return float(timeline.busy[:, resource].sum(axis=0).mean()) / capacity if capacity else 0.0
+
+
+def _amounts(total: Totals) -> dict[str, float]:
+    return {
+        "cost_yuan": int(total.cost_nano_yuan.sum()) / NANO,
+        "electricity_yuan": int(total.electricity_nano_yuan.sum()) / NANO,
+        "energy_kwh": total.energy.total() / (1000 * WATT_MS_PER_KWH),
+        "carbon_location_kg": int(total.location_ug.sum()) / MICROGRAMS_PER_KG,
+        "carbon_market_kg": int(total.market_ug.sum()) / MICROGRAMS_PER_KG,
+        "moved_gb": int(total.moved_bytes.sum()) / BYTES_PER_GB,
+    }
+
+
+def _fairness(accounts: Accounts, each: PerJob, until_ms: int) -> tuple[Floats, Floats]:
+    """By group: mean bounded slowdown, and dominant share while it had jobs that were ready and had not ended."""
+    jobs, ended = accounts.jobs, each.ended
+    groups = int(jobs.group.max()) + 1 if len(jobs.group) else 0
+    count = np.bincount(jobs.group[ended], minlength=groups)
+    slowdown = np.bincount(jobs.group[ended], each.slowdown[ended], groups)
+    present = _present_ms(jobs.group, jobs.ready_ms, np.where(ended, each.end_ms, until_ms), groups)
+    capacity = accounts.rows.capacity.sum(axis=0)
+    shares = np.zeros(groups)
+    for k, work in enumerate(accounts.by_group().work):
+        if capacity[k] > 0:
+            shares = np.maximum(shares, work.floats() / (capacity[k] * np.maximum(present, 1)))
+    return slowdown[count > 0] / count[count > 0], shares[present > 0]
+
+
+def _present_ms(group: Ints, ready_ms: Ints, end_ms: Ints, groups: int) -> Ints:
+    """`[group]`: how long it had at least one job in the network."""
+    total = np.zeros(groups, np.int64)
+    chosen = np.flatnonzero(end_ms > ready_ms)
+    if not len(chosen):
+        return total
+    order = chosen[np.lexsort((ready_ms[chosen], group[chosen]))]
+    owner, origin = group[order], int(ready_ms[order].min())
+    # One span of time after the other, a group each, so that one running maximum serves all of them.
+    base = owner * (int(end_ms[order].max()) - origin)
+    start, end = base + ready_ms[order] - origin, np.maximum.accumulate(base + end_ms[order] - origin)
+    before = np.concatenate(([0], end[:-1]))
+    np.add.at(total, owner, np.maximum(end - np.maximum(start, before), 0))
+    return total
