@@ -247,12 +247,12 @@ def paired_ratio(
     found = np.empty(draws)
     for k in range(draws):
         top = bottom = 0.0
-        for seed in chance.integers(0, seeds, seeds):
+        for seed in np.asarray(chance.integers(0, seeds, seeds)):
             at = _stationary(steps, block, chance)
             top, bottom = top + float(ours[seed, at].sum()), bottom + float(theirs[seed, at].sum())
         found[k] = top / bottom
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(ours.sum() / theirs.sum()), float(low), float(high), seeds * steps)
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+    return Interval(float(ours.sum() / theirs.sum()), low, high, seeds * steps)
 
 
 def _stationary(steps: int, block: float, chance: np.random.Generator) -> Ints:
@@ -260,7 +260,8 @@ def _stationary(steps: int, block: float, chance: np.random.Generator) -> Ints:
     fresh[0] = True
     began = np.flatnonzero(fresh)
     since = np.arange(steps) - began[np.cumsum(fresh) - 1]
-    return (chance.integers(0, steps, len(began))[np.cumsum(fresh) - 1] + since) % steps
+    at: Ints = (chance.integers(0, steps, len(began))[np.cumsum(fresh) - 1] + since) % steps
+    return at
 
 
 def _kept(accounts: Accounts) -> Ints:
@@ -270,9 +271,9 @@ def _kept(accounts: Accounts) -> Ints:
 def _spread(name: str, unit: str, values: Floats) -> dict[str, float]:
     if not len(values):
         return {f"{name}_{what}_{unit}": NO_NUMBER for what in ("mean", "p50", "p95", "p99")}
-    p50, p95, p99 = np.quantile(values, [0.5, 0.95, 0.99])
-    found = {"mean": values.mean(), "p50": p50, "p95": p95, "p99": p99}
-    return {f"{name}_{what}_{unit}": float(value) for what, value in found.items()}
+    found = dict(zip(("p50", "p95", "p99"), np.quantile(values, [0.5, 0.95, 0.99]).tolist(), strict=True))
+    found["mean"] = float(values.mean())
+    return {f"{name}_{what}_{unit}": value for what, value in found.items()}
 
 
 def _busy(accounts: Accounts, timeline: Timeline, resource: int) -> float:

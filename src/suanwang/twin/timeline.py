@@ -6,6 +6,7 @@ Owns exact overlaps of many intervals with equal steps of time. Memory grows wit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,23 +46,32 @@ class Timeline:
     @property
     def power_kw(self) -> Floats:
         """`[row, t]`"""
-        return self.energy_mw_ms / (self.step_ms * MILLIWATTS_PER_KW)
+        energy: Floats = self.energy_mw_ms.astype(np.float64)
+        return energy / (self.step_ms * MILLIWATTS_PER_KW)
 
     def quarter_kw_by_site(self) -> Floats:
         """`[site, quarter]`"""
-        total = np.zeros((len(self.yuan_per_kwh), self.quarter_mw_ms.shape[1]))
+        total: Floats = np.zeros((len(self.yuan_per_kwh), self.quarter_mw_ms.shape[1]))
         np.add.at(total, self.row_site, self.quarter_mw_ms / (QUARTER_MS * MILLIWATTS_PER_KW))
         return total
 
     def peak_kw_by_site(self) -> Floats:
         """`[site]`: highest mean over a quarter of an hour, as demand charges count it."""
-        return self.quarter_kw_by_site().max(axis=1, initial=0.0)
+        peaks: Floats = self.quarter_kw_by_site().max(axis=1, initial=0.0)
+        return peaks
 
 
-def overlaps(
-    row: Ints, start_ms: Ints, end_ms: Ints, rate: Ints, *, rows: int, from_ms: int, step_ms: int, steps: int
-) -> Ints:
+class Steps(NamedTuple):
+    """Equal steps of time."""
+
+    from_ms: int
+    step_ms: int
+    steps: int
+
+
+def overlaps(row: Ints, start_ms: Ints, end_ms: Ints, rate: Ints, rows: int, span: Steps) -> Ints:
     """`[row, step]`: rate × milliseconds that fell into each step, exactly; what lies outside the steps is left out."""
+    from_ms, step_ms, steps = span
     last = from_ms + steps * step_ms
     start = np.clip(start_ms, from_ms, last) - from_ms
     end = np.maximum(np.clip(end_ms, from_ms, last) - from_ms, start)
@@ -86,13 +96,13 @@ def draw(accounts: Accounts, from_ms: int, until_ms: int, step_ms: int = HOUR_MS
         raise InvalidRequest(f"steps of {step_ms} ms", field="step_ms", allowed=f"multiples of {QUARTER_MS}")
     segments, site = accounts.segments, accounts.rows.site
     rows, steps = len(site), max(1, -(-(until_ms - from_ms) // step_ms))
-    span = {"from_ms": from_ms, "step_ms": step_ms, "steps": steps}
     when = (segments.row, segments.start_ms, segments.end_ms)
     per_step = step_ms // QUARTER_MS
-    quarter = overlaps(*when, accounts.power_mw, rows=rows, from_ms=from_ms, step_ms=QUARTER_MS, steps=steps * per_step)
-    busy = [overlaps(*when, accounts.busy_milli[:, k], rows=rows, **span) for k in range(RESOURCES)]
-    row, start, end = waits(segments, accounts.jobs, rows, until_ms)
-    queue = overlaps(row, start, end, np.ones_like(row), rows=rows + 1, **span)
+    span, quarters = Steps(from_ms, step_ms, steps), Steps(from_ms, QUARTER_MS, steps * per_step)
+    quarter = overlaps(*when, accounts.power_mw, rows, quarters)
+    busy = [overlaps(*when, accounts.busy_milli[:, k], rows, span) for k in range(RESOURCES)]
+    waiting = waits(segments, accounts.jobs, rows, until_ms)
+    queue = overlaps(*waiting, np.ones_like(waiting[0]), rows + 1, span)
     return Timeline(
         from_ms=from_ms,
         step_ms=step_ms,
