@@ -5,7 +5,10 @@ Owns the columns and their checks. Where it came from is the readers' business, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +17,8 @@ from suanwang.domain.errors import InvalidRequest
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+COLUMNS = ("submit_ms", "run_ms", "limit_ms", "cores", "memory_gb", "devices", "group", "home")
+"""The columns of a trace, as they also stand in its own file format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,7 +59,9 @@ class Trace:
             if not isinstance(value, np.ndarray):
                 continue
             if value.shape != (count,):
-                raise InvalidRequest(f"{self.name}: {field.name} has {len(value)} values for {count} jobs", field=field.name)
+                raise InvalidRequest(
+                    f"{self.name}: {field.name} has {len(value)} values for {count} jobs", field=field.name
+                )
             if field.name != "home" and count and not (value >= 0).all():
                 raise InvalidRequest(
                     f"{self.name}: {field.name} of job {int(np.argmax(~(value >= 0)))} is negative or no number",
@@ -63,3 +70,122 @@ class Trace:
                 )
         if count and (np.diff(self.submit_ms) < 0).any():
             raise InvalidRequest(f"{self.name}: jobs are not in the order of their submission", field="submit_ms")
+        for name, index, names in (("group", self.group, self.groups), ("home", self.home, self.homes)):
+            if count and not (int(index.min()) >= -1 and int(index.max()) < max(1, len(names))):
+                raise InvalidRequest(
+                    f"{self.name}: a {name} that has no name", field=name, allowed=f"below {len(names)}"
+                )
+
+    @property
+    def span_ms(self) -> int:
+        """From the first submission to the last."""
+        return int(self.submit_ms[-1] - self.submit_ms[0]) if len(self) else 0
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything that a play depends on: columns, names of groups and homes, and what 0 is."""
+        made = hashlib.sha256(json.dumps([self.groups, self.homes, self.epoch_ms], ensure_ascii=True).encode())
+        for name in COLUMNS:
+            made.update(name.encode() + np.ascontiguousarray(getattr(self, name)).tobytes())
+        return made.hexdigest()
+
+    def taken(self, which: Ints | npt.NDArray[np.bool_] | slice) -> Trace:
+        """Some of the jobs, in their order; groups and homes keep their names."""
+        return replace(self, **{name: getattr(self, name)[which] for name in COLUMNS})
+
+    def head(self, count: int) -> Trace:
+        """The first jobs."""
+        return self.taken(slice(0, max(0, count)))
+
+    def between(self, from_ms: int, to_ms: int) -> Trace:
+        """The jobs submitted from one instant until before the other."""
+        low, high = np.searchsorted(self.submit_ms, [from_ms, to_ms])
+        return self.taken(slice(int(low), int(high)))
+
+    def at_load(self, factor: float) -> Trace:
+        """The same jobs, submitted `factor` times as fast: the time between submissions is divided by it."""
+        if not (np.isfinite(factor) and factor > 0):
+            raise InvalidRequest(f"a load of {factor} times", field="load", allowed="more than 0")
+        first = self.submit_ms[0] if len(self) else 0
+        return replace(self, submit_ms=first + np.rint((self.submit_ms - first) / factor).astype(np.int64))
+
+    def starting(self, epoch_ms: int) -> Trace:
+        """The same jobs, the first submitted at `epoch_ms` after 1970-01-01 UTC."""
+        first = self.submit_ms[0] if len(self) else 0
+        return replace(self, submit_ms=self.submit_ms - first, epoch_ms=epoch_ms)
+
+
+def trace_of(
+    *,
+    name: str,
+    source: str,
+    submit_ms: Ints,
+    run_ms: Ints,
+    limit_ms: Ints | None = None,
+    cores: Floats | None = None,
+    memory_gb: Floats | None = None,
+    devices: Floats | None = None,
+    group: Ints | None = None,
+    groups: Sequence[str] = ("all",),
+    home: Ints | None = None,
+    homes: Sequence[str] = (),
+    epoch_ms: int | None = None,
+    left_out: Sequence[str] = (),
+) -> Trace:
+    """A trace of columns in any order: they are sorted by submission, jobs of one instant staying as they stood.
+
+    A limit that is not said, or that a job outran, is its run time.
+    """
+    count = len(submit_ms)
+    none = np.zeros(count, np.float64)
+    columns = {
+        "submit_ms": submit_ms.astype(np.int64),
+        "run_ms": run_ms.astype(np.int64),
+        "limit_ms": (run_ms if limit_ms is None else np.maximum(limit_ms, run_ms)).astype(np.int64),
+        "cores": none if cores is None else cores,
+        "memory_gb": none if memory_gb is None else memory_gb,
+        "devices": none if devices is None else devices,
+        "group": np.zeros(count, np.int64) if group is None else group,
+        "home": np.full(count, -1, np.int64) if home is None else home,
+    }
+    if not count:
+        raise InvalidRequest(f"{name} has no job that ran", field=name, allowed="one job or more")
+    order = np.argsort(columns["submit_ms"], kind="stable")
+    return Trace(
+        name=name,
+        source=source,
+        groups=tuple(groups),
+        homes=tuple(homes),
+        epoch_ms=epoch_ms,
+        left_out=tuple(left_out),
+        **{key: np.ascontiguousarray(column[order]) for key, column in columns.items()},
+    )
+
+
+def joined(traces: Sequence[Trace], *, name: str) -> Trace:
+    """Several traces side by side on one clock: all of known epoch, or all counting from their own beginnings."""
+    epochs = [trace.epoch_ms for trace in traces if trace.epoch_ms is not None]
+    if not traces or len(epochs) not in (0, len(traces)):
+        raise InvalidRequest(
+            "traces with dates and traces without cannot be joined", field="traces", allowed="one kind"
+        )
+    epoch = min(epochs) if epochs else None
+    groups = [f"{trace.name}/{group}" for trace in traces for group in trace.groups]
+    homes = tuple(dict.fromkeys(home for trace in traces for home in trace.homes))
+    shift = np.cumsum([0, *(len(trace.groups) for trace in traces)])
+    columns: dict[str, list[npt.NDArray[np.int64]]] = {key: [] for key in COLUMNS}
+    for index, trace in enumerate(traces):
+        places = np.array([*(homes.index(home) for home in trace.homes), -1], np.int64)
+        late = 0 if epoch is None or trace.epoch_ms is None else trace.epoch_ms - epoch
+        moved = {"submit_ms": trace.submit_ms + late, "group": trace.group + shift[index], "home": places[trace.home]}
+        for key in COLUMNS:
+            columns[key].append(moved.get(key, getattr(trace, key)))
+    return trace_of(
+        name=name,
+        source="; ".join(dict.fromkeys(trace.source for trace in traces)),
+        groups=groups,
+        homes=homes,
+        epoch_ms=epoch,
+        left_out=[f"{trace.name}: {told}" for trace in traces for told in trace.left_out],
+        **{key: np.concatenate(parts) for key, parts in columns.items()},
+    )

@@ -1,0 +1,229 @@
+"""Columns of a table of text, checked: every complaint names the file, the line, the field and what is allowed.
+
+Owns the reading of CSV and Parquet into arrays of numbers, words and instants. Knows no format of traces.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as papq
+
+from suanwang.domain.errors import InvalidRequest
+from suanwang.twin.traces import clock
+from suanwang.twin.traces.source import Source
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+LARGEST = 1e15
+"""No duration, count or size in any log comes near it; what does is damage."""
+_BLOCK = 16 << 20
+_BLANK = ["", "nan", "NaN", "NULL", "null", "None", "NA", "N/A", "-"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Table:
+    """`[row]` columns of text or of Parquet's own types. `lines[row]` is where a row stands in its file."""
+
+    file: str
+    columns: pa.Table
+    lines: Ints
+
+    def __len__(self) -> int:
+        return int(self.columns.num_rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.columns.column_names)
+
+    def has(self, column: str) -> bool:
+        return column in self.columns.column_names
+
+    def taken(self, keep: Bools) -> Table:
+        """The rows where `keep` holds."""
+        return Table(file=self.file, columns=self.columns.filter(pa.array(keep)), lines=self.lines[keep])
+
+    def refuse(self, row: int, column: str, found: object, allowed: str) -> NoReturn:
+        where = f"{self.file}: line {int(self.lines[row])}, {column}"
+        raise InvalidRequest(f"{where}: {found!s:.80} is not {allowed}", field=column, allowed=allowed)
+
+    def numbers(self, column: str, *, least: float = 0.0, most: float = LARGEST, blank: float | None = None) -> Floats:
+        """A column of numbers from `least` to `most`; where it is empty, `blank` stands, and must be given."""
+        raw = self._text(column)
+        allowed = f"a number from {least:g} to {most:g}" if most < LARGEST else f"a number of at least {least:g}"
+        try:
+            cast = pc.cast(raw, pa.float64())
+        except pa.ArrowInvalid:
+            row = _first_bad_number(raw)
+            self.refuse(row, column, repr(raw[row].as_py()), allowed)
+        empty = np.asarray(pc.is_null(cast))
+        values = np.array(pc.fill_null(cast, 0.0 if blank is None else blank), np.float64)
+        if blank is None and empty.any():
+            self.refuse(int(np.argmax(empty)), column, "an empty value", allowed)
+        bad = ~((values >= least) & (values <= most)) & ~empty
+        if bad.any():
+            row = int(np.argmax(bad))
+            self.refuse(row, column, f"{values[row]:g}", allowed)
+        return values
+
+    def filled(self, column: str) -> Bools:
+        """Where a column is not empty."""
+        return ~np.asarray(pc.is_null(self._text(column)), np.bool_)
+
+    def words(self, column: str) -> list[str]:
+        """A column of words; empty where it is."""
+        return [value or "" for value in self._text(column).to_pylist()]
+
+    def coded(self, column: str, *, blank: str = "unknown") -> tuple[Ints, tuple[str, ...]]:
+        """A column of words as indexes into its different words, in the order of their first appearance."""
+        encoded = pc.dictionary_encode(pc.fill_null(self._text(column), blank)).combine_chunks()
+        indices = np.asarray(encoded.indices, np.int64)
+        return indices, tuple(encoded.dictionary.to_pylist())
+
+    def instants(self, column: str, *, zone: str | None) -> clock.Instants:
+        """A column of dates with times as Unix milliseconds; where it is empty, -1. `zone` is what naive times are in."""
+        raw = self.columns.column(column)
+        if pa.types.is_timestamp(raw.type):
+            return clock.of_timestamps(raw, zone, lambda row, allowed: self.refuse(row, column, raw[row], allowed))
+        text = self._text(column)
+        return clock.of_text(
+            text, zone, lambda row, allowed: self.refuse(row, column, repr(text[row].as_py()), allowed)
+        )
+
+    def unique(self, column: str) -> None:
+        """Raise where a value of a column stands twice."""
+        codes, words = self.coded(column)
+        if len(words) == len(codes):
+            return
+        first = np.full(len(words), -1, np.int64)
+        for row, code in enumerate(codes):
+            if first[code] >= 0:
+                self.refuse(row, column, f"{words[code]!r}, as on line {int(self.lines[first[code]])},", "unique")
+            first[code] = row
+
+    def _text(self, column: str) -> pa.ChunkedArray:
+        raw = self.columns.column(column)
+        if not pa.types.is_string(raw.type):
+            raw = pc.cast(raw, pa.string())
+        raw = pc.utf8_trim_whitespace(raw)
+        return pc.if_else(pc.is_in(raw, value_set=pa.array(_BLANK)), pa.scalar(None, pa.string()), raw)
+
+
+def read_csv(source: Source, *, needs: Collection[str], may: Collection[str] = ()) -> Table:
+    """The table of a CSV file with a header that has all of `needs` and, beside them, nothing but `may`."""
+    data = source.data.removeprefix(b"\xef\xbb\xbf")
+    end = data.find(b"\n")
+    header = _header(source.name, data[: end if end >= 0 else len(data)])
+    check_columns(source.name, header, needs, may)
+    if end < 0 or not data[end:].strip():
+        raise InvalidRequest(f"{source.name} has a header and no rows", field=source.name, allowed="one row or more")
+    return parse(source.name, data[end + 1 :], header, first_line=2)
+
+
+def parse(file: str, data: bytes, header: Sequence[str], *, first_line: int, lines: Ints | None = None) -> Table:
+    """Rows of comma-separated text without their header. `lines` says where they stand, else they follow `first_line`."""
+    kept = data.rstrip(b"\r\n \t")
+    columns = _parsed(file, kept, list(header), first_line, lines)
+    if lines is None:
+        lines = np.arange(first_line, first_line + columns.num_rows, dtype=np.int64)
+    return Table(file=file, columns=columns, lines=lines)
+
+
+def read_parquet(source: Source, *, needs: Collection[str], may: Collection[str] | None = ()) -> Table:
+    """The table of a Parquet file; `may` of None allows any further column. Rows are counted as lines from 1."""
+    try:
+        columns = papq.read_table(io.BytesIO(source.data))
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidRequest(
+            f"{source.name} is a damaged Parquet file: {str(error)[:120]}", field=source.name, allowed="a whole file"
+        ) from None
+    check_columns(source.name, columns.column_names, needs, columns.column_names if may is None else may)
+    if not columns.num_rows:
+        raise InvalidRequest(f"{source.name} has no rows", field=source.name, allowed="one row or more")
+    return Table(file=source.name, columns=columns, lines=np.arange(1, columns.num_rows + 1, dtype=np.int64))
+
+
+def check_columns(file: str, header: Sequence[str], needs: Collection[str], may: Collection[str]) -> None:
+    """Raise for a column that is missing, doubled or unknown."""
+    known = (*needs, *(name for name in may if name not in needs))
+    missing = [name for name in needs if name not in header]
+    doubled = [name for name in header if list(header).count(name) > 1]
+    unknown = [name for name in header if name not in known]
+    for what, names in (
+        ("has no column", missing),
+        ("has twice the column", doubled),
+        ("has an unknown column", unknown),
+    ):
+        if names:
+            raise InvalidRequest(f"{file}: line 1 {what} {names[0]!r}", field=names[0], allowed=", ".join(known)[:400])
+
+
+def header_of(source: Source) -> tuple[str, ...]:
+    """The names in the first line of a CSV file."""
+    return tuple(_header(source.name, source.data.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]))
+
+
+def _header(file: str, line: bytes) -> list[str]:
+    try:
+        text = line.decode("utf-8").rstrip("\r")
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{file}: line 1 is no text", field=file, allowed="UTF-8") from None
+    return [name.strip().strip('"') for name in text.split(",")]
+
+
+def _parsed(file: str, data: bytes, header: list[str], first_line: int, lines: Ints | None) -> pa.Table:
+    def options(threads: bool, handler: Any = None) -> dict[str, Any]:
+        return {
+            "read_options": pacsv.ReadOptions(column_names=header, block_size=_BLOCK, use_threads=threads),
+            "parse_options": pacsv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=handler),
+            "convert_options": pacsv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+            ),
+        }
+
+    try:
+        return pacsv.read_csv(pa.BufferReader(data), **options(threads=True))
+    except pa.ArrowInvalid as error:
+        problem = error
+    bad: list[Any] = []
+
+    def note(row: Any) -> str:
+        bad.append(row)
+        return "error"
+
+    try:
+        # Only without threads does the parser know which row it is at.
+        pacsv.read_csv(pa.BufferReader(data), **options(threads=False, handler=note))
+    except pa.ArrowInvalid as error:
+        problem = error
+    if not bad:
+        raise InvalidRequest(f"{file}: {str(problem)[:160]}", field=file, allowed="rows of text in UTF-8") from None
+    row = int(bad[0].number) - 1
+    line = first_line + row if lines is None else int(lines[row])
+    raise InvalidRequest(
+        f"{file}: line {line} has {bad[0].actual_columns} fields: {str(bad[0].text)[:80]!r}",
+        field=f"line {line}",
+        allowed=f"{len(header)} fields: {', '.join(header)[:300]}",
+    ) from None
+
+
+def _first_bad_number(raw: pa.ChunkedArray) -> int:
+    """The first row that is no number, found by halving: the parser does not say."""
+    low, high = 0, len(raw)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            pc.cast(raw.slice(low, middle - low), pa.float64())
+            low = middle
+        except pa.ArrowInvalid:
+            high = middle
+    return low
