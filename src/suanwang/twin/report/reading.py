@@ -1,0 +1,201 @@
+"""From an experiment's folder to `Results`.
+
+Owns which files and columns are read, and what is said when they are not there. Columns that are not known as measures
+are shown under their own names, so that a new measure needs no change here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suanwang.domain.errors import InvalidRequest
+from suanwang.twin.report.results import Bound, Case, Contender, Hours, Place, Play, Results
+from suanwang.twin.report.words import MEASURES, Measure, Words, plain_measure
+
+IDENTITY = ("play", "experiment", "policy", "order", "seed")
+QUANTILES = ((0.5, "waiting_p50_h"), (0.95, "waiting_p95_h"), (0.99, "waiting_p99_h"))
+HOUR_MS = 3_600_000
+NOTES = (
+    Words(
+        "Modelled: power is a line in what is in use, PUE follows a model of the outdoor temperature, prices are the tariff's, "
+        "carbon is the grid's factor with the day's course where one is known, run times are the log's own.",
+        "均为模型：功率与占用量成线性关系，PUE 取自室外温度模型，电价取自分时电价，碳强度取自电网因子及其日内曲线，运行时间取自日志。",
+    ),
+    Words(
+        "Waiting is all the time from ready to end in which a job did not do work that counted: queueing, held, data on "
+        "their way, suspended, or redoing.",
+        "等待时间指作业从就绪到结束之间未做有效工作的全部时间：排队、推迟、数据传输、挂起或重做。",
+    ),
+    Words(
+        "Bounded slowdown is completion over run time, at least 1, runs below 10 s counted as 10 s (Feitelson and Rudolph 1998).",
+        "有界减速比 = 完成时间 / 运行时间，不小于 1，短于 10 秒的运行按 10 秒计（Feitelson 与 Rudolph，1998）。",
+    ),
+    Words(
+        "Location-based carbon counts the grid's intensity; market-based carbon counts nothing for what certificates cover "
+        "(GHG Protocol Scope 2 Guidance 2015).",
+        "基于位置的碳排放按电网强度计；基于市场的碳排放对绿证覆盖部分不计（GHG Protocol 范围二指南，2015）。",
+    ),
+)
+
+
+def read(folder: Path) -> Results:
+    """Raises `InvalidRequest` where the folder holds no results that can be read."""
+    experiment = _json(folder / "experiment.json")
+    rows = _rows(folder / "results.parquet")
+    if not rows:
+        raise InvalidRequest(f"{folder.name}: no play has ended yet", field="results", allowed="one or more plays")
+    varied = [name for name in experiment.get("varied", []) if name in rows[0]]
+    plays = [_play(at, row, varied) for at, row in enumerate(rows)]
+    places = [_place(site) for site in experiment.get("sites", [])]
+    hours = _hours(folder / "timeline.parquet")
+    if not places:
+        places = [Place(id=site, name=Words(site, site)) for site in dict.fromkeys(s for h in hours for s in h.sites)]
+    return Results(
+        name=str(experiment.get("name", folder.name)),
+        title=_words(experiment.get("title"), str(experiment.get("name", folder.name))),
+        source=str(experiment.get("source", "")),
+        plays=plays,
+        measures=_measures(plays),
+        places=places,
+        hours=hours,
+        waiting={play.id: curve for play in plays if (curve := _quantiles(play.values))},
+        bounds=tuple(_bounds(experiment.get("bounds", []))),
+        baseline=_contender(experiment.get("baseline")),
+        failed=tuple(str(line) for line in experiment.get("failed", [])),
+        notes=NOTES,
+        text=str(experiment.get("text", "")),
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        found: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    except (OSError, ArrowException) as error:
+        raise InvalidRequest(
+            f"{path.name} of {path.parent.name} cannot be read: {str(error)[:200]}",
+            field=path.name,
+            allowed="the folder that an experiment wrote",
+        ) from error
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(
+            f"{path.name} of {path.parent.name} cannot be read: {str(error)[:200]}",
+            field=path.name,
+            allowed="the folder that an experiment wrote",
+        ) from error
+    if not isinstance(found, dict):
+        raise InvalidRequest(f"{path.name} is no object", field=path.name, allowed="what an experiment wrote")
+    return found
+
+
+def _play(at: int, row: Mapping[str, Any], varied: Sequence[str]) -> Play:
+    skipped = {*IDENTITY, *varied}
+    values = {
+        name: float(value)
+        for name, value in row.items()
+        if name not in skipped and isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return Play(
+        id=str(row.get("play", at)),
+        case=tuple((name, _text(row.get(name))) for name in varied),
+        contender=Contender(str(row.get("policy", "")), str(row.get("order", "") or "")),
+        seed=int(row.get("seed", 0) or 0),
+        values=values,
+    )
+
+
+def _measures(plays: Sequence[Play]) -> list[Measure]:
+    """Known ones in their order, then the others; those without a number in any play are left out."""
+    there = {name for play in plays for name, value in play.values.items() if math.isfinite(value)}
+    known = [measure for measure in MEASURES if measure.key in there]
+    return known + [plain_measure(name) for name in sorted(there - {measure.key for measure in MEASURES})]
+
+
+def _quantiles(values: Mapping[str, float]) -> list[tuple[float, float]]:
+    return [(share, values[key] * 3600) for share, key in QUANTILES if math.isfinite(values.get(key, math.nan))]
+
+
+def _hours(path: Path) -> list[Hours]:
+    if not path.exists():
+        return []
+    from pyarrow import parquet
+
+    table = parquet.read_table(path).to_pydict()
+    count = len(table["play"])
+    play = np.array([str(each) for each in table["play"]])
+    site = np.array([str(each) for each in table["site"]])
+    hour = np.array(table["hour"], np.int64)
+    found: list[Hours] = []
+    for name in dict.fromkeys(play.tolist()):
+        chosen = np.flatnonzero(play == name)
+        sites = list(dict.fromkeys(site[chosen].tolist()))
+        first = int(hour[chosen].min())
+        row = np.array([sites.index(each) for each in site[chosen].tolist()])
+        column = (hour[chosen] - first) // HOUR_MS
+        values = {}
+        for key in ("busy", "kw", "queue", "price", "carbon"):
+            grid = np.full((len(sites), int(column.max()) + 1), np.nan)
+            if key in table:
+                grid[row, column] = np.array(table[key], np.float64)[chosen]
+            values[key] = grid
+        found.append(Hours(play=name, sites=tuple(sites), start_ms=first, step_ms=HOUR_MS, **values))
+    assert count >= 0
+    return found
+
+
+def _place(site: Mapping[str, Any]) -> Place:
+    return Place(
+        id=str(site["id"]),
+        name=_words(site.get("name"), str(site["id"])),
+        longitude=_float(site.get("longitude")),
+        latitude=_float(site.get("latitude")),
+        capacity=_float(site.get("capacity")) or 0.0,
+    )
+
+
+def _bounds(found: Sequence[Mapping[str, Any]]) -> list[Bound]:
+    bounds: list[Bound] = []
+    for each in found:
+        values = {
+            str(key): float(value) for key, value in dict(each.get("values", {})).items() if _float(value) is not None
+        }
+        case: Case | None = None
+        if each.get("case") is not None:
+            case = tuple((str(key), _text(value)) for key, value in dict(each["case"]).items())
+        bounds.append(Bound(name=_words(each.get("name"), "bound"), values=values, case=case))
+    return bounds
+
+
+def _contender(found: Any) -> Contender | None:
+    if not isinstance(found, Mapping):
+        return None
+    return Contender(str(found.get("policy", "")), str(found.get("order", "")))
+
+
+def _words(found: Any, otherwise: str) -> Words:
+    if isinstance(found, Mapping):
+        return Words(str(found.get("en", otherwise)), str(found.get("zh", otherwise)))
+    return Words(str(found), str(found)) if found else Words(otherwise, otherwise)
+
+
+def _float(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

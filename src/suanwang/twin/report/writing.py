@@ -1,0 +1,22 @@
+"""Writing the report beside the results it was made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from suanwang.twin.report.page import page
+from suanwang.twin.report.reading import read
+
+FILE = "report.html"
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into an experiment's folder; a reader never sees half of it.
+
+    Raises `InvalidRequest` where the folder holds no results that can be read.
+    """
+    text = page(read(folder))
+    target, fresh = folder / FILE, folder / f".{FILE}"
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(target)
+    return target
