@@ -1,0 +1,375 @@
+"""A twin's network as values, and as the columns that policies decide over.
+
+Owns sites with their pools, places where users are, links, how warm it is outside and what that does to the PUE, and
+what of them becomes rows and outlooks. Where tariffs and carbon come from is `electricity`'s; files are `networkfile`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.tariff import Tariff
+from suanwang.electricity.series import HOUR_MS, Floats, Series
+from suanwang.electricity.tariff import price_series
+from suanwang.routing.delay import distance_km, one_way_ms
+from suanwang.scheduling.columns import Outlook, RowColumns
+
+DAY_MS = 24 * HOUR_MS
+PLAIN, DEVICES = 0, 1
+"""Kinds of jobs: on cores alone, or with devices."""
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cooling:
+    """PUE by outdoor temperature: `base + per_degree * max(0, T - free_below_c)`.
+
+    Below `free_below_c` outdoor air or water cools alone; above it chillers draw about linearly more. The temperature
+    is a model: the month's mean with a cosine over the day, warmest at 15:00 local time.
+    """
+
+    base: float
+    per_degree: float = 0.0
+    free_below_c: float = 0.0
+    monthly_c: tuple[float, ...] = ()
+    """January to December; empty where the PUE is `base` all year."""
+    daily_range_c: float = 0.0
+    """From the day's coldest to its warmest."""
+
+    def pue(self, start_ms: int, hours: int, offset_hours: float) -> Floats:
+        """`[h]`: PUE of each hour from `start_ms`, local time `offset_hours` east of UTC."""
+        if not self.monthly_c:
+            return np.full(hours, self.base)
+        instants = [
+            datetime.fromtimestamp(start_ms / 1000, UTC) + timedelta(hours=offset_hours + h) for h in range(hours)
+        ]
+        month = np.array([self.monthly_c[instant.month - 1] for instant in instants])
+        hour = np.array([instant.hour + instant.minute / 60 + 0.5 for instant in instants])
+        celsius = month + self.daily_range_c / 2 * np.cos((hour - 15) * np.pi / 12)
+        return self.base + self.per_degree * np.maximum(0.0, celsius - self.free_below_c)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """Where a site's electricity comes from and what it costs."""
+
+    tariff: Tariff
+    carbon_g_per_kwh: float
+    """Mean over the year, location based."""
+    carbon_shape: str | None = None
+    """Name of a model of the day's course (`electricity.daily`); None where the mean holds at all hours."""
+    green_share: float = 0.0
+    """Of its consumption, covered by contracts or certificates: counted in market-based carbon alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Like resources of a site: cores and memory, and devices where it has them. It becomes one row."""
+
+    cores: float
+    memory_gb: float
+    devices: float = 0.0
+    model: str | None = None
+    """Of the devices, an identifier of the catalogue."""
+    core_w: float
+    """Drawn by one busy unit, PUE not included, as the next two."""
+    gb_w: float = 0.0
+    device_w: float = 0.0
+    core_hour_yuan: float = 0.0
+    """Posted price, as the next two."""
+    gb_hour_yuan: float = 0.0
+    device_hour_yuan: float = 0.0
+    electricity_included: bool = False
+    """Whether the posted price has the electricity in it."""
+    slowness: float = 1.0
+    """Factor on run times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    id: str
+    name_zh: str
+    name_en: str
+    province: str
+    """Identifier of the catalogue, or empty outside it."""
+    hub: str
+    latitude: float
+    longitude: float
+    power: Power
+    cooling: Cooling
+    pools: tuple[Pool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where users and their data are."""
+
+    id: str
+    name_zh: str
+    name_en: str
+    latitude: float
+    longitude: float
+    share: float
+    """Of the work that is given no home by its log; only ratios count."""
+    site: str | None = None
+    """The site it is at: data need no moving there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Between two ends, each a site or a place, in either direction."""
+
+    ends: tuple[str, str]
+    gbps: float
+    yuan_per_gb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    name: str
+    title_zh: str
+    title_en: str
+    note: str
+    """What of it is official and what assumed."""
+    offset_hours: float
+    """Local time east of UTC, that of tariffs and temperatures."""
+    sites: tuple[Site, ...]
+    places: tuple[Place, ...]
+    gbps: float
+    """What one transfer gets between two ends that no link names, and its price."""
+    yuan_per_gb: float
+    links: tuple[Link, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.sites or not self.places:
+            raise InvalidRequest(f"{self.name} has no sites or no places", field="sites", allowed="one or more of each")
+        for name, ids in (("sites", [s.id for s in self.sites]), ("places", [p.id for p in self.places])):
+            doubled = sorted({one for one in ids if ids.count(one) > 1})
+            if doubled:
+                raise InvalidRequest(
+                    f"{self.name}: {', '.join(doubled)} is given twice", field=name, allowed="once each"
+                )
+        known = {site.id for site in self.sites} | {place.id for place in self.places}
+        for position, link in enumerate(self.links):
+            for end in link.ends:
+                if end not in known:
+                    raise InvalidRequest(
+                        f"{self.name}: a link ends at {end}, which is neither site nor place",
+                        field=f"links[{position}]",
+                        allowed=", ".join(sorted(known)),
+                    )
+        if sum(place.share for place in self.places) <= 0:
+            raise InvalidRequest(f"{self.name}: no place has a share", field="places", allowed="a share above 0")
+
+    @property
+    def kinds(self) -> tuple[bool, bool]:
+        """Whether some pool takes jobs on cores alone, and whether some takes jobs with devices."""
+        pools = [pool for site in self.sites for pool in site.pools]
+        return any(pool.devices == 0 for pool in pools), any(pool.devices > 0 for pool in pools)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Feeds:
+    """What really holds at each site, hour by hour: the truth that accounting and bounds use."""
+
+    start_ms: int
+    hours: int
+    yuan: tuple[Series, ...]
+    """Yuan per kWh taken from the grid."""
+    carbon_g: tuple[Series, ...]
+    """Location based, per kWh taken from the grid."""
+    pue: tuple[Series, ...]
+    mean_pue: Floats
+    """`[s]`: over these hours; what the rows' power has in it."""
+    green_share: Floats
+    """`[s]`"""
+
+    @property
+    def weighted_yuan(self) -> tuple[Series, ...]:
+        """Price per kWh of the rows' power, whose PUE is the mean: the hour's PUE over it moved into the price."""
+        return self._weighted(self.yuan)
+
+    @property
+    def weighted_carbon_g(self) -> tuple[Series, ...]:
+        """Likewise for carbon."""
+        return self._weighted(self.carbon_g)
+
+    @property
+    def relative_pue(self) -> tuple[Series, ...]:
+        """Energy really drawn per kWh of the rows' power."""
+        return tuple(replace(p, values=p.values / mean) for p, mean in zip(self.pue, self.mean_pue, strict=True))
+
+    def _weighted(self, series: Sequence[Series]) -> tuple[Series, ...]:
+        return tuple(
+            replace(one, values=one.values * pue.values / mean)
+            for one, pue, mean in zip(series, self.pue, self.mean_pue, strict=True)
+        )
+
+
+def feeds(network: Network, start_ms: int, hours: int, *, price: float = 1.0, carbon: float = 1.0) -> Feeds:
+    """What holds from `start_ms`, a whole hour, for `hours` hours; `price` and `carbon` multiply all of it."""
+    if start_ms % HOUR_MS:
+        raise InvalidRequest("a network's feeds begin at a whole hour", field="start", allowed="a whole hour of UTC")
+    end_ms = start_ms + hours * HOUR_MS
+    yuan, grams, pue = [], [], []
+    for site in network.sites:
+        tariff = price_series(site.power.tariff, start_ms, end_ms)
+        yuan.append(_hourly(tariff, start_ms, hours, price))
+        grams.append(_constant(site.power.carbon_g_per_kwh * carbon, start_ms, hours))
+        values = site.cooling.pue(start_ms, hours, network.offset_hours)
+        pue.append(Series(start_ms=start_ms, step_ms=HOUR_MS, values=values))
+    return Feeds(
+        start_ms=start_ms,
+        hours=hours,
+        yuan=tuple(yuan),
+        carbon_g=tuple(grams),
+        pue=tuple(pue),
+        mean_pue=np.array([one.values.mean() for one in pue]),
+        green_share=np.array([site.power.green_share for site in network.sites]),
+    )
+
+
+def _hourly(series: Series, start_ms: int, hours: int, factor: float) -> Series:
+    """Means over whole hours; a tariff may change on the half hour."""
+    edges = start_ms + HOUR_MS * np.arange(hours + 1)
+    return Series(start_ms=start_ms, step_ms=HOUR_MS, values=series.integral(edges[:-1], edges[1:]) * factor)
+
+
+def _constant(value: float, start_ms: int, hours: int) -> Series:
+    return Series(start_ms=start_ms, step_ms=HOUR_MS, values=np.full(hours, value))
+
+
+def row_pools(network: Network, *, plain: bool, devices: bool) -> list[tuple[int, Pool]]:
+    """`[r]`: site and pool of each row that work of these kinds can use, in the order of the network."""
+    found = [
+        (at, pool)
+        for at, site in enumerate(network.sites)
+        for pool in site.pools
+        if (devices if pool.devices > 0 else plain)
+    ]
+    if not found:
+        wanted = " and ".join(name for name, on in (("cores", plain), ("devices", devices)) if on)
+        raise InvalidRequest(
+            f"{network.name} has no pool with {wanted}", field="network", allowed="a pool for each kind"
+        )
+    return found
+
+
+def rows(
+    network: Network, mean_pue: Floats, *, plain: bool = True, devices: bool = False, near_ms: float = np.inf
+) -> tuple[RowColumns, Bools]:
+    """The network's rows, and `fits[kind, r]`.
+
+    Rows of `delay_ms` are the places, then the places again for jobs that must stay within `near_ms` one way of their
+    user. Of places with nothing that near, the nearest site counts as near.
+    """
+    pools = row_pools(network, plain=plain, devices=devices)
+    site = np.array([at for at, _ in pools], np.int64)
+    delay, gbps, yuan_gb = _between(network)
+    delay, gbps, yuan_gb = delay[:, site], gbps[:, site], yuan_gb[:, site]
+    near = np.where(delay <= np.maximum(near_ms, delay.min(axis=1, keepdims=True)), delay, np.inf)
+    away = np.isfinite(gbps)
+    per_gb_ms = np.where(away, 8_000.0 / gbps, 0.0)
+    pue = mean_pue[site]
+    columns = RowColumns(
+        site=site,
+        capacity=np.array([[p.cores, p.memory_gb, p.devices] for _, p in pools], np.float64),
+        power_w=np.array([[p.core_w, p.gb_w, p.device_w] for _, p in pools], np.float64) * pue[:, None],
+        yuan_hour=np.array([[p.core_hour_yuan, p.gb_hour_yuan, p.device_hour_yuan] for _, p in pools], np.float64),
+        slowness=np.array([p.slowness for _, p in pools]),
+        electricity_share=np.array([0.0 if p.electricity_included else 1.0 for _, p in pools]),
+        delay_ms=np.concatenate([delay, near]),
+        transfer_ms_per_gb=np.concatenate([per_gb_ms, per_gb_ms]),
+        transfer_yuan_per_gb=np.concatenate([yuan_gb, yuan_gb]),
+    )
+    fits = np.array([[p.devices == 0 for _, p in pools], [p.devices > 0 for _, p in pools]])
+    return columns, fits
+
+
+def _between(network: Network) -> tuple[Floats, Floats, Floats]:
+    """`[place, s]`: delay one way, bandwidth (infinite where the data are already), price of a GB."""
+    latitudes = np.array([site.latitude for site in network.sites])
+    longitudes = np.array([site.longitude for site in network.sites])
+    shape = (len(network.places), len(network.sites))
+    delay, gbps = np.zeros(shape), np.full(shape, network.gbps)
+    yuan = np.full(shape, network.yuan_per_gb)
+    links = {frozenset(link.ends): link for link in network.links}
+    for p, place in enumerate(network.places):
+        delay[p] = one_way_ms(distance_km(place.latitude, place.longitude, latitudes, longitudes))
+        for s, site in enumerate(network.sites):
+            ends = {frozenset((a, site.id)) for a in (place.id, place.site) if a is not None}
+            found = next((links[pair] for pair in ends if pair in links), None)
+            if found is not None:
+                gbps[p, s], yuan[p, s] = found.gbps, found.yuan_per_gb
+            if place.site == site.id:
+                gbps[p, s], yuan[p, s] = np.inf, 0.0
+    return delay, gbps, yuan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foresight:
+    """How well the coming hours are known."""
+
+    carbon_error: float = 0.05
+    """Standard deviation of a forecast over the series' mean, as in "Let's Wait Awhile" (Wiesner et al. 2021)."""
+    price_error: float = 0.0
+    """0 where tariffs are posted ahead."""
+    horizon_hours: int = 72
+
+
+def outlook(
+    yuan: Sequence[Series],
+    carbon_g: Sequence[Series],
+    *,
+    start_ms: int,
+    hours: int,
+    foresight: Foresight,
+    chance: np.random.Generator,
+    step_ms: int = HOUR_MS,
+) -> Outlook:
+    """A forecast at each step of `hours` hours from `start_ms`, which is on a step.
+
+    It is the truth with noise, drawn once per series: a model of a forecast, not one made from the past. The step that
+    an issue falls in is known, and nothing later without the noise.
+    """
+    issues, ahead = hours * HOUR_MS // step_ms, foresight.horizon_hours * HOUR_MS // step_ms
+
+    def expected(series: Sequence[Series], error: float) -> Floats:
+        table = np.empty((issues, len(series), ahead + 1))
+        for at, one in enumerate(series):
+            true = one.window(start_ms, issues + ahead)
+            noisy = true + (chance.normal(0.0, error * abs(true.mean()), len(true)) if error > 0 else 0.0)
+            total = np.concatenate(([0.0], np.cumsum(noisy))) * (step_ms / HOUR_MS)
+            windows = np.lib.stride_tricks.sliding_window_view(total, ahead + 1)[:issues]
+            table[:, at] = windows - windows[:, :1]
+            table[:, at, 1:] += ((true - noisy)[:issues] * (step_ms / HOUR_MS))[:, None]
+        return table
+
+    return Outlook(
+        start_ms=start_ms,
+        issue_ms=step_ms,
+        step_ms=step_ms,
+        yuan=expected(yuan, foresight.price_error),
+        carbon_g=expected(carbon_g, foresight.carbon_error),
+    )
+
+
+def resized(network: Network, factor: float) -> Network:
+    """Every pool's capacity times `factor`."""
+    sites = tuple(
+        replace(
+            site,
+            pools=tuple(
+                replace(p, cores=p.cores * factor, memory_gb=p.memory_gb * factor, devices=p.devices * factor)
+                for p in site.pools
+            ),
+        )
+        for site in network.sites
+    )
+    return replace(network, sites=sites)
