@@ -1,8 +1,9 @@
 """Dates with times, in whatever zone a log was written, as Unix milliseconds.
 
 Owns the rule of daylight saving. A time with an offset, or with `Z`, needs no zone. A naive one is read in the zone that
-is given: an hour that came twice is its first coming, unless the log repeats that very time, which is then its second;
-a time that never came (the clocks sprang over it) is moved forward by the gap, as if the clock had not been changed yet.
+is given: an hour that came twice is its first coming, or, in a table whose rows follow each other in time, its second
+where that very time is repeated; a time that never came (the clocks sprang over it) is moved forward by the gap, as if
+the clock had not been changed yet.
 """
 
 from __future__ import annotations

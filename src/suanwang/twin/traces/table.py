@@ -89,14 +89,19 @@ class Table:
         indices = np.asarray(encoded.indices, np.int64)
         return indices, tuple(encoded.dictionary.to_pylist())
 
-    def instants(self, column: str, *, zone: str | None) -> clock.Instants:
-        """A column of dates with times as Unix milliseconds; where it is empty, -1. `zone` is what naive times are in."""
+    def instants(self, column: str, *, zone: str | None, ordered: bool = False) -> clock.Instants:
+        """A column of dates with times as Unix milliseconds; where it is empty, -1. `zone` is what naive times are in.
+
+        `ordered` says that rows follow each other in time, so that a repeated time is its hour's second coming.
+        """
         raw = self.columns.column(column)
         if pa.types.is_timestamp(raw.type):
-            return clock.of_timestamps(raw, zone, lambda row, allowed: self.refuse(row, column, raw[row], allowed))
+            return clock.of_timestamps(
+                raw, zone, lambda row, allowed: self.refuse(row, column, raw[row], allowed), ordered=ordered
+            )
         text = self._text(column)
         return clock.of_text(
-            text, zone, lambda row, allowed: self.refuse(row, column, repr(text[row].as_py()), allowed)
+            text, zone, lambda row, allowed: self.refuse(row, column, repr(text[row].as_py()), allowed), ordered=ordered
         )
 
     def unique(self, column: str) -> None:
