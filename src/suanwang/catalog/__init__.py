@@ -22,6 +22,7 @@ from suanwang.catalog.geography import (
     places,
     provinces,
 )
+from suanwang.catalog.tariffs import tariff_area, tariff_areas
 
 __all__ = [
     "accelerator",
@@ -39,4 +40,6 @@ __all__ = [
     "processors",
     "provinces",
     "references",
+    "tariff_area",
+    "tariff_areas",
 ]

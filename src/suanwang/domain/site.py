@@ -14,6 +14,7 @@ from decimal import Decimal
 from suanwang.domain.ids import SiteId
 from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.precision import DeviceKind, Precision
+from suanwang.domain.tariff import Tariff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,10 @@ class Price:
     memory_gb_hour_yuan: Decimal = Decimal(0)
     device_hour_yuan: Mapping[str, Decimal] = field(default_factory=dict)
     """Catalogue identifier → yuan per device and hour."""
+    electricity: Tariff | None = None
+    """What a kWh costs the site, where it says so."""
+    electricity_passed_on: bool = False
+    """Whether users pay the electricity they draw beside these prices; else it is in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +74,9 @@ class Offering:
     price: Price
     pue: float
     carbon_g_per_kwh: float
+    """The annual average."""
+    carbon_daily: tuple[float, ...] = ()
+    """Factors on it by the hour of the day in UTC+8, with mean 1: a model (`electricity.daily`). Empty: none."""
     core_power_w: float = 8.0
     """Power of one busy core with its share of the host, before PUE."""
     datasets: tuple[Dataset, ...] = ()
