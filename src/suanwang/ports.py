@@ -174,6 +174,8 @@ class OpenLine:
     usage: UsageRecord
     price: Price
     started_at: datetime
+    power_kw: float
+    """Drawn by the run all the time; where users pay it, electricity is rated with it."""
     before_fen: int
     """What earlier lines of its job sum to."""
 

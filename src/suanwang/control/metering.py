@@ -12,7 +12,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from suanwang.domain.job import Allocation, BillLine, Job, Usage, UsageRecord
-from suanwang.trading.rating import billed_fen, rated_yuan
+from suanwang.domain.site import Price
+from suanwang.domain.tariff import ElectricityRate
+from suanwang.electricity.daily import mean_factor
+from suanwang.electricity.supply import passed_on
+from suanwang.electricity.tariff import next_change_ms
+from suanwang.trading.rating import EPOCH, billed_fen, electricity_rate, milliseconds, rated_yuan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +40,10 @@ def meter(job: Job, allocation: Allocation, until: datetime, *, provider: str, e
     lines: list[BillLine] = []
     step = timedelta(seconds=every_s)
     while until - start >= step or (final and until > start):
-        end = min(start + step, until)
+        end = _one_price(allocation.price, start, min(start + step, until))
         record = _record(job, allocation, start, end)
-        rated = rated_yuan(record, allocation.price, allocation.started_at or record.from_at)
+        electricity = electricity_rate(allocation.price, allocation.power_kw, start)
+        rated = rated_yuan(record, allocation.price, allocation.started_at or record.from_at, electricity)
         allocation = replace(
             allocation,
             metered_until=end,
@@ -46,16 +52,27 @@ def meter(job: Job, allocation: Allocation, until: datetime, *, provider: str, e
         )
         total = _add(job.usage, record, job, rated)
         billed = billed_fen(total.cost_yuan)
-        lines.append(_line(record, provider, rated, billed - job.billed_fen))
+        lines.append(_line(record, provider, rated, billed - job.billed_fen, electricity))
         job = replace(job, usage=total, billed_fen=billed)
         usage.append(record)
         start = end
     return Metered(job=job, allocation=allocation, usage=tuple(usage), bill_lines=tuple(lines))
 
 
+def _one_price(price: Price, start: datetime, end: datetime) -> datetime:
+    """`end`, or the instant before it at which the price of electricity that the user pays changes."""
+    tariff = passed_on(price)
+    if tariff is None:
+        return end
+    # A millisecond more, because a report may end within one.
+    changes = EPOCH + timedelta(milliseconds=next_change_ms(tariff, milliseconds(start), milliseconds(end) + 1))
+    return changes if start < changes < end else end
+
+
 def _record(job: Job, allocation: Allocation, start: datetime, end: datetime) -> UsageRecord:
     need, nodes = job.task.resources, job.task.nodes
     energy = allocation.power_kw * (end - start) / timedelta(hours=1)
+    factor = mean_factor(allocation.carbon_daily, milliseconds(start), milliseconds(end))
     return UsageRecord(
         id=f"{allocation.id}:{allocation.records + 1}",
         allocation_id=allocation.id,
@@ -69,7 +86,7 @@ def _record(job: Job, allocation: Allocation, start: datetime, end: datetime) ->
         device_model=allocation.device_model,
         devices=need.devices.count * nodes if need.devices else 0,
         energy_kwh=energy,
-        carbon_g=energy * allocation.carbon_g_per_kwh,
+        carbon_g=energy * allocation.carbon_g_per_kwh * factor,
     )
 
 
@@ -85,10 +102,14 @@ def _add(usage: Usage, record: UsageRecord, job: Job, rated: Decimal) -> Usage:
     )
 
 
-def _line(record: UsageRecord, provider: str, rated: Decimal, amount_fen: int) -> BillLine:
+def _line(
+    record: UsageRecord, provider: str, rated: Decimal, amount_fen: int, electricity: ElectricityRate | None
+) -> BillLine:
     parts = [f"{record.cores} cores", f"{record.memory_gb:g} GB"]
     if record.devices:
         parts.append(f"{record.devices} × {record.device_model}")
+    if electricity is not None:
+        parts.append(f"{record.energy_kwh:.4g} kWh × {electricity.yuan_per_kwh:f} yuan ({electricity.tier})")
     return BillLine(
         usage_id=record.id,
         project=record.project,

@@ -13,6 +13,7 @@ from suanwang.domain.job import Event
 from suanwang.ports import Claim, OpenLine, Store
 from suanwang.trading.leaves import usage_leaf
 from suanwang.trading.ledger import Account, AccountId
+from suanwang.trading.rating import electricity_rate
 from suanwang.trading.settlement import Party, accounts_of, chain_of, parties
 
 
@@ -51,7 +52,15 @@ def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime) -> Claim:
     line = each.line
     return Claim(
         usage_id=line.usage_id,
-        leaf=usage_leaf(each.usage, line, each.price, each.started_at, shared, each.before_fen),
+        leaf=usage_leaf(
+            each.usage,
+            line,
+            each.price,
+            each.started_at,
+            shared,
+            each.before_fen,
+            electricity_rate(each.price, each.power_kw, each.usage.from_at),
+        ),
         chain=chain_of(line, shared, each.before_fen),
         blocked=Event(
             kind="ledger.blocked",

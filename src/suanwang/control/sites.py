@@ -22,6 +22,8 @@ from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Event
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Held, Offering, Site
+from suanwang.electricity.daily import check_daily
+from suanwang.electricity.tariff import check_tariff
 from suanwang.ports import Clock, Store
 
 JOIN_TTL_S = 7 * 86400
@@ -175,6 +177,12 @@ def check_offering(offering: Offering) -> None:
     for field, value, least, most in ranges:
         if not (math.isfinite(value) and least <= value <= most):
             raise InvalidRequest(f"{field} = {value:g} is not possible", field=field, allowed=f"{least:g} to {most:g}")
+    if offering.price.electricity is not None:
+        check_tariff(offering.price.electricity, "price.electricity")
+    elif offering.price.electricity_passed_on:
+        message = "electricity is passed on, but its tariff is not said"
+        raise InvalidRequest(message, field="price.electricity", allowed="a tariff")
+    check_daily(offering.carbon_daily, "carbon_daily")
     models = [pool.model for pool in offering.devices]
     if len(set(models)) != len(models):
         raise InvalidRequest("a device model is declared twice", field="devices", allowed="one pool per model")

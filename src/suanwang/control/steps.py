@@ -62,6 +62,7 @@ def lease(place: Place, site: Site, lease_until: datetime, now: datetime) -> Ste
         price=job.terms.price if job.terms else site.offering.price,
         pue=site.offering.pue,
         carbon_g_per_kwh=site.offering.carbon_g_per_kwh,
+        carbon_daily=site.offering.carbon_daily,
         power_kw=place.power_kw,
         why=place.why,
     )

@@ -105,6 +105,8 @@ class Allocation:
     """As posted when the lease was granted."""
     pue: float
     carbon_g_per_kwh: float
+    carbon_daily: tuple[float, ...] = ()
+    """As the site declared them, with `carbon_g_per_kwh`."""
     power_kw: float
     """Modelled draw while running, PUE included."""
     why: Why

@@ -14,6 +14,7 @@ from suanwang.taskfile.quantities import parse_memory_gb
 
 Gigabytes = Annotated[float, BeforeValidator(parse_memory_gb), Field(gt=0, le=65_536)]
 Yuan = Annotated[Decimal, BeforeValidator(str), Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Multiplier = Annotated[Decimal, BeforeValidator(str), Field(ge=0, le=100, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -57,6 +58,33 @@ class PriceSection(Section):
     memory_gb_hour: Yuan = Decimal(0)
 
 
+class PeriodSection(Section):
+    """Hours that bear one tier. Hours and days are those of UTC+8."""
+
+    tier: Literal["sharp", "peak", "valley", "deep"]
+    hours: Line = Field(description="10-13;17-22, 7:30-10:30, or 23-7 over midnight.")
+    multiplier: Multiplier = Field(description="On the flat price.")
+    months: Line = Field("all", description="7-9, 1;12, 12-2 over New Year, or days: 7/15-8/31.")
+
+
+class ElectricitySection(Section):
+    """What a kWh costs: by a published schedule, or by the site's own periods."""
+
+    area: Line | None = Field(None, description="A published schedule, such as 贵州 or inner-mongolia-west.")
+    flat_yuan_per_kwh: Yuan | None = Field(
+        None, description="What the multipliers are on; else the catalogue's figure."
+    )
+    fixed_yuan_per_kwh: Yuan | None = Field(None, description="What does not float: transmission, funds, losses.")
+    periods: tuple[PeriodSection, ...] | None = Field(None, max_length=60, description="Instead of an area's.")
+    passed_on: bool = Field(
+        description="Whether users pay it per kWh beside the posted price; else it is in that price."
+    )
+
+
+class DailySection(Section):
+    daily: Literal["modelled"] = Field(description="A day's modelled shape around the annual average.")
+
+
 class LocalSection(Section):
     kind: Literal["local"]
     pin_cores: bool = True
@@ -98,7 +126,11 @@ class SiteSection(Section):
     carbon_g_per_kwh: Number | None = Field(
         None, ge=0, le=2000, description="Else the province's official grid factor."
     )
+    carbon: Literal["constant"] | DailySection = Field(
+        "constant", description="Through the day: `constant`, or `{daily: modelled}`."
+    )
     province: Line | None = None
+    electricity: ElectricitySection | None = None
     core_power_w: Number = Field(8.0, ge=0, le=1000)
     declares: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(
         default_factory=dict, description="Sustained rates the site vouches for, by probed metric."

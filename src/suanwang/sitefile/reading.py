@@ -15,6 +15,8 @@ from suanwang import catalog
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import SiteId
 from suanwang.domain.site import Dataset, DevicePool, Offering, Price
+from suanwang.electricity.daily import modelled_day
+from suanwang.sitefile.electricity import tariff_of
 from suanwang.sitefile.model import DeviceSection, LocalSection, NameSection, RestSection, SiteSection, SlurmSection
 from suanwang.taskfile.yamltext import checked_text, load_documents
 
@@ -86,9 +88,12 @@ def _declaration(section: SiteSection) -> SiteDeclaration:
             core_hour_yuan=section.price.core_hour,
             memory_gb_hour_yuan=section.price.memory_gb_hour,
             device_hour_yuan={pool.model: device.price for pool, device in devices},
+            electricity=tariff_of(section.electricity) if section.electricity else None,
+            electricity_passed_on=section.electricity is not None and section.electricity.passed_on,
         ),
         pue=section.pue,
         carbon_g_per_kwh=_carbon(section, province),
+        carbon_daily=_daily(section, province, longitude),
         core_power_w=section.core_power_w,
         datasets=tuple(Dataset(name=name, size=0) for name in section.datasets),
         declares=section.declares,
@@ -149,6 +154,14 @@ def _carbon(section: SiteSection, province: str | None) -> float:
             allowed="0 to 2000",
         )
     return catalog.grid_factor(province).latest.value * 1000
+
+
+def _daily(section: SiteSection, province: str | None, longitude: float) -> tuple[float, ...]:
+    if section.carbon == "constant":
+        return ()
+    if province is None:
+        raise InvalidRequest("say the province: the modelled day follows its sun", field="province", allowed="`甘肃`")
+    return modelled_day(catalog.grid_factor(province).province, longitude)
 
 
 def _connector(section: LocalSection | SlurmSection | RestSection, site: str) -> ConnectorOptions:

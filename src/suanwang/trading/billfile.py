@@ -18,6 +18,7 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.job import BillLine, UsageRecord
 from suanwang.domain.site import Price
+from suanwang.domain.tariff import ElectricityRate, Tier
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.leaves import canonical, instant, transfer_leaf, usage_leaf
 from suanwang.trading.ledger import CURRENCY, AccountId, Transfer
@@ -29,6 +30,8 @@ _USAGE = (
     *("devices", "energy_kwh", "carbon_g", "provider", "description", "rated_yuan", "amount_fen", "started_at"),
     *("price", "parties", "before_fen"),
 )
+_USAGE_MAY = ("electricity",)
+"""In the leaf where the user paid it."""
 _TRANSFER = (
     *("kind", "id", "chain", "phase", "debit", "credit", "amount_fen", "code", "pending_id", "timeout_at", "at"),
 )
@@ -105,6 +108,7 @@ class Rated:
     started_at: datetime
     shared: tuple[Party, ...]
     before_fen: int
+    electricity: ElectricityRate | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +151,7 @@ class Bill:
 
 
 def _rated(value: object) -> Rated:
-    proven, leaf = _proven(value, "usage", _USAGE)
+    proven, leaf = _proven(value, "usage", _USAGE, _USAGE_MAY)
     device = leaf["device_model"]
     record = UsageRecord(
         id=_text(leaf["id"]),
@@ -193,10 +197,21 @@ def _rated(value: object) -> Rated:
         started_at=_instant(leaf["started_at"]),
         shared=shared,
         before_fen=_whole(leaf["before_fen"]),
+        electricity=_electricity(leaf["electricity"]) if "electricity" in leaf else None,
     )
-    if usage_leaf(record, line, price, read.started_at, shared, read.before_fen) != proven.leaf:
+    written = usage_leaf(record, line, price, read.started_at, shared, read.before_fen, read.electricity)
+    if written != proven.leaf:
         raise ValueError(f"usage {record.id} is not written canonically")
     return read
+
+
+def _electricity(value: object) -> ElectricityRate:
+    rate = _exactly(value, "yuan_per_kwh", "power_kw", "tier")
+    return ElectricityRate(
+        yuan_per_kwh=_amount(rate["yuan_per_kwh"]),
+        power_kw=float(_text(rate["power_kw"])),
+        tier=Tier(_text(rate["tier"])),
+    )
 
 
 def _paid(value: object) -> Paid:
@@ -215,9 +230,11 @@ def _paid(value: object) -> Paid:
     return read
 
 
-def _proven(value: object, kind: str, fields: Sequence[str]) -> tuple[Proven, Mapping[str, Any]]:
+def _proven(
+    value: object, kind: str, fields: Sequence[str], may: Sequence[str] = ()
+) -> tuple[Proven, Mapping[str, Any]]:
     top = _exactly(value, "index", "leaf", "proof")
-    leaf = _exactly(top["leaf"], *fields)
+    leaf = _exactly(top["leaf"], *fields, *(name for name in may if name in _mapping(top["leaf"])))
     if leaf["kind"] != kind:
         raise ValueError(f"a leaf of kind {kind} is wanted")
     return Proven(index=_count(top["index"]), leaf=canonical(leaf), proof=_hashes(top["proof"])), leaf

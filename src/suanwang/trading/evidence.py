@@ -16,7 +16,7 @@ from suanwang.trading.billfile import Bill
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.ledger import Transfer
 from suanwang.trading.merkle import continues, includes, leaf_hash
-from suanwang.trading.rating import billed_fen, rated_yuan
+from suanwang.trading.rating import billed_fen, drawn, rated_yuan
 from suanwang.trading.settlement import chain_name, chain_of
 
 
@@ -121,9 +121,11 @@ def _rating(bill: Bill) -> list[Failure]:
     total, billed = Decimal(0), 0
     for each in bill.usage:
         where = f"usage {each.record.id}"
-        rated = rated_yuan(each.record, each.price, each.started_at)
+        rated = rated_yuan(each.record, each.price, each.started_at, each.electricity)
         if rated != each.line.rated_yuan:
             failures.append(_failure(Check.RATING, where, f"it rates to {rated:f} yuan, not {each.line.rated_yuan:f}"))
+        if each.electricity is not None and not drawn(each.record, each.electricity.power_kw):
+            failures.append(_failure(Check.RATING, where, "its energy is not what its power draws in its time"))
         total += rated
         due = billed_fen(total) - billed
         if due != each.line.amount_fen:

@@ -14,6 +14,7 @@ import orjson
 
 from suanwang.domain.job import BillLine, UsageRecord
 from suanwang.domain.site import Price
+from suanwang.domain.tariff import ElectricityRate
 from suanwang.trading.ledger import Transfer
 from suanwang.trading.settlement import Party
 
@@ -31,11 +32,19 @@ def plain(amount: Decimal) -> str:
 
 
 def usage_leaf(
-    record: UsageRecord, line: BillLine, price: Price, started_at: datetime, shared: Sequence[Party], before_fen: int
+    record: UsageRecord,
+    line: BillLine,
+    price: Price,
+    started_at: datetime,
+    shared: Sequence[Party],
+    before_fen: int,
+    electricity: ElectricityRate | None = None,
 ) -> str:
-    """A usage record with all that its bill line and the line's transfers follow from."""
+    """A usage record with all that its bill line and the line's transfers follow from; `electricity` where it is paid."""
+    drawn = {} if electricity is None else {"electricity": _electricity(electricity)}
     return canonical(
         {
+            **drawn,
             "kind": "usage",
             "id": record.id,
             "allocation": record.allocation_id,
@@ -66,6 +75,14 @@ def usage_leaf(
             "parties": [[party.account, party.weight] for party in shared],
         }
     )
+
+
+def _electricity(rate: ElectricityRate) -> Mapping[str, object]:
+    return {
+        "yuan_per_kwh": plain(rate.yuan_per_kwh),
+        "power_kw": repr(float(rate.power_kw)),
+        "tier": rate.tier.value,
+    }
 
 
 def transfer_leaf(transfer: Transfer, at: datetime) -> str:

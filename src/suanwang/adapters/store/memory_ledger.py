@@ -177,6 +177,7 @@ class MemoryLedger:
             usage=usage,
             price=allocation.price,
             started_at=allocation.started_at or usage.from_at,
+            power_kw=allocation.power_kw,
             before_fen=waiting.before_fen,
         )
 

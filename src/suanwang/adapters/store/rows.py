@@ -197,6 +197,7 @@ class Terms:
     pue: float
     carbon_g_per_kwh: float
     power_kw: float
+    carbon_daily: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +269,7 @@ def terms_row(allocation: Allocation) -> tuple[Any, ...]:
         pue=allocation.pue,
         carbon_g_per_kwh=allocation.carbon_g_per_kwh,
         power_kw=allocation.power_kw,
+        carbon_daily=allocation.carbon_daily,
     )
     return (allocation.id, TERMS.dump(terms), WHY.dump(allocation.why))
 
@@ -322,6 +324,7 @@ def allocation_from(row: Row) -> Allocation:
         price=terms.price,
         pue=terms.pue,
         carbon_g_per_kwh=terms.carbon_g_per_kwh,
+        carbon_daily=terms.carbon_daily,
         power_kw=terms.power_kw,
         why=WHY.load(why),
         native_id=progress.native_id,

@@ -58,12 +58,14 @@ class Settling:
         for row in rows:
             usage = usage_from(row[width:end])
             progress = NO_PROGRESS if row[-1] is None else PROGRESS.load(row[-1])
+            terms = TERMS.load(row[-2])
             found.append(
                 OpenLine(
                     line=bill_from(row[:width]),
                     usage=usage,
-                    price=TERMS.load(row[-2]).price,
+                    price=terms.price,
                     started_at=progress.started_at or usage.from_at,
+                    power_kw=terms.power_kw,
                     before_fen=row[end],
                 )
             )
