@@ -289,16 +289,10 @@ def _drawn(power_mw: Ints, start_ms: Ints, end_ms: Ints, supply: Supply) -> tupl
 
 
 def _moves(segments: Segments, jobs: JobColumns, rows: RowColumns) -> Bools:
-    """Whether the job's data moved for this segment: its first at a site where they were not (transfers take time)."""
-    away = rows.transfer_ms_per_gb[jobs.place[segments.job], segments.row] > 0
-    moved = away & (jobs.data_gb[segments.job] > 0)
-    index = np.flatnonzero(moved)
-    site = rows.site[segments.row[index]]
-    order = np.lexsort((segments.start_ms[index], site, segments.job[index]))
-    index, site = index[order], site[order]
-    again = np.zeros(len(index), np.bool_)
-    again[1:] = (segments.job[index[1:]] == segments.job[index[:-1]]) & (site[1:] == site[:-1])
-    moved[index[again]] = False
+    """Whether the job's data moved for this segment: before every start at a row that they have to be brought to."""
+    place = jobs.place[segments.job]
+    away = (rows.transfer_ms_per_gb[place, segments.row] > 0) | (rows.transfer_yuan_per_gb[place, segments.row] > 0)
+    moved: Bools = away & (jobs.data_gb[segments.job] > 0)
     return moved
 
 

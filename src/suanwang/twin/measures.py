@@ -43,7 +43,7 @@ class Measures:
     """One play in numbers; a mean or percentile over no job at all is not a number.
 
     Completion, waiting and slowdown are over the jobs that came to their end. Waiting is all the time from ready to end
-    in which a job did not do the work that counted: queueing, held, its data on their way, suspended, or redoing.
+    that is no run, or a run whose work was lost; a run begins with the way of the job's data.
     """
 
     jobs_count: float
@@ -117,16 +117,41 @@ class PerJob(NamedTuple):
     slowdown: Floats
 
 
-def per_job(accounts: Accounts, kept_ms: Ints | None = None) -> PerJob:
-    """Times of each job. `kept_ms[n]`: how much of each segment's run counted, where runs were lost after checkpoints;
-    by default all of a segment that was not lost, and nothing of one that was."""
+def kept_ms(accounts: Accounts, checkpoint_ms: Ints, resume_ms: Ints) -> Ints:
+    """`[n]`: how much of each segment's run counted. All of it, except where it was lost: then what reached a checkpoint.
+
+    `checkpoint_ms[j]` is 0 for jobs that begin anew, `resume_ms[j]` is spent by a run that takes up again, as in the engine.
+    """
+    segments, jobs, rows = accounts.segments, accounts.jobs, accounts.rows
+    kept = _all_or_nothing(accounts)
+    unsafe = np.zeros(len(jobs.ready_ms), np.bool_)
+    unsafe[segments.job[segments.how == ENDED_LOST]] = True
+    index = np.flatnonzero(unsafe[segments.job] & (checkpoint_ms[segments.job] > 0))
+    index = index[np.lexsort((segments.start_ms[index], segments.job[index]))]
+    done = 0
+    for at, n in enumerate(index.tolist()):
+        j, r = int(segments.job[n]), int(segments.row[n])
+        if at == 0 or segments.job[index[at - 1]] != j:
+            done = 0
+        spent = int(jobs.data_gb[j] * rows.transfer_ms_per_gb[jobs.place[j], r]) + (int(resume_ms[j]) if done else 0)
+        slowness = float(rows.slowness[r])
+        did = max(0, int((int(accounts.duration_ms[n]) - spent) / slowness))
+        if segments.how[n] == ENDED_LOST:
+            every = int(checkpoint_ms[j])
+            did = max(0, (done + did) // every * every - done)
+            kept[n] = min(int(did * slowness), int(accounts.duration_ms[n]))
+        done += did
+    return kept
+
+
+def per_job(accounts: Accounts, kept: Ints | None = None) -> PerJob:
+    """Times of each job. `kept[n]`: see `kept_ms`; by default no run that was lost left anything."""
     segments, jobs = accounts.segments, accounts.jobs
     count = len(jobs.ready_ms)
     end = np.full(count, -1, np.int64)
     np.maximum.at(end, segments.job, segments.end_ms)
-    kept = _kept(accounts) if kept_ms is None else kept_ms
     ran = np.zeros(count, np.int64)
-    np.add.at(ran, segments.job, kept)
+    np.add.at(ran, segments.job, _all_or_nothing(accounts) if kept is None else kept)
     began, ended = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     began[segments.job] = True
     ended[segments.job[(segments.how == ENDED_DONE) | (segments.how == ENDED_LIMIT)]] = True
@@ -140,17 +165,17 @@ def measure(
     timeline: Timeline,
     *,
     until_ms: int,
-    kept_ms: Ints | None = None,
+    kept: Ints | None = None,
     fragmentation_share: float = NO_NUMBER,
 ) -> Measures:
-    """The measures of one play that stopped at `until_ms`; `kept_ms[n]` as in `per_job`."""
+    """The measures of one play that stopped at `until_ms`; `kept[n]` as in `per_job`."""
     jobs, segments = accounts.jobs, accounts.segments
-    each, total = per_job(accounts, kept_ms), accounts.by_row()
+    each, total = per_job(accounts, kept), accounts.by_row()
     ended = each.ended
     late = jobs.due_ms < np.where(ended, each.end_ms, until_ms)
     dated = (jobs.due_ms < NEVER_MS) & (ended | late)
     missed = int((late & dated).sum())
-    wasted = accounts.duration_ms - (_kept(accounts) if kept_ms is None else kept_ms)
+    wasted = accounts.duration_ms - (_all_or_nothing(accounts) if kept is None else kept)
     lost = np.where(segments.how == ENDED_LOST, wasted, 0) / HOUR_MS
     quarters = timeline.quarter_kw_by_site()
     slowdown, dominant = _fairness(accounts, each, until_ms)
@@ -264,7 +289,7 @@ def _stationary(steps: int, block: float, chance: np.random.Generator) -> Ints:
     return at
 
 
-def _kept(accounts: Accounts) -> Ints:
+def _all_or_nothing(accounts: Accounts) -> Ints:
     return np.where(accounts.segments.how == ENDED_LOST, 0, accounts.duration_ms)
 
 
