@@ -66,6 +66,8 @@ class RowColumns(NamedTuple):
     """`[r, resource]`: drawn by one busy unit of it, PUE included."""
     yuan_hour: Floats
     """`[r, resource]`: posted price of one unit for an hour, electricity not included where `electricity_share` is 1."""
+    slowness: Floats
+    """Factor on run times."""
     electricity_share: Floats
     """1 where the user pays the electricity beside the posted price, 0 where it is in it."""
     delay_ms: Floats

@@ -1,0 +1,200 @@
+"""The board: all that policies look at and change, packed for compiled kernels.
+
+Owns the layout. One record per job and one per row keep what a decision reads together in memory; the columns of
+`scheduling.columns` are where it comes from. Instants and durations are integer milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from suanwang.scheduling.columns import Bools, Floats, Ints, JobColumns, Outlook, RowColumns
+
+QUEUED, STARTED, HELD = 0, 1, 2
+PRICE, CARBON = 0, 1
+DELAY, TRANSFER_MS, TRANSFER_YUAN = 0, 1, 2
+FAR = 1e300
+SLACK = 1e-6
+"""Sums of decimal fractions are off by less."""
+
+JOB = np.dtype(
+    [
+        # Looked at in every pass: together in one line of the processor's cache.
+        ("cores", "f8"),
+        ("memory_gb", "f8"),
+        ("devices", "f8"),
+        ("fresh", "i8"),  # not looked at since it came, or came back
+        ("until_ms", "i8"),  # when it is looked at again, where it is held
+        ("limit_ms", "i8"),
+        ("done_ms", "i8"),  # run time that need not be repeated
+        ("kind", "i8"),
+        ("place", "i8"),
+        ("data_gb", "f8"),
+        ("ready_ms", "i8"),
+        ("rank", "i8"),  # its turn among all jobs
+        ("wait_ms", "i8"),
+        ("due_ms", "i8"),
+        ("row", "i8"),  # where it runs, or ran last; -1 before
+        ("aim_ms", "i8"),  # when a held job is meant to start, -1 before it ever was
+        ("aim_row", "i8"),
+        ("early_ms", "i8"),  # how long it is expected to run: the 10 % point
+        ("middle_ms", "i8"),
+        ("late_ms", "i8"),
+        ("by_price", "f8"),  # weights, of sum 1
+        ("by_carbon", "f8"),
+        ("by_finish", "f8"),
+        ("interruptible", "i8"),
+    ]
+)
+ROW = np.dtype(
+    [
+        ("site", "i8"),
+        ("cores", "f8"),
+        ("memory_gb", "f8"),
+        ("devices", "f8"),
+        ("core_kw", "f8"),
+        ("memory_kw", "f8"),
+        ("device_kw", "f8"),
+        ("core_yuan", "f8"),
+        ("memory_yuan", "f8"),
+        ("device_yuan", "f8"),
+        ("slowness", "f8"),
+        ("electricity_share", "f8"),
+        # what changes
+        ("free_cores", "f8"),
+        ("free_memory_gb", "f8"),
+        ("free_devices", "f8"),
+        ("awake", "i8"),  # takes new work
+        ("first", "i8"),  # where its part of `ends` and `running` begins
+        ("busy", "i8"),  # jobs that run there
+        ("dirty", "i8"),  # has more room than when the queue was last looked through
+        ("reserved", "i8"),  # the first job that waits for room there, or -1: nothing that starts behind it may delay it
+        ("shadow_ms", "i8"),  # when that job will have room at the latest
+        ("extra_cores", "f8"),  # free beside it then
+        ("extra_memory_gb", "f8"),
+        ("extra_devices", "f8"),
+        ("was_reserved", "i8"),  # the same three, before the present look
+        ("was_shadow_ms", "i8"),
+        ("was_extra_cores", "f8"),
+        ("was_extra_memory_gb", "f8"),
+        ("was_extra_devices", "f8"),
+        ("yuan", "f8"),  # a kernel's own reckoning for one job
+        ("carbon_g", "f8"),
+        ("finish_ms", "f8"),
+    ]
+)
+Records = npt.NDArray[Any]
+
+
+class Board(NamedTuple):
+    jobs: Records
+    """`[j]` of `JOB`."""
+    rows: Records
+    """`[r]` of `ROW`."""
+    allowed: Bools
+    """`[kind, r]`"""
+    near: Floats
+    """`[DELAY | TRANSFER_MS | TRANSFER_YUAN, place, r]`, the last two per GB."""
+    ahead: Floats
+    """`[PRICE | CARBON, issue, site, k]`: the outlooks, cumulative."""
+    clock: Ints
+    """Start of the first issue, ms between issues, ms between values."""
+    count: Ints
+    """`[QUEUED | STARTED | HELD]`: used lengths of the next three."""
+    queue: Ints
+    """Jobs that want a place now, by rank."""
+    started: Ints
+    """Jobs that this look started, in order."""
+    held: Ints
+    """Jobs that wait for a better hour, in no order."""
+    ends: Ints
+    """When running jobs end at the latest, ascending within each row's part."""
+    running: Ints
+    """The jobs of `ends`."""
+    least: Floats
+    """No queued job needs fewer cores, GB, devices."""
+
+
+def board_for(
+    jobs: JobColumns, rows: RowColumns, allowed: Bools, outlook: Outlook, also_running: Ints | None = None
+) -> Board:
+    """Everything free, nothing queued. `also_running[r]` are jobs that may run there beside those of `jobs`."""
+    count, width = len(jobs.ready_ms), len(rows.site)
+    most = _most_at_once(jobs, rows)
+    if also_running is not None:
+        most = most + also_running
+    parts = np.concatenate(([0], np.cumsum(most + 1))).astype(np.int64)
+    return Board(
+        jobs=_job_records(jobs),
+        rows=_row_records(rows, parts[:-1]),
+        allowed=np.ascontiguousarray(allowed, np.bool_),
+        near=np.stack((rows.delay_ms, rows.transfer_ms_per_gb, rows.transfer_yuan_per_gb)).astype(np.float64),
+        ahead=np.stack((outlook.yuan, outlook.carbon_g)).astype(np.float64),
+        clock=np.array([outlook.start_ms, outlook.issue_ms, outlook.step_ms], np.int64),
+        count=np.zeros(3, np.int64),
+        queue=np.zeros(count + 1, np.int64),
+        started=np.zeros(count + 1, np.int64),
+        held=np.zeros(count + 1, np.int64),
+        ends=np.zeros(int(parts[-1]), np.int64),
+        running=np.zeros(int(parts[-1]), np.int64),
+        least=np.full(3, FAR),
+    )
+
+
+def _job_records(jobs: JobColumns) -> Records:
+    count = len(jobs.ready_ms)
+    found = _aligned(count, JOB)
+    order = np.lexsort((np.arange(count), jobs.ready_ms, jobs.order))
+    found["rank"][order] = np.arange(count)
+    for name in ("ready_ms", "limit_ms", "kind", "place", "wait_ms", "due_ms", "data_gb", "interruptible"):
+        found[name] = getattr(jobs, name)
+    for k, name in enumerate(("cores", "memory_gb", "devices")):
+        found[name] = jobs.need[:, k]
+    for k, name in enumerate(("early_ms", "middle_ms", "late_ms")):
+        found[name] = jobs.expect_ms[:, k]
+    whole = jobs.weight.sum(axis=1)
+    for k, name in enumerate(("by_price", "by_carbon", "by_finish")):
+        found[name] = jobs.weight[:, k] / whole
+    for name in ("row", "until_ms", "aim_ms", "aim_row"):
+        found[name] = -1
+    return found
+
+
+def _aligned(count: int, dtype: np.dtype[Any]) -> Records:
+    """Zeroed records that begin where a line of the processor's cache does."""
+    line = 64
+    raw = np.zeros(count * dtype.itemsize + line, np.uint8)
+    begin = -raw.ctypes.data % line
+    return raw[begin : begin + count * dtype.itemsize].view(dtype)
+
+
+def _row_records(rows: RowColumns, first: Ints) -> Records:
+    found = np.zeros(len(rows.site), ROW)
+    for name in ("site", "slowness", "electricity_share"):
+        found[name] = getattr(rows, name)
+    for k, name in enumerate(("cores", "memory_gb", "devices")):
+        found[name] = found[f"free_{name}"] = rows.capacity[:, k]
+    for k, name in enumerate(("core", "memory", "device")):
+        found[f"{name}_kw"] = rows.power_w[:, k] / 1000
+        found[f"{name}_yuan"] = rows.yuan_hour[:, k]
+    found["first"] = first
+    found["reserved"] = -1
+    found["awake"] = 1
+    return found
+
+
+def _most_at_once(jobs: JobColumns, rows: RowColumns) -> Ints:
+    """`[r]`: no more of these jobs can run there at once."""
+    count = len(jobs.ready_ms)
+    most = np.full(len(rows.site), count, np.int64)
+    if not count:
+        return most
+    least = jobs.need.min(axis=0)
+    for resource in range(len(least)):
+        if least[resource] > 0:
+            room = np.floor(rows.capacity[:, resource] / least[resource] + SLACK).astype(np.int64)
+            most = np.minimum(most, room)
+    return most

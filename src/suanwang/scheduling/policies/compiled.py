@@ -1,0 +1,47 @@
+"""How kernels are compiled: once per machine and version of the code, with the interpreter lock released.
+
+Compiled code is kept in a folder named by the digest of every source that has kernels: a kernel holds the code of those
+it calls, so a change in one of them makes all of them anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+import suanwang
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SOURCES = ("scheduling", "twin", "trading")
+
+
+def _folder() -> Path:
+    """Where compiled kernels are kept: under numba's own setting where there is one, else under the user's cache."""
+    root = Path(suanwang.__file__).parent
+    digest = hashlib.sha256(numba.__version__.encode())
+    for room in _SOURCES:
+        for source in sorted((root / room).rglob("*.py")):
+            text = source.read_bytes()
+            if b"kernel" in text or b"njit" in text:
+                digest.update(text)
+    said = numba.config.CACHE_DIR
+    base = Path(said) if said else Path.home() / ".cache" / "suanwang" / "kernels"
+    folder = base / digest.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="suanwang-kernels-"))
+    return folder
+
+
+numba.config.CACHE_DIR = str(_folder())
+
+
+def kernel(function: F) -> F:
+    """`function` compiled on its first call."""
+    return cast("F", numba.njit(cache=True, nogil=True)(function))

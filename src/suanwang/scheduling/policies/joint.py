@@ -1,0 +1,191 @@
+"""The product's own: place and hour together, by the job's own weights of price, carbon and finish.
+
+Owns the score, the better hour, and when an interruptible job pauses. What is known of the future is the outlook in
+force; a job that is held is looked at again at every step, with the outlook of that step.
+"""
+
+from __future__ import annotations
+
+from suanwang.scheduling.policies.board import CARBON, FAR, PRICE, Board
+from suanwang.scheduling.policies.compiled import kernel
+from suanwang.scheduling.policies.reckoning import (
+    grams,
+    issue_at,
+    left_ms,
+    next_step_ms,
+    power_kw,
+    run_ms,
+    transfer_ms,
+    yuan,
+)
+from suanwang.scheduling.policies.rooms import fits, may_start
+
+CODE = 5
+WORTH_WAITING = 1.02
+"""A job is held for another hour or a full site only where that is better by more than this factor."""
+STAY = 0.98
+"""A running job is paused only for steps that are better by more than this factor."""
+BLOCKED, LATER = -1, -2
+
+
+@kernel
+def leasts(board: Board, j: int, now_ms: int) -> tuple[float, float, float]:
+    """The least yuan, gCO2 and ms of a start now, over all rows that could run it; each row keeps its own."""
+    price = carbon = finish = FAR
+    job = board.jobs[j]
+    for r in range(board.rows.shape[0]):
+        if not fits(board, j, r):
+            continue
+        row = board.rows[r]
+        row.yuan = yuan(board, j, r, now_ms, now_ms) if job.by_price > 0 else 0.0
+        row.carbon_g = grams(board, j, r, now_ms, now_ms) if job.by_carbon > 0 else 0.0
+        row.finish_ms = run_ms(board, j, r) + transfer_ms(board, j, r)
+        price = min(price, row.yuan)
+        carbon = min(carbon, row.carbon_g)
+        finish = min(finish, row.finish_ms)
+    # Over 1 where there is nothing to divide by, so that the other figures still count.
+    return price if price > 0 else 1.0, carbon if carbon > 0 else 1.0, finish if finish > 0 else 1.0
+
+
+@kernel
+def score_now(board: Board, j: int, r: int, price: float, carbon: float, finish: float) -> float:
+    """Of the figures that `leasts` left in the row, over the least of each; 1 is best in everything."""
+    job, row = board.jobs[j], board.rows[r]
+    return job.by_price * row.yuan / price + job.by_carbon * row.carbon_g / carbon + job.by_finish * row.finish_ms / finish
+
+
+@kernel
+def score_at(
+    board: Board, j: int, r: int, now_ms: int, at_ms: int, price: float, carbon: float, finish: float
+) -> float:
+    """Likewise for a start at a later step."""
+    job = board.jobs[j]
+    score = job.by_finish * (board.rows[r].finish_ms + (at_ms - now_ms)) / finish
+    if job.by_price > 0:
+        score += job.by_price * yuan(board, j, r, now_ms, at_ms) / price
+    if job.by_carbon > 0:
+        score += job.by_carbon * grams(board, j, r, now_ms, at_ms) / carbon
+    return score
+
+
+@kernel
+def last_start_ms(board: Board, j: int, r: int) -> int:
+    """The latest start that patience and deadline allow on this row; what has run already adds to it."""
+    job = board.jobs[j]
+    safe = job.due_ms - transfer_ms(board, j, r) - left_ms(board, j, r, job.late_ms)
+    return min(job.ready_ms + job.wait_ms + job.done_ms, safe)
+
+
+@kernel
+def patient(board: Board, j: int, now_ms: int) -> bool:
+    """Whether a step begins before its patience ends. It changes only where a step begins."""
+    job = board.jobs[j]
+    return job.wait_ms > 0 and next_step_ms(board, now_ms) <= job.ready_ms + job.wait_ms + job.done_ms
+
+
+@kernel
+def best_hour(
+    board: Board, j: int, now_ms: int, price: float, carbon: float, finish: float
+) -> tuple[float, int, int]:
+    """The best score of a start at a later step, its row and instant; or of one now, on rows that may be full."""
+    best, row, at = FAR, -1, now_ms
+    first = next_step_ms(board, now_ms)
+    for r in range(board.rows.shape[0]):
+        if board.rows[r].awake == 0 or not fits(board, j, r):
+            continue
+        score = score_now(board, j, r, price, carbon, finish)
+        if score < best:
+            best, row, at = score, r, now_ms
+        last, start = last_start_ms(board, j, r), first
+        while start <= last:
+            score = score_at(board, j, r, now_ms, start, price, carbon, finish)
+            if score < best:
+                best, row, at = score, r, start
+            start += board.clock[2]
+    return best, row, at
+
+
+@kernel
+def better_steps(
+    board: Board, j: int, r: int, now_ms: int, price: float, carbon: float, finish: float, margin: float
+) -> tuple[bool, int]:
+    """Whether the remaining work of an interruptible job had better be done in other steps than this one, and when the
+    first of those begins. There must be enough of them before its last start and its run time are over."""
+    job, row = board.jobs[j], board.rows[r]
+    issue, step = issue_at(board, now_ms), board.clock[2]
+    base = board.clock[0] + issue * board.clock[1]
+    kw = power_kw(board, j, r)
+    by_price = job.by_price * row.electricity_share * kw / price
+    by_carbon = job.by_carbon * kw / carbon
+    by_wait = job.by_finish * step / finish
+    left = left_ms(board, j, r, job.middle_ms)
+    wanted = (left + step - 1) // step
+    now = max(0, now_ms - base) // step
+    end = min((last_start_ms(board, j, r) + left - base) // step, board.ahead.shape[3] - 1)
+    costs, emits = board.ahead[PRICE, issue, row.site], board.ahead[CARBON, issue, row.site]
+    if now + 1 > end:
+        return False, -1
+    bar = margin * (by_price * (costs[now + 1] - costs[now]) + by_carbon * (emits[now + 1] - emits[now]))
+    found, first = 0, -1
+    for k in range(now + 1, end):
+        cost = by_price * (costs[k + 1] - costs[k]) + by_carbon * (emits[k + 1] - emits[k]) + by_wait * (k - now)
+        if cost < bar:
+            found += 1
+            if first < 0:
+                first = base + k * step
+            if found >= wanted:
+                return True, first
+    return False, first
+
+
+@kernel
+def pauses(board: Board, j: int, now_ms: int) -> bool:
+    """Whether a running job that may be interrupted had better go on in other steps; sets when it is looked at again."""
+    job = board.jobs[j]
+    if job.interruptible == 0 or not patient(board, j, now_ms):
+        return False
+    price, carbon, finish = leasts(board, j, now_ms)
+    elsewhen, first = better_steps(board, j, job.row, now_ms, price, carbon, finish, STAY)
+    if elsewhen:
+        job.aim_row, job.aim_ms, job.until_ms = job.row, first, next_step_ms(board, now_ms)
+    return elsewhen
+
+
+@kernel
+def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
+    """The row to start on now, `BLOCKED`, or `LATER` with `aim_row`, `aim_ms` and `until_ms` set."""
+    job, count = board.jobs[j], board.rows.shape[0]
+    some = False
+    for r in range(count):
+        if (job.fresh != 0 or board.rows[r].dirty != 0) and may_start(board, j, r, now_ms, backfill):
+            some = True
+            break
+    if not some:
+        return BLOCKED
+    price, carbon, finish = leasts(board, j, now_ms)
+    waits = patient(board, j, now_ms)
+    pausing = waits and job.interruptible != 0
+    best, chosen = FAR, BLOCKED
+    soonest, there = 1 << 62, -1
+    for r in range(count):
+        if (job.fresh == 0 and board.rows[r].dirty == 0) or not may_start(board, j, r, now_ms, backfill):
+            continue
+        if pausing:
+            elsewhen, first = better_steps(board, j, r, now_ms, price, carbon, finish, 1.0)
+            if elsewhen:
+                if first < soonest:
+                    soonest, there = first, r
+                continue
+        score = score_now(board, j, r, price, carbon, finish)
+        if score < best:
+            best, chosen = score, r
+    if not waits or (pausing and chosen >= 0):
+        return chosen
+    if pausing:
+        job.aim_row, job.aim_ms, job.until_ms = there, soonest, next_step_ms(board, now_ms)
+        return LATER
+    later, aim, at = best_hour(board, j, now_ms, price, carbon, finish)
+    if later * WORTH_WAITING < best:
+        job.aim_row, job.aim_ms, job.until_ms = aim, at, next_step_ms(board, now_ms)
+        return LATER
+    return chosen

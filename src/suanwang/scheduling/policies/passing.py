@@ -1,0 +1,269 @@
+"""One look through the queue: who starts where, who is held for a better hour, who has the next room reserved.
+
+Owns the order of jobs and EASY backfill over several rows: the first job that finds no room has the row reserved where
+it will have room soonest, and nothing behind it may delay it (Lifka 1995; Mu'alem and Feitelson 2001); the next one that
+finds none reserves another row. Only rows that gained room since the last look, and jobs that are fresh, can have
+changed; the others are passed over, with the same result.
+"""
+
+from __future__ import annotations
+
+from suanwang.scheduling.policies import cheapest, greenest, joint, least_loaded, nearest, wait_awhile
+from suanwang.scheduling.policies.board import DELAY, FAR, HELD, QUEUED, SLACK, STARTED, Board
+from suanwang.scheduling.policies.compiled import kernel
+from suanwang.scheduling.policies.joint import BLOCKED, LATER, patient
+from suanwang.scheduling.policies.rooms import fits, foresee, may_start, take
+
+LEAST_LOADED, CHEAPEST, GREENEST = least_loaded.CODE, cheapest.CODE, greenest.CODE
+NEAREST, WAIT_AWHILE, JOINT = nearest.CODE, wait_awhile.CODE, joint.CODE
+_load, _price, _green = least_loaded.rank, cheapest.rank, greenest.rank
+_jointly, _greenest_start = joint.choose, wait_awhile.greenest_start
+
+
+@kernel
+def own_row(board: Board, j: int) -> int:
+    """The nearest row that could run the job, or -1."""
+    best, row = FAR, -1
+    for r in range(board.rows.shape[0]):
+        if fits(board, j, r):
+            far = board.near[DELAY, board.jobs[j].place, r]
+            if far < best:
+                best, row = far, r
+    return row
+
+
+@kernel
+def _at_home(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> int:
+    job = board.jobs[j]
+    if job.fresh != 0:
+        job.aim_row = own_row(board, j)
+    row = job.aim_row
+    if row < 0:
+        return BLOCKED
+    if policy == WAIT_AWHILE and job.aim_ms < 0:
+        job.aim_ms = _greenest_start(board, j, row, now_ms)
+        if job.aim_ms > now_ms:
+            job.until_ms = job.aim_ms
+            return LATER
+    return row if may_start(board, j, row, now_ms, backfill) else BLOCKED
+
+
+@kernel
+def choose(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> int:
+    """The row to start on now, `BLOCKED`, or `LATER` with `aim_row`, `aim_ms` and `until_ms` set."""
+    job = board.jobs[j]
+    if job.until_ms > now_ms:
+        # It waits for room on one row, until the next step.
+        return job.aim_row if may_start(board, j, job.aim_row, now_ms, backfill) else LATER
+    if policy == JOINT:
+        return _jointly(board, j, now_ms, backfill)
+    if policy == NEAREST or policy == WAIT_AWHILE:
+        return _at_home(policy, board, j, now_ms, backfill)
+    best, row = FAR, BLOCKED
+    for r in range(board.rows.shape[0]):
+        if (job.fresh != 0 or board.rows[r].dirty != 0) and may_start(board, j, r, now_ms, backfill):
+            if policy == CHEAPEST:
+                rank = _price(board, j, r, now_ms)
+            elif policy == GREENEST:
+                rank = _green(board, j, r, now_ms)
+            else:
+                rank = _load(board, j, r, now_ms)
+            if rank < best:
+                best, row = rank, r
+    return row
+
+
+@kernel
+def _reserve(board: Board, j: int, only: int) -> int:
+    """Keep the next room of the row where the job has it soonest, among rows that keep none yet; that row, or -1."""
+    soonest, chosen = 1 << 62, -1
+    for r in range(board.rows.shape[0]):
+        row = board.rows[r]
+        if row.reserved >= 0 or row.awake == 0 or (only >= 0 and r != only) or not fits(board, j, r):
+            continue
+        shadow, cores, memory_gb, devices = foresee(board, j, r)
+        if 0 <= shadow < soonest:
+            soonest, chosen = shadow, r
+            row.shadow_ms, row.extra_cores, row.extra_memory_gb, row.extra_devices = shadow, cores, memory_gb, devices
+    if chosen >= 0:
+        board.rows[chosen].reserved = j
+    return chosen
+
+
+@kernel
+def _loosened(board: Board, j: int, r: int) -> bool:
+    """Whether row `r`, now kept for `j`, leaves those behind more room than it did before."""
+    row = board.rows[r]
+    if row.was_reserved < 0:
+        return False  # Nothing was kept there, so nothing can have become looser.
+    return (
+        row.was_reserved != j
+        or row.shadow_ms > row.was_shadow_ms
+        or row.extra_cores > row.was_extra_cores + SLACK
+        or row.extra_memory_gb > row.was_extra_memory_gb + SLACK
+        or row.extra_devices > row.was_extra_devices + SLACK
+    )
+
+
+@kernel
+def _any_room(board: Board, backfill: bool) -> bool:
+    """Whether a row that gained room has enough for the least that any queued job needs."""
+    for r in range(board.rows.shape[0]):
+        row = board.rows[r]
+        if (
+            row.dirty != 0
+            and (backfill or row.reserved < 0)
+            and row.free_cores + SLACK >= board.least[0]
+            and row.free_memory_gb + SLACK >= board.least[1]
+            and row.free_devices + SLACK >= board.least[2]
+        ):
+            return True
+    return False
+
+
+@kernel
+def _open_rows(board: Board, begin: int) -> int:
+    """Rows that keep nothing for anybody; all of them where the queue is looked through from its front."""
+    found = 0
+    for r in range(board.rows.shape[0]):
+        row = board.rows[r]
+        if begin == 0:
+            row.was_reserved, row.was_shadow_ms = row.reserved, row.shadow_ms
+            row.was_extra_cores, row.was_extra_memory_gb = row.extra_cores, row.extra_memory_gb
+            row.was_extra_devices = row.extra_devices
+            row.reserved = -1
+        if row.reserved < 0 and row.awake != 0:
+            found += 1
+    return found
+
+
+@kernel
+def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: int) -> None:
+    """Start, hold or keep every queued job from place `begin` of the queue on; started ones are in `board.started`.
+
+    `begin` is 0 unless nothing but fresh jobs at the queue's end has changed.
+    """
+    total, width = board.count[QUEUED], board.rows.shape[0]
+    jobs, rows, queue = board.jobs, board.rows, board.queue
+    open_rows = _open_rows(board, begin)
+    unseen = 0
+    for n in range(begin, total):
+        unseen += jobs[queue[n]].fresh
+    holders = 0
+    if begin == 0:
+        for r in range(width):
+            holders += rows[r].was_reserved >= 0
+    kept = i = begin
+    stale = True
+    room = True
+    while i < total:
+        if unseen == 0 and open_rows == 0:
+            if stale:
+                room, stale = _any_room(board, backfill), False
+            if not room:
+                break
+        j = queue[i]
+        job = jobs[j]
+        i += 1
+        possible = job.fresh != 0
+        if not possible:
+            for r in range(width):
+                row = rows[r]
+                # What `may_start` asks, here without a call: this is gone through for every queued job.
+                if (
+                    row.dirty != 0
+                    and job.cores <= row.free_cores + SLACK
+                    and job.devices <= row.free_devices + SLACK
+                    and job.memory_gb <= row.free_memory_gb + SLACK
+                    and (
+                        row.reserved < 0
+                        or now_ms + job.limit_ms - job.done_ms <= row.shadow_ms
+                        or (
+                            job.cores <= row.extra_cores + SLACK
+                            and job.devices <= row.extra_devices + SLACK
+                            and job.memory_gb <= row.extra_memory_gb + SLACK
+                        )
+                    )
+                ):
+                    possible = True
+        chosen, waits = BLOCKED, False
+        if possible:
+            unseen -= job.fresh
+            chosen = choose(policy, board, j, now_ms, backfill)
+            job.fresh = 0
+            stale = stale or chosen >= 0
+        if chosen >= 0:
+            take(board, j, chosen, now_ms)
+            board.started[board.count[STARTED]] = j
+            board.count[STARTED] += 1
+        elif chosen == LATER and job.aim_ms > now_ms:
+            board.held[board.count[HELD]] = j
+            board.count[HELD] += 1
+        else:
+            queue[kept] = j
+            kept += 1
+            waits = open_rows > 0
+        kept_before = False
+        if holders > 0:
+            for r in range(width):
+                if rows[r].was_reserved == j:
+                    kept_before = True
+        if waits or kept_before:
+            open_rows -= _keep_room(policy, board, j, begin, now_ms, waits)
+            holders -= kept_before
+            stale = True
+    if kept != i:
+        while i < total:
+            queue[kept] = queue[i]
+            kept += 1
+            i += 1
+        board.count[QUEUED] = kept
+    for r in range(width):
+        rows[r].dirty = 0
+    if begin == 0 and i >= total:
+        _measure_least(board)
+
+
+@kernel
+def _keep_room(policy: int, board: Board, j: int, begin: int, now_ms: int, waits: bool) -> int:
+    """Reserve the next room for a job that stays in the queue; 1 where a row is kept for it. Marks rows as dirty that
+    the jobs behind find freer than before."""
+    held = -1
+    if waits and not (policy == JOINT and patient(board, j, now_ms)):
+        only = board.jobs[j].aim_row if policy == NEAREST or policy == WAIT_AWHILE else -1
+        held = _reserve(board, j, only)
+    if begin == 0:
+        for r in range(board.rows.shape[0]):
+            if board.rows[r].was_reserved == j and held != r:
+                board.rows[r].dirty = 1
+        if held >= 0 and _loosened(board, j, held):
+            board.rows[held].dirty = 1
+    return 1 if held >= 0 else 0
+
+
+@kernel
+def _measure_least(board: Board) -> None:
+    """The least needs in the queue, anew."""
+    cores = memory_gb = devices = FAR
+    for n in range(board.count[QUEUED]):
+        job = board.jobs[board.queue[n]]
+        cores, memory_gb, devices = min(cores, job.cores), min(memory_gb, job.memory_gb), min(devices, job.devices)
+    board.least[0], board.least[1], board.least[2] = cores, memory_gb, devices
+
+
+@kernel
+def enqueue(board: Board, j: int) -> bool:
+    """Put a fresh job in its turn; True where that is the end of the queue."""
+    jobs, queue = board.jobs, board.queue
+    at = board.count[QUEUED]
+    last = at == 0 or jobs[queue[at - 1]].rank < jobs[j].rank
+    while at > 0 and jobs[queue[at - 1]].rank > jobs[j].rank:
+        queue[at] = queue[at - 1]
+        at -= 1
+    queue[at] = j
+    board.count[QUEUED] += 1
+    jobs[j].fresh = 1
+    board.least[0] = min(board.least[0], jobs[j].cores)
+    board.least[1] = min(board.least[1], jobs[j].memory_gb)
+    board.least[2] = min(board.least[2], jobs[j].devices)
+    return last

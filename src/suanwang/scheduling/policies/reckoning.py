@@ -1,0 +1,113 @@
+"""What a job would cost, emit and take on a row from an instant on, by the outlook of that instant."""
+
+from __future__ import annotations
+
+from suanwang.scheduling.columns import Floats
+from suanwang.scheduling.policies.board import CARBON, PRICE, TRANSFER_MS, TRANSFER_YUAN, Board
+from suanwang.scheduling.policies.compiled import kernel
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000.0
+EARLY, MIDDLE, LATE = 0.3, 0.4, 0.3
+"""Weights of the 10 %, 50 % and 90 % point of a run time (extended Swanson-Megill; Keefer and Bodily 1983)."""
+
+
+@kernel
+def issue_at(board: Board, now_ms: int) -> int:
+    """The issue in force at `now_ms`."""
+    return min(max((now_ms - board.clock[0]) // board.clock[1], 0), board.ahead.shape[1] - 1)
+
+
+@kernel
+def next_step_ms(board: Board, now_ms: int) -> int:
+    """The first step that begins after `now_ms`."""
+    return board.clock[0] + ((now_ms - board.clock[0]) // board.clock[2] + 1) * board.clock[2]
+
+
+@kernel
+def until(total: Floats, ahead_ms: int, step_ms: int) -> float:
+    """`total[k]` at `ahead_ms`, straight between steps; behind the last step its last day goes on as its mean."""
+    count = total.shape[0] - 1
+    step = ahead_ms // step_ms
+    if step >= count:
+        day = min(count, max(1, DAY_MS // step_ms))
+        return total[count] + (total[count] - total[count - day]) * ((ahead_ms - count * step_ms) / (day * step_ms))
+    return total[step] + (total[step + 1] - total[step]) * ((ahead_ms - step * step_ms) / step_ms)
+
+
+@kernel
+def transfer_ms(board: Board, j: int, r: int) -> int:
+    """How long the job's data take to the row's site."""
+    job = board.jobs[j]
+    return int(job.data_gb * board.near[TRANSFER_MS, job.place, r]) if job.data_gb > 0 else 0
+
+
+@kernel
+def power_kw(board: Board, j: int, r: int) -> float:
+    job, row = board.jobs[j], board.rows[r]
+    return job.cores * row.core_kw + job.memory_gb * row.memory_kw + job.devices * row.device_kw
+
+
+@kernel
+def hourly_yuan(board: Board, j: int, r: int) -> float:
+    """By the posted price."""
+    job, row = board.jobs[j], board.rows[r]
+    return job.cores * row.core_yuan + job.memory_gb * row.memory_yuan + job.devices * row.device_yuan
+
+
+@kernel
+def left_ms(board: Board, j: int, r: int, expected_ms: int) -> int:
+    """How much of `expected_ms`, one of the job's three points, is still to run on this row."""
+    job = board.jobs[j]
+    return max(1, min(int((expected_ms - job.done_ms) * board.rows[r].slowness), job.limit_ms - job.done_ms))
+
+
+@kernel
+def run_ms(board: Board, j: int, r: int) -> float:
+    """Expected, over the three points."""
+    job = board.jobs[j]
+    late = left_ms(board, j, r, job.late_ms)
+    return EARLY * left_ms(board, j, r, job.early_ms) + MIDDLE * left_ms(board, j, r, job.middle_ms) + LATE * late
+
+
+@kernel
+def _over(board: Board, j: int, r: int, now_ms: int, at_ms: int, what: int) -> float:
+    """Value × hours of a run that starts at `at_ms`, over the three points."""
+    job, step = board.jobs[j], board.clock[2]
+    issue = issue_at(board, now_ms)
+    total = board.ahead[what, issue, board.rows[r].site]
+    start = max(0, at_ms - (board.clock[0] + issue * board.clock[1]))
+    over = MIDDLE * until(total, start + left_ms(board, j, r, job.middle_ms), step)
+    over += EARLY * until(total, start + left_ms(board, j, r, job.early_ms), step)
+    over += LATE * until(total, start + left_ms(board, j, r, job.late_ms), step)
+    return over - until(total, start, step)
+
+
+@kernel
+def yuan(board: Board, j: int, r: int, now_ms: int, at_ms: int) -> float:
+    """Expected price of a start at `at_ms`, as reckoned at `now_ms`: posted price, electricity, and the data's way."""
+    job, share = board.jobs[j], board.rows[r].electricity_share
+    price = hourly_yuan(board, j, r) * run_ms(board, j, r) / HOUR_MS
+    if job.data_gb > 0:
+        price += job.data_gb * board.near[TRANSFER_YUAN, job.place, r]
+    if share > 0:
+        price += share * power_kw(board, j, r) * _over(board, j, r, now_ms, at_ms, PRICE)
+    return price
+
+
+@kernel
+def grams(board: Board, j: int, r: int, now_ms: int, at_ms: int) -> float:
+    """Expected emission of a start at `at_ms`, gCO2."""
+    return power_kw(board, j, r) * _over(board, j, r, now_ms, at_ms, CARBON)
+
+
+@kernel
+def load(board: Board, r: int) -> float:
+    """The fullest resource's share in use."""
+    row = board.rows[r]
+    most = 1.0 - row.free_cores / row.cores if row.cores > 0 else 0.0
+    if row.memory_gb > 0:
+        most = max(most, 1.0 - row.free_memory_gb / row.memory_gb)
+    if row.devices > 0:
+        most = max(most, 1.0 - row.free_devices / row.devices)
+    return most

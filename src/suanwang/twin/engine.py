@@ -1,0 +1,428 @@
+"""The engine: plays jobs on rows over a virtual clock, with the policies of the live network.
+
+Owns the order of events and what faults do. At one instant: ends, faults, arrivals, then steps of the outlook, then one
+look through the queue. What runs is written down as segments; money, energy and carbon are reckoned from them afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from suanwang.domain.errors import InvalidRequest
+from suanwang.scheduling.columns import (
+    ENDED_DONE,
+    ENDED_LIMIT,
+    ENDED_LOST,
+    ENDED_OPEN,
+    ENDED_SUSPENDED,
+    NEVER_MS,
+    RESOURCES,
+    Bools,
+    Ints,
+    JobColumns,
+    Outlook,
+    RowColumns,
+    Segments,
+)
+from suanwang.scheduling.policies import Policy, joint
+from suanwang.scheduling.policies.board import HELD, QUEUED, STARTED, Board, board_for
+from suanwang.scheduling.policies.compiled import kernel
+from suanwang.scheduling.policies.passing import enqueue, look_through
+from suanwang.scheduling.policies.reckoning import next_step_ms, transfer_ms
+from suanwang.scheduling.policies.rooms import fits, give_back
+
+WAITING, RUNNING, ENDED, REFUSED = 0, 1, 2, 3
+JOINT, _pauses = joint.CODE, joint.pauses
+
+
+class Truth(NamedTuple):
+    """`[j]`: what policies may not see."""
+
+    run_ms: Ints
+    """How long the job really takes at a row of slowness 1, without its data's way."""
+    checkpoint_ms: Ints
+    """It keeps what it did up to the last multiple of this; 0 where it begins anew."""
+    resume_ms: Ints
+    """Added to a run that takes up again."""
+
+
+class Faults(NamedTuple):
+    """`[f]`, by `at_ms`: a row loses a share of its capacity, or gets it back."""
+
+    at_ms: Ints
+    row: Ints
+    share: Ints
+    """Parts in a million of the row's capacity; negative when they come back. A million is the whole row."""
+
+
+NO_FAULTS = Faults(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Played:
+    """What came of a play. `[j]` unless said."""
+
+    segments: Segments
+    first_start_ms: Ints
+    """-1 for jobs that never started, as in the next."""
+    end_ms: Ints
+    """When it ended for good; -1 while it has not."""
+    state: Ints
+    """`WAITING`, `RUNNING`, `ENDED` or `REFUSED` (no row could ever run it) where the play stops."""
+    limited: Bools
+    """Stopped at its limit."""
+    passes: int
+    """How often the queue was looked through."""
+
+
+class _Book(NamedTuple):
+    """What the loop writes down."""
+
+    count: Ints
+    """Segments written, then passes."""
+    job: Ints
+    row: Ints
+    start_ms: Ints
+    end_ms: Ints
+    how: Ints
+    begun_ms: Ints
+    """`[j]`: of the present segment."""
+    first_ms: Ints
+    over_ms: Ints
+    state: Ints
+    number: Ints
+    """`[j]`: of its present start: an end that belongs to an earlier one is void."""
+
+
+class _Heap(NamedTuple):
+    """Ends to come, the soonest first; equal instants by job."""
+
+    size: Ints
+    at_ms: Ints
+    job: Ints
+    number: Ints
+
+
+def play(
+    jobs: JobColumns,
+    truth: Truth,
+    rows: RowColumns,
+    allowed: Bools,
+    outlook: Outlook,
+    policy: Policy,
+    *,
+    faults: Faults = NO_FAULTS,
+    until_ms: int = NEVER_MS,
+) -> Played:
+    """Play `jobs` to their end, or to `until_ms`. `allowed[kind, r]` says where each kind of job may run at all.
+
+    Raises `InvalidRequest` where columns do not fit together.
+    """
+    _check(jobs, truth, rows, allowed, outlook, faults)
+    count = len(jobs.ready_ms)
+    board = board_for(jobs, rows, allowed, outlook)
+    room = 2 * count + 1024
+    nothing = np.full(count, -1, np.int64)
+    heap = _Heap(np.zeros(1, np.int64), *(np.zeros(2 * count + 1024, np.int64) for _ in range(3)))
+    arrivals = np.lexsort((board.jobs["rank"], jobs.ready_ms)).astype(np.int64)
+    at = np.zeros(3, np.int64)
+    at[2] = jobs.ready_ms[arrivals[0]] if count else 0
+    state = np.zeros(count, np.int64)
+    book = _Book(
+        np.zeros(2, np.int64),
+        *(np.zeros(room, np.int64) for _ in range(5)),
+        nothing.copy(),
+        nothing.copy(),
+        nothing.copy(),
+        state,
+        np.zeros(count, np.int64),
+    )
+    while not _play(
+        policy.code, policy.backfill, policy.looks_ahead, until_ms, arrivals, at,
+        truth, faults, board, heap, book,
+    ):  # fmt: skip
+        # A list is full: many suspensions or faults.
+        book = book._replace(**{name: _longer(getattr(book, name)) for name in ("job", "row", "start_ms", "end_ms", "how")})
+        heap = heap._replace(**{name: _longer(getattr(heap, name)) for name in ("at_ms", "job", "number")})
+    n = int(book.count[0])
+    ended = Segments(*(column[:n].copy() for column in (book.job, book.row, book.start_ms, book.end_ms, book.how)))
+    limited = np.zeros(count, np.bool_)
+    limited[ended.job[ended.how == ENDED_LIMIT]] = True
+    return Played(
+        segments=ended,
+        first_start_ms=book.first_ms,
+        end_ms=book.over_ms,
+        state=book.state,
+        limited=limited,
+        passes=int(book.count[1]),
+    )
+
+
+def _longer(column: Ints) -> Ints:
+    return np.concatenate((column, np.zeros_like(column)))
+
+
+def _check(
+    jobs: JobColumns, truth: Truth, rows: RowColumns, allowed: Bools, outlook: Outlook, faults: Faults
+) -> None:
+    """Kernels check no bounds: everything they index with is checked here, once."""
+    count, width = len(jobs.ready_ms), len(rows.site)
+    if not width:
+        raise InvalidRequest("a network without rows plays nothing", field="rows", allowed="1 or more")
+    shapes: dict[str, tuple[int, ...]] = {"need": (count, RESOURCES), "expect_ms": (count, 3), "weight": (count, 3)}
+    for name, column in {**jobs._asdict(), **truth._asdict()}.items():
+        if column.shape != shapes.get(name, (count,)):
+            raise InvalidRequest(f"{name} has shape {column.shape} for {count} jobs", field=name)
+        if column.dtype.kind == "f" and not np.isfinite(column).all():
+            raise InvalidRequest(f"{name} has values that are no numbers", field=name)
+        if count and column.dtype.kind in "if" and name != "order" and (column < 0).any():
+            raise InvalidRequest(f"{name} has values below 0", field=name, allowed="0 or more")
+    if count and ((jobs.weight.sum(axis=1) <= 0).any() or (jobs.limit_ms < 1).any()):
+        raise InvalidRequest("weights sum to nothing, or a limit is 0", field="weight", allowed="above 0")
+    places = rows.delay_ms.shape[0]
+    wide = (rows.capacity, rows.power_w, rows.yuan_hour)
+    if any(part.shape != (width, RESOURCES) for part in wide) or allowed.shape[1:] != (width,):
+        raise InvalidRequest(f"a table of the {width} rows has another size", field="rows")
+    for part in (rows.delay_ms, rows.transfer_ms_per_gb, rows.transfer_yuan_per_gb):
+        if part.shape != (places, width):
+            raise InvalidRequest("distances do not cover all places and rows", field="delay_ms")
+    if outlook.yuan.shape != outlook.carbon_g.shape or outlook.yuan.ndim != 3 or outlook.yuan.shape[2] < 2:
+        raise InvalidRequest("an outlook needs one or more steps of price and carbon", field="outlook")
+    if outlook.step_ms < 1 or outlook.issue_ms < 1 or outlook.issue_ms % outlook.step_ms:
+        raise InvalidRequest("issues do not fall on steps", field="issue_ms", allowed="a multiple of step_ms")
+    for name, index, size in (
+        ("kind", jobs.kind, allowed.shape[0]),
+        ("place", jobs.place, places),
+        ("site", rows.site, outlook.yuan.shape[1]),
+        ("fault row", faults.row, width),
+    ):
+        if len(index) and (index.min() < 0 or index.max() >= size):
+            raise InvalidRequest(f"{name} {int(index.max())} is not among the {size} there are", field=name)
+    if (np.diff(faults.at_ms) < 0).any():
+        raise InvalidRequest("faults are not in the order of time", field="faults")
+
+
+@kernel
+def _push(heap: _Heap, at_ms: int, job: int, number: int) -> None:
+    n = heap.size[0]
+    heap.size[0] = n + 1
+    while n > 0:
+        up = (n - 1) >> 1
+        if heap.at_ms[up] < at_ms or (heap.at_ms[up] == at_ms and heap.job[up] <= job):
+            break
+        heap.at_ms[n], heap.job[n], heap.number[n] = heap.at_ms[up], heap.job[up], heap.number[up]
+        n = up
+    heap.at_ms[n], heap.job[n], heap.number[n] = at_ms, job, number
+
+
+@kernel
+def _pop(heap: _Heap) -> None:
+    n = heap.size[0] - 1
+    heap.size[0] = n
+    at_ms, job, number = heap.at_ms[n], heap.job[n], heap.number[n]
+    i = 0
+    while True:
+        down = 2 * i + 1
+        if down >= n:
+            break
+        if down + 1 < n and (
+            heap.at_ms[down + 1] < heap.at_ms[down]
+            or (heap.at_ms[down + 1] == heap.at_ms[down] and heap.job[down + 1] < heap.job[down])
+        ):
+            down += 1
+        if at_ms < heap.at_ms[down] or (at_ms == heap.at_ms[down] and job <= heap.job[down]):
+            break
+        heap.at_ms[i], heap.job[i], heap.number[i] = heap.at_ms[down], heap.job[down], heap.number[down]
+        i = down
+    heap.at_ms[i], heap.job[i], heap.number[i] = at_ms, job, number
+
+
+@kernel
+def _write(book: _Book, board: Board, j: int, now_ms: int, how: int) -> None:
+    n = book.count[0]
+    book.job[n], book.row[n], book.how[n] = j, board.jobs[j].row, how
+    book.start_ms[n], book.end_ms[n] = book.begun_ms[j], now_ms
+    book.count[0] = n + 1
+
+
+@kernel
+def _stop(truth: Truth, board: Board, book: _Book, j: int, now_ms: int, how: int) -> None:
+    """A run ends before its time; what it may keep is kept."""
+    job = board.jobs[j]
+    idle = transfer_ms(board, j, job.row) + (truth.resume_ms[j] if job.done_ms > 0 else 0)
+    did = max(0, int((now_ms - book.begun_ms[j] - idle) / board.rows[job.row].slowness))
+    every = truth.checkpoint_ms[j]
+    if how == ENDED_LOST:
+        did = max(0, ((job.done_ms + did) // every) * every - job.done_ms) if every > 0 else 0
+    job.done_ms += did
+    _write(book, board, j, now_ms, how)
+    give_back(board, j)
+    book.number[j] += 1
+    book.state[j] = WAITING
+
+
+@kernel
+def _start(truth: Truth, board: Board, heap: _Heap, book: _Book, now_ms: int) -> None:
+    """Give every job that the look started its end."""
+    for n in range(board.count[STARTED]):
+        j = board.started[n]
+        job = board.jobs[j]
+        left = int((truth.run_ms[j] - job.done_ms) * board.rows[job.row].slowness)
+        if job.done_ms > 0:
+            left += truth.resume_ms[j]
+        left = max(0, min(left, job.limit_ms - job.done_ms)) + transfer_ms(board, j, job.row)
+        book.begun_ms[j] = now_ms
+        if book.first_ms[j] < 0:
+            book.first_ms[j] = now_ms
+        book.state[j] = RUNNING
+        _push(heap, now_ms + left, j, book.number[j])
+    board.count[STARTED] = 0
+
+
+@kernel
+def _end(truth: Truth, board: Board, book: _Book, j: int, now_ms: int) -> None:
+    job = board.jobs[j]
+    whole = int((truth.run_ms[j] - job.done_ms) * board.rows[job.row].slowness)
+    _write(book, board, j, now_ms, ENDED_LIMIT if whole > job.limit_ms - job.done_ms else ENDED_DONE)
+    give_back(board, j)
+    book.state[j] = ENDED
+    book.over_ms[j] = now_ms
+
+
+@kernel
+def _fault(truth: Truth, board: Board, book: _Book, r: int, share: int, now_ms: int) -> None:
+    """Capacity goes or comes back; what no longer has room is lost, the last started first."""
+    row = board.rows[r]
+    row.free_cores -= row.cores * (share / 1_000_000)
+    row.free_memory_gb -= row.memory_gb * (share / 1_000_000)
+    row.free_devices -= row.devices * (share / 1_000_000)
+    if share < 0:
+        row.dirty = 1
+    while row.busy > 0 and (row.free_cores < -1e-6 or row.free_memory_gb < -1e-6 or row.free_devices < -1e-6):
+        last, chosen = -1, -1
+        for n in range(row.first, row.first + row.busy):
+            j = board.running[n]
+            if book.begun_ms[j] > last or (book.begun_ms[j] == last and j > chosen):
+                last, chosen = book.begun_ms[j], j
+        _stop(truth, board, book, chosen, now_ms, ENDED_LOST)
+        enqueue(board, chosen)
+
+
+@kernel
+def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> None:
+    """A step of the outlook begins: held jobs are looked at again, and running ones that may be paused."""
+    for n in range(board.count[QUEUED]):
+        job = board.jobs[board.queue[n]]
+        if 0 <= job.until_ms <= now_ms:
+            job.fresh = 1
+    kept, held = 0, board.count[HELD]
+    for n in range(held):
+        j = board.held[n]
+        if board.jobs[j].until_ms <= now_ms:
+            enqueue(board, j)
+        else:
+            board.held[kept] = j
+            kept += 1
+    board.count[HELD] = kept
+    if policy != JOINT:
+        return
+    for r in range(board.rows.shape[0]):
+        row = board.rows[r]
+        n = row.first
+        while n < row.first + row.busy:
+            j = board.running[n]
+            if _pauses(board, j, now_ms):
+                _stop(truth, board, book, j, now_ms, ENDED_SUSPENDED)
+                board.held[board.count[HELD]] = j
+                board.count[HELD] += 1
+            else:
+                n += 1
+
+
+@kernel
+def _arrive(board: Board, book: _Book, j: int) -> bool:
+    """True where nothing but the queue's end has changed."""
+    for r in range(board.rows.shape[0]):
+        if fits(board, j, r):
+            return enqueue(board, j)
+    book.state[j] = REFUSED
+    return True
+
+
+@kernel
+def _steps_matter(policy: int, board: Board) -> bool:
+    if board.count[QUEUED] + board.count[HELD] > 0:
+        return True
+    if policy == JOINT:
+        for r in range(board.rows.shape[0]):
+            for n in range(board.rows[r].first, board.rows[r].first + board.rows[r].busy):
+                if board.jobs[board.running[n]].interruptible != 0:
+                    return True
+    return False
+
+
+@kernel
+def _play(
+    policy: int, backfill: bool, looks_ahead: bool, until_ms: int, arrivals: Ints, at: Ints, truth: Truth,
+    faults: Faults, board: Board, heap: _Heap, book: _Book,
+) -> bool:  # fmt: skip
+    """Play on from where `at` stands: arrivals and faults taken, and the instant reached. False where a list has no room
+    for what one instant may bring."""
+    count, width = arrivals.shape[0], board.rows.shape[0]
+    while True:
+        running = 0
+        for r in range(width):
+            running += board.rows[r].busy
+        if book.count[0] + running >= book.job.shape[0] or heap.size[0] + count >= heap.at_ms.shape[0]:
+            return False
+        waiting = board.count[QUEUED] + board.count[HELD]
+        now = until_ms
+        if at[0] < count:
+            now = min(now, board.jobs[arrivals[at[0]]].ready_ms)
+        while heap.size[0] > 0 and book.number[heap.job[0]] != heap.number[0]:
+            _pop(heap)
+        if heap.size[0] > 0:
+            now = min(now, heap.at_ms[0])
+        if at[1] < faults.at_ms.shape[0] and (waiting > 0 or running > 0 or at[0] < count):
+            now = min(now, max(faults.at_ms[at[1]], at[2]))
+        stepping = looks_ahead and _steps_matter(policy, board)
+        if stepping:
+            now = min(now, next_step_ms(board, at[2]))
+        if now >= until_ms:
+            break
+        at[2] = now
+        begin = waiting - board.count[HELD]
+        while heap.size[0] > 0 and heap.at_ms[0] == now:
+            j, current = heap.job[0], book.number[heap.job[0]] == heap.number[0]
+            _pop(heap)
+            if current:
+                _end(truth, board, book, j, now)
+                begin = 0
+        while at[1] < faults.at_ms.shape[0] and faults.at_ms[at[1]] <= now:
+            _fault(truth, board, book, faults.row[at[1]], faults.share[at[1]], now)
+            at[1] += 1
+            begin = 0
+        while at[0] < count and board.jobs[arrivals[at[0]]].ready_ms == now:
+            if not _arrive(board, book, arrivals[at[0]]):
+                begin = 0
+            at[0] += 1
+        if stepping and (now - board.clock[0]) % board.clock[2] == 0:
+            _step(policy, truth, board, book, now)
+            begin = 0
+        if board.count[QUEUED] > 0:
+            look_through(policy, backfill, begin, board, now)
+            book.count[1] += 1
+            _start(truth, board, heap, book, now)
+        else:
+            for r in range(width):
+                board.rows[r].dirty = 0
+                board.rows[r].reserved = -1
+        if at[0] == count and heap.size[0] == 0 and board.count[QUEUED] == 0 and board.count[HELD] == 0:
+            break
+    for r in range(width):
+        for n in range(board.rows[r].first, board.rows[r].first + board.rows[r].busy):
+            _write(book, board, board.running[n], until_ms, ENDED_OPEN)
+    return True
