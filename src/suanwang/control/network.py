@@ -11,6 +11,7 @@ from suanwang.control.artefacts import Artefacts
 from suanwang.control.bills import Bills
 from suanwang.control.capability import Capabilities
 from suanwang.control.jobs import Jobs
+from suanwang.control.market import Market
 from suanwang.control.people import People
 from suanwang.control.proofs import Proofs
 from suanwang.control.quotes import Quotes
@@ -23,8 +24,8 @@ from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `bills`, `wallets`, `proofs` and `artefacts` check who calls;
-    `turn` is the loop's and checks nobody."""
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `bills`, `wallets`, `proofs`, `market` and `artefacts` check who
+    calls; `turn` is the loop's and checks nobody."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Network:
         self.bills = Bills(store)
         self.wallets = Wallets(store, clock, self.rules)
         self.proofs = Proofs(store, clock, self.rules, signer)
+        self.market = Market(store, clock, self.rules)
         self.artefacts = Artefacts(store, clock, files)
 
     def turn(self) -> Turn:

@@ -35,6 +35,12 @@ class Rules:
     """When a line that its project could not pay is tried again, unless its account changes before."""
     checkpoint_every_s: float = 60.0
     """How often a growing ledger is signed without being asked."""
+    call_before_s: float = 900.0
+    """How long before its window a call is made."""
+    freeze_s: float = 300.0
+    """How long before its call nothing may be taken back any more, and the price it would have is shown."""
+    improve_s: float = 5.0
+    """Time the solver may take to improve the result of a call."""
     points_limit: int = 100_000
     """Lines kept of a run's curve."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from suanwang.control.calling import call_due
 from suanwang.control.learning import teach
 from suanwang.control.leasing import files_of, held_at
 from suanwang.control.rules import Rules
@@ -47,6 +48,8 @@ class Turn:
     waiting: int = 0
     settled: int = 0
     """Bill lines that became transfers."""
+    called: int = 0
+    """Calls of the market that were made."""
     behind: Place | None = None
     """Where the next turn goes on in a queue longer than one turn; None for its front."""
 
@@ -65,8 +68,9 @@ def tick(
     readied, unmet = release(store, now)
     teach(store, now)
     placed = place(store, rules, places, now, decide_with, behind)
+    called = call_due(store, rules, now)
     settled = settle(store, rules, now)
-    return replace(placed, fenced=fenced, readied=readied, failed=unmet, settled=settled)
+    return replace(placed, fenced=fenced, readied=readied, failed=unmet, called=called, settled=settled)
 
 
 def watch_sites(store: Store, rules: Rules, now: datetime) -> None:

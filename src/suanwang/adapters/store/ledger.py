@@ -116,7 +116,7 @@ def write_transfers(connection: Connection, rows: Sequence[tuple[Transfer, int]]
         copy_rows(connection, _INSERT, part)
 
 
-def _wake(connection: Connection, accounts: Collection[str]) -> None:
+def wake(connection: Connection, accounts: Collection[str]) -> None:
     """Try the lines of these projects' accounts again with the next turn. Before accounts are locked, as `settle` does."""
     projects = sorted(name for owner, _, name in (key.partition(":") for key in accounts) if owner == Owner.PROJECT)
     if projects:
@@ -163,7 +163,7 @@ class LedgerStore:
 
     def set_floor(self, account_id: AccountId, floor_fen: int | None, events: Sequence[Event]) -> Account:
         def work(connection: Connection) -> Account:
-            _wake(connection, [account_id])
+            wake(connection, [account_id])
             row = connection.execute(
                 f"UPDATE ledger_accounts SET floor_fen = %s WHERE id = %s RETURNING {_ACCOUNT}",
                 (floor_fen, clean(account_id)),
@@ -180,7 +180,7 @@ class LedgerStore:
 
     def post(self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = ()) -> Sequence[Outcome]:
         def work(connection: Connection) -> Sequence[Outcome]:
-            _wake(connection, {transfer.credit for chain in chains for transfer in chain})
+            wake(connection, {transfer.credit for chain in chains for transfer in chain})
             posted = decide(connection, chains, now)
             transfers = [transfer for chain in posted.fresh for transfer in chain]
             if transfers:

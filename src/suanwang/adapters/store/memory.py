@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from suanwang.adapters.store.memory_ledger import MemoryLedger
+from suanwang.adapters.store.market_memory import MemoryMarket
 from suanwang.domain.errors import Conflict
 from suanwang.domain.file import FileRecord
 from suanwang.domain.identity import Project, Token
@@ -40,7 +41,7 @@ from suanwang.ports import BillQuery, BillTotal, Extent, Idempotency, JobQuery, 
 LIVE_ALLOCATION = frozenset({AllocationState.LEASED, AllocationState.RUNNING})
 
 
-class MemoryStore(MemoryLedger):
+class MemoryStore(MemoryMarket, MemoryLedger):
     """Implements `ports.Store`."""
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ from suanwang.adapters.store.job_reads import JobReads
 from suanwang.adapters.store.job_writes import JobWrites
 from suanwang.adapters.store.keeping import Keeper
 from suanwang.adapters.store.ledger import LedgerStore
+from suanwang.adapters.store.market import MarketStore
 from suanwang.adapters.store.migrate import upgrade
 from suanwang.adapters.store.outbox import Outbox
 from suanwang.adapters.store.output import Output
@@ -28,7 +29,19 @@ from suanwang.adapters.store.tree import Tree
 
 
 class PostgresStore(
-    JobWrites, JobReads, Sites, Output, Record, FileRecords, People, Quoting, LedgerStore, Settling, Tree, Outbox
+    JobWrites,
+    JobReads,
+    Sites,
+    Output,
+    Record,
+    FileRecords,
+    People,
+    Quoting,
+    LedgerStore,
+    Settling,
+    Tree,
+    MarketStore,
+    Outbox,
 ):
     """Implements `ports.Store`. Safe for many threads; several processes may share one database."""
 

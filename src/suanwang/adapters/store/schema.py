@@ -495,3 +495,89 @@ settled_lines = Table(
     Column("leaf", BigInteger, nullable=False),
     Column("at", INSTANT, nullable=False),
 )
+
+market_offers = Table(
+    "market_offers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _seq(),
+    Column("seller", Text, nullable=False),
+    Column("site_id", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("value", JSON, nullable=False),
+    Index("market_offers_seq_idx", "seq", unique=True),
+    Index("market_offers_open_idx", "site_id", "device", "until", postgresql_where=text("open")),
+    Index("market_offers_until_idx", "until", postgresql_where=text("open")),
+)
+"""`open` while something of it may be sold; `first` and `until` are hours since 1970, `until` one past the last."""
+
+market_orders = Table(
+    "market_orders",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _seq(),
+    Column("project", Text, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("value", JSON, nullable=False),
+    Index("market_orders_seq_idx", "seq", unique=True),
+    Index("market_orders_project_idx", "project", "seq"),
+    Index("market_orders_open_idx", "first", postgresql_where=text("open")),
+)
+
+market_reservations = Table(
+    "market_reservations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _seq(),
+    Column("project", Text, nullable=False),
+    Column("site_id", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("value", JSON, nullable=False),
+    Index("market_reservations_seq_idx", "seq", unique=True),
+    Index("market_reservations_project_idx", "project", "seq"),
+    Index("market_reservations_site_idx", "site_id", "device", "until"),
+)
+
+market_trades = Table(
+    "market_trades",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _seq(),
+    Column("order_id", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("seller", Text, nullable=False),
+    Column("site_id", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("value", JSON, nullable=False),
+    Index("market_trades_seq_idx", "seq", unique=True),
+    Index("market_trades_order_idx", "order_id"),
+    Index("market_trades_project_idx", "project", "seq"),
+    Index("market_trades_seller_idx", "seller", "seq"),
+    Index("market_trades_zone_idx", "device", "site_id", "seq"),
+)
+
+market_auctions = Table(
+    "market_auctions",
+    metadata,
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("value", JSON, nullable=False),
+)
+"""Calls that were made: at most one for a window."""
+
+market_stocks = Table(
+    "market_stocks",
+    metadata,
+    Column("site_id", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    PrimaryKeyConstraint("site_id", "device"),
+)

@@ -1,0 +1,287 @@
+# ruff: noqa: S608 - statements are put together from column lists of this package; every value is a parameter
+"""The market on PostgreSQL.
+
+Owns how a deal is carried out: the windows whose calls it touches are locked first (shared by those who order, alone by who
+calls), then rows by identifier, then accounts, then the log's edge, all in one transaction. A deal whose rows moved on, or
+whose transfers the ledger does not take, leaves nothing behind. Every value is kept whole as JSON; columns are what
+queries go by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from psycopg import errors as pg
+
+from suanwang.adapters.store.codec import Codec, clean
+from suanwang.adapters.store.database import Connection, Database
+from suanwang.adapters.store.ledger import decide, wake, write_transfers
+from suanwang.adapters.store.paging import page_size, position
+from suanwang.adapters.store.record import insert_events
+from suanwang.adapters.store.tree import append_leaves
+from suanwang.domain.errors import Unavailable
+from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.ports import Deal, Dealt, OfferQuery, TradeQuery
+from suanwang.trading.leaves import transfer_leaf
+from suanwang.trading.ledger import Outcome
+from suanwang.trading.market.values import Auction, Offer, OfferState, Order, OrderState, Reservation, Trade
+
+OFFER: Codec[Offer] = Codec(Offer)
+ORDER: Codec[Order] = Codec(Order)
+RESERVATION: Codec[Reservation] = Codec(Reservation)
+TRADE: Codec[Trade] = Codec(Trade)
+AUCTION: Codec[Auction] = Codec(Auction)
+T = TypeVar("T")
+_TRIES = 3
+_LOCK = "SELECT pg_advisory_xact_lock{}(hashtextextended('suanwang call ' || %s, 0))"
+
+
+class _Refused(Exception):
+    """Undoes the transaction of a deal that cannot be done."""
+
+    def __init__(self, outcome: Outcome | None = None) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+class MarketStore:
+    """The Protocol's market."""
+
+    _database: Database
+
+    def deal(self, deal: Deal, now: datetime) -> Dealt:
+        for _ in range(_TRIES):
+            try:
+                self._database.write(lambda connection: _carry_out(connection, deal, now))
+            except _Refused as refused:
+                return Dealt(done=False, refused=refused.outcome)
+            except pg.UniqueViolation as error:
+                if (error.diag.table_name or "").startswith("market_"):
+                    return Dealt(done=False)
+                continue  # Somebody posted one of its transfers meanwhile: look again.
+            return Dealt(done=True)
+        raise Unavailable("others post the same transfers: try again")
+
+    def offer(self, offer_id: str) -> Offer | None:
+        return self._one("market_offers", OFFER, offer_id)
+
+    def offers(self, query: OfferQuery, cursor: str | None, limit: int) -> tuple[Sequence[Offer], str | None]:
+        conditions: list[tuple[str, Any]] = [
+            ("site_id = ANY(%s)", None if query.sites is None else [clean(name) for name in query.sites]),
+            ("device = ANY(%s)", None if query.devices is None else [clean(name) for name in query.devices]),
+            ("seller = ANY(%s)", None if query.sellers is None else [clean(name) for name in query.sellers]),
+            ("until > %s", query.first),
+            ("first < %s", query.end),
+        ]
+        return self._page("market_offers", OFFER, conditions, cursor, limit, also="open" if query.open else "true")
+
+    def listed(
+        self, site: SiteId, device: str, first: int, end: int
+    ) -> tuple[int, Sequence[Offer], Sequence[Reservation]]:
+        with self._database.reading() as connection:
+            # One statement sees one instant: a unit that moves meanwhile is seen once.
+            rows = connection.execute(
+                "SELECT 's', revision::text, '' FROM market_stocks WHERE site_id = %(site)s AND device = %(device)s "
+                "UNION ALL SELECT 'o', value::text, id FROM market_offers WHERE open AND site_id = %(site)s "
+                "AND device = %(device)s AND until > %(first)s AND first < %(end)s "
+                "UNION ALL SELECT 'r', value::text, id FROM market_reservations WHERE site_id = %(site)s "
+                "AND device = %(device)s AND until > %(first)s AND first < %(end)s ORDER BY 3",
+                {"site": clean(site), "device": clean(device), "first": first, "end": end},
+            ).fetchall()
+        return (
+            next((int(row[1]) for row in rows if row[0] == "s"), 0),
+            [OFFER.load(row[1]) for row in rows if row[0] == "o"],
+            [RESERVATION.load(row[1]) for row in rows if row[0] == "r"],
+        )
+
+    def order(self, order_id: str) -> Order | None:
+        return self._one("market_orders", ORDER, order_id)
+
+    def orders(
+        self, projects: Collection[ProjectId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Order], str | None]:
+        return self._page("market_orders", ORDER, [_of_projects(projects)], cursor, limit)
+
+    def sealed(self, first: int) -> Sequence[Order]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                'SELECT value FROM market_orders WHERE open AND first = %s ORDER BY id COLLATE "C"', (first,)
+            ).fetchall()
+        return [ORDER.load(row[0]) for row in rows]
+
+    def calls_waiting(self, until: int, limit: int) -> Sequence[int]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT first FROM market_orders WHERE open AND first <= %s ORDER BY first LIMIT %s",
+                (until, page_size(limit)),
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        return self._one("market_reservations", RESERVATION, reservation_id)
+
+    def reservations(
+        self, projects: Collection[ProjectId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Reservation], str | None]:
+        return self._page("market_reservations", RESERVATION, [_of_projects(projects)], cursor, limit)
+
+    def trades(self, query: TradeQuery, cursor: str | None, limit: int) -> tuple[Sequence[Trade], str | None]:
+        conditions: list[tuple[str, Any]] = [
+            _of_projects(query.projects),
+            ("seller = ANY(%s)", None if query.sellers is None else list(query.sellers)),
+            ("order_id = %s", None if query.order_id is None else clean(query.order_id)),
+            ("site_id = %s", None if query.site is None else clean(query.site)),
+            ("device = %s", None if query.device is None else clean(query.device)),
+        ]
+        return self._page("market_trades", TRADE, conditions, cursor, limit)
+
+    def auction(self, first: int) -> Auction | None:
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT value FROM market_auctions WHERE first = %s", (first,)).fetchone()
+        return None if row is None else AUCTION.load(row[0])
+
+    def auctions(self, before: int | None, limit: int) -> Sequence[Auction]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT value FROM market_auctions WHERE %s::bigint IS NULL OR first < %s ORDER BY first DESC LIMIT %s",
+                (before, before, page_size(limit)),
+            ).fetchall()
+        return [AUCTION.load(row[0]) for row in rows]
+
+    def _one(self, table: str, codec: Codec[T], key: str) -> T | None:
+        with self._database.reading() as connection:
+            row = connection.execute(f"SELECT value FROM {table} WHERE id = %s", (clean(key),)).fetchone()
+        return None if row is None else codec.load(row[0])
+
+    def _page(
+        self,
+        table: str,
+        codec: Codec[T],
+        conditions: Sequence[tuple[str, Any]],
+        cursor: str | None,
+        limit: int,
+        also: str = "true",
+    ) -> tuple[Sequence[T], str | None]:
+        """Newest first, where every condition that has a value holds."""
+        kept = [(text, value) for text, value in conditions if value is not None]
+        if cursor is not None:
+            kept.append(("seq < %s", position(cursor)))
+        where = " AND ".join([also, *(text for text, _ in kept)])
+        size = page_size(limit)
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"SELECT seq, value FROM {table} WHERE {where} ORDER BY seq DESC LIMIT %s",
+                [*(value for _, value in kept), size + 1],
+            ).fetchall()
+        return [codec.load(row[1]) for row in rows[:size]], str(rows[size - 1][0]) if len(rows) > size else None
+
+
+def _of_projects(projects: Collection[ProjectId] | None) -> tuple[str, Any]:
+    return "project = ANY(%s)", None if projects is None else [clean(project) for project in projects]
+
+
+def _carry_out(connection: Connection, deal: Deal, now: datetime) -> None:
+    _lock_calls(connection, deal)
+    wake(connection, {transfer.credit for chain in deal.chains for transfer in chain})
+    _keep(connection, deal)
+    posted = decide(connection, deal.chains, now)
+    refused = next((outcome for outcome in posted.outcomes if not outcome.done), None)
+    if refused is not None:
+        raise _Refused(refused)
+    transfers = [transfer for chain in posted.fresh for transfer in chain]
+    if transfers:
+        first = append_leaves(connection, [transfer_leaf(transfer, now) for transfer in transfers])
+        write_transfers(connection, list(zip(transfers, range(first, first + len(transfers)), strict=True)), now)
+    insert_events(connection, deal.events)
+
+
+def _lock_calls(connection: Connection, deal: Deal) -> None:
+    if deal.auction is not None:
+        first = deal.auction.first
+        connection.execute(_LOCK.format(""), (str(first),))
+        row = connection.execute("SELECT count(*) FROM market_orders WHERE open AND first = %s", (first,)).fetchone()
+        if row is None or row[0] != len(deal.orders):
+            raise _Refused
+        return
+    for first in sorted({order.first for order in deal.orders if order.state is OrderState.OPEN}):
+        connection.execute(_LOCK.format("_shared"), (str(first),))
+        if connection.execute("SELECT FROM market_auctions WHERE first = %s", (first,)).fetchone() is not None:
+            raise _Refused
+
+
+def _keep(connection: Connection, deal: Deal) -> None:
+    if deal.stock is not None:
+        _keep_stock(connection, deal)
+    for offer in sorted(deal.offers, key=lambda value: value.id):
+        sellable = offer.state is OfferState.OPEN and any(offer.left)
+        columns = {
+            "seller": offer.seller,
+            "site_id": clean(offer.site),
+            "device": clean(offer.device),
+            "first": offer.first,
+            "until": offer.end,
+            "open": sellable,
+        }
+        _put(connection, "market_offers", offer.id, offer.revision, columns, OFFER.dump(offer))
+    for order in sorted(deal.orders, key=lambda value: value.id):
+        columns = {
+            "project": clean(order.project),
+            "first": order.first,
+            "open": order.state is OrderState.OPEN,
+        }
+        _put(connection, "market_orders", order.id, order.revision, columns, ORDER.dump(order))
+    for right in sorted(deal.reservations, key=lambda value: value.id):
+        columns = {
+            "project": clean(right.project),
+            "site_id": clean(right.site),
+            "device": clean(right.device),
+            "first": right.first,
+            "until": right.end,
+        }
+        _put(connection, "market_reservations", right.id, right.revision, columns, RESERVATION.dump(right))
+    for trade in deal.trades:
+        columns = {
+            "order_id": trade.order_id,
+            "project": clean(trade.project),
+            "seller": trade.seller,
+            "site_id": clean(trade.zone.site),
+            "device": clean(trade.zone.device),
+        }
+        _put(connection, "market_trades", trade.id, None, columns, TRADE.dump(trade))
+    if deal.auction is not None:
+        connection.execute(
+            "INSERT INTO market_auctions (first, value) VALUES (%s, %s)",
+            (deal.auction.first, AUCTION.dump(deal.auction)),
+        )
+
+
+def _keep_stock(connection: Connection, deal: Deal) -> None:
+    stock = deal.stock
+    assert stock is not None, "asked only where there is one"
+    key = (clean(stock.site), clean(stock.device))
+    if stock.revision == 1:
+        connection.execute("INSERT INTO market_stocks (site_id, device, revision) VALUES (%s, %s, 1)", key)
+    elif not connection.execute(
+        "UPDATE market_stocks SET revision = %s WHERE site_id = %s AND device = %s AND revision = %s",
+        (stock.revision, *key, stock.revision - 1),
+    ).rowcount:
+        raise _Refused
+
+
+def _put(
+    connection: Connection, table: str, key: str, revision: int | None, columns: dict[str, Any], value: str
+) -> None:
+    """Insert a new row (revision 0, or None for a table without), or move one on from the revision before."""
+    kept = {**columns, "value": value, **({} if revision is None else {"revision": revision})}
+    if not revision:
+        names, marks = ", ".join(("id", *kept)), ", ".join(["%s"] * (len(kept) + 1))
+        connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", (clean(key), *kept.values()))
+        return
+    sets = ", ".join(f"{name} = %s" for name in kept)
+    done = connection.execute(
+        f"UPDATE {table} SET {sets} WHERE id = %s AND revision = %s", (*kept.values(), clean(key), revision - 1)
+    )
+    if not done.rowcount:
+        raise _Refused

@@ -1,0 +1,232 @@
+"""The loop's part in the market: calls are made at their instant, and what no call came for lapses.
+
+Owns exactly once. A call is one deal: all sealed orders of its window end in it, with their transfers and rights, or it did
+not happen and the next turn, of whichever replica, makes it from what it then reads. What is posted was checked by
+`trading.market.checking` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from suanwang.control.rules import Rules
+from suanwang.domain.job import Event
+from suanwang.ports import Deal, OfferQuery, Store
+from suanwang.trading.ledger import Verdict
+from suanwang.trading.market.dealing import Filled, fill_order, sold, void
+from suanwang.trading.market.matching import gross_fen
+from suanwang.trading.market.product import Zone, begins, window_of
+from suanwang.trading.market.values import CALLED_PLANS, Auction, Match, Offer, Order, OrderState, Priced
+
+if TYPE_CHECKING:
+    from suanwang.trading.market.clearing import Cleared
+
+MOST_CALLS = 24
+"""In one turn."""
+MOST_OFFERS = 20_000
+_TRIES = 5
+
+
+def call_at(first: int, rules: Rules) -> datetime:
+    """When the call of a window is made."""
+    return begins(first) - timedelta(seconds=rules.call_before_s)
+
+
+def freeze_at(first: int, rules: Rules) -> datetime:
+    """From when its orders and offers stay."""
+    return call_at(first, rules) - timedelta(seconds=rules.freeze_s)
+
+
+def call_due(store: Store, rules: Rules, now: datetime) -> int:
+    """Make the calls that are due at `now`, and let orders lapse whose window began without one; returns calls made."""
+    until = window_of(now + timedelta(seconds=rules.call_before_s))
+    made = 0
+    for first in store.calls_waiting(until, MOST_CALLS):
+        if now >= begins(first):
+            lapse(store, store.sealed(first), now)
+        elif call(store, rules, first, now):
+            made += 1
+    return made
+
+
+def call(store: Store, rules: Rules, first: int, now: datetime) -> bool:
+    """Make the call of one window. False where somebody else made it, or it moves on faster than it is read."""
+    lost: set[str] = set()
+    for _ in range(_TRIES):
+        orders = store.sealed(first)
+        if not orders or store.auction(first) is not None:
+            return False
+        deal = _deal(store, rules, first, orders, lost, now)
+        dealt = store.deal(deal, now)
+        if dealt.done:
+            return True
+        if dealt.refused is not None:
+            # Its hold is gone: it takes no part, and the price is found without it.
+            lost.add(_order_of(dealt.refused.chain))
+    return False
+
+
+def _order_of(chain: str) -> str:
+    return chain.split("/")[1]
+
+
+def _deal(store: Store, rules: Rules, first: int, orders: Sequence[Order], lost: set[str], now: datetime) -> Deal:
+    taking = [order for order in orders if order.id not in lost]
+    offers = {offer.id: offer for offer in offers_for(store, taking, first)}
+    cleared = cleared_of(taking, list(offers.values()), rules, improve_s=rules.improve_s)
+    filled = _filled(taking, cleared, offers, rules, first, now)
+    gone = tuple(
+        replace(order, state=OrderState.LAPSED, ended_at=now, revision=order.revision + 1)
+        for order in orders
+        if order.id in lost
+    )
+    trades = tuple(trade for each in filled for trade in each.trades)
+    units: dict[tuple[Zone, int], int] = {}
+    for trade in trades:
+        for window, count in enumerate(trade.counts, trade.first):
+            units[trade.zone, window] = units.get((trade.zone, window), 0) + count
+    auction = Auction(
+        first=first,
+        called_at=now,
+        orders=len(orders),
+        filled=sum(bool(each.trades) for each in filled),
+        surplus_fen=cleared.surplus_fen,
+        bound_fen=cleared.bound_fen,
+        prices=tuple(
+            Priced(zone=zone, window=window, price_fen=price, units=units[zone, window])
+            for (zone, window), price in sorted(cleared.prices.items())
+        ),
+    )
+    event = Event(
+        kind="market.called",
+        at=now,
+        data={"window": begins(first).isoformat(), "orders": len(orders), "filled": auction.filled},
+    )
+    told = tuple(
+        Event(
+            kind="market.ended",
+            at=now,
+            project=order.project,
+            data={"order": order.id, "state": order.state.value, "units": order.filled, "paid_fen": order.paid_fen},
+        )
+        for order in (*(each.order for each in filled), *gone)
+    )
+    return Deal(
+        offers=sold(offers, trades),
+        orders=(*(each.order for each in filled), *gone),
+        reservations=tuple(right for each in filled for right in each.reservations),
+        trades=trades,
+        auction=auction,
+        chains=tuple(chain for each in filled for chain in each.chains),
+        events=(event, *told),
+    )
+
+
+def _filled(
+    orders: Sequence[Order],
+    cleared: Cleared,
+    offers: Mapping[str, Offer],
+    rules: Rules,
+    first: int,
+    now: datetime,
+) -> list[Filled]:
+    matches: dict[str, list[Match]] = {}
+    for match in cleared.matches:
+        matches.setdefault(match.bid, []).append(match)
+
+    def price(match: Match, window: int) -> int:
+        return cleared.prices[match.zone, window]
+
+    return [
+        fill_order(order, matches.get(order.id, ()), offers, price, rules.commission_bp, now, auction=first)
+        for order in orders
+    ]
+
+
+def offers_for(store: Store, orders: Sequence[Order], first: int) -> Sequence[Offer]:
+    """What may be sold to these orders in a call."""
+    end = max((order.end for order in orders), default=first)
+    devices = sorted({device for order in orders for device in order.devices})
+    found, _ = store.offers(OfferQuery(devices=devices, first=first, end=end), None, MOST_OFFERS)
+    return [offer for offer in found if offer.plan in CALLED_PLANS]
+
+
+def cleared_of(
+    orders: Sequence[Order], offers: Sequence[Offer], rules: Rules, *, improve_s: float, bounded: bool = True
+) -> Cleared:
+    """The result of a call of these orders, checked."""
+    # Imported here: compiling and solving are for those who call.
+    from suanwang.trading.market.book import Ask, Bid
+    from suanwang.trading.market.checking import faults
+    from suanwang.trading.market.clearing import clear
+
+    asks = [
+        Ask(
+            id=offer.id,
+            zone=offer.zone,
+            first=offer.first,
+            left=offer.left,
+            price_fen=gross_fen(offer.price_fen, rules.commission_bp),
+        )
+        for offer in offers
+    ]
+    bids = [
+        Bid(
+            id=order.id,
+            zones=tuple(sorted({offer.zone for offer in offers if order.accepts(offer)})),
+            first=order.first,
+            windows=order.windows,
+            count=order.count,
+            limit_fen=order.limit_fen,
+            divisible=order.divisible,
+        )
+        for order in orders
+    ]
+    cleared = clear(bids, asks, improve_s=improve_s, bounded=bounded)
+    wrong = next(faults(bids, asks, cleared), None)
+    assert wrong is None, f"a call must not be posted: {wrong}"
+    return cleared
+
+
+def lapse(store: Store, orders: Sequence[Order], now: datetime) -> None:
+    """End orders that no call came for, and give their holds back, those that have not been released yet."""
+    for order in orders:
+        ended = replace(order, state=OrderState.LAPSED, ended_at=now, revision=order.revision + 1)
+        event = Event(
+            kind="market.ended",
+            at=now,
+            project=order.project,
+            data={"order": order.id, "state": ended.state.value, "units": 0, "paid_fen": 0},
+        )
+        end(store, ended, event, now)
+
+
+def end(store: Store, ended: Order, event: Event, now: datetime) -> bool:
+    """Keep an order's end with its hold given back; False where the order moved on meanwhile."""
+    deal = Deal(orders=(ended,), chains=((void(ended),),), events=(event,))
+    dealt = store.deal(deal, now)
+    if dealt.refused is not None and dealt.refused.verdict is Verdict.NO_HOLD:
+        dealt = store.deal(replace(deal, chains=()), now)
+    return dealt.done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indication:
+    """What a call would come to if it were made now."""
+
+    prices: Mapping[tuple[Zone, int], int]
+    units: Mapping[tuple[Zone, int], int]
+
+
+def indication(store: Store, rules: Rules, first: int) -> Indication:
+    """Trial of a call, without the solver."""
+    orders = store.sealed(first)
+    cleared = cleared_of(orders, offers_for(store, orders, first), rules, improve_s=0.0, bounded=False)
+    units: dict[tuple[Zone, int], int] = {}
+    for match in cleared.matches:
+        for window, count in enumerate(match.counts, match.first):
+            units[match.zone, window] = units.get((match.zone, window), 0) + count
+    return Indication(prices=dict(cleared.prices), units=units)

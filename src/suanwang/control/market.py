@@ -1,0 +1,523 @@
+"""The market as people use it: list capacity, order it, take orders back, sell rights on.
+
+Owns who may do what, when a window takes which kind of order, and what a repeated request means. Identifiers are made by
+whoever asks: the same request again is answered as the first time, another under the same identifier is a `Conflict`.
+The loop's part is `control.calling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from suanwang.control.calling import call_at, end, freeze_at, indication
+from suanwang.control.market_requests import (
+    ID_ALLOWED,
+    Calling,
+    NewOffer,
+    Phase,
+    Priced,
+    Wish,
+    capacity_of,
+    check_ahead,
+    check_id,
+    check_range,
+    event_of,
+    projects_of,
+    too_much,
+    units_of,
+)
+from suanwang.control.rules import Rules
+from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
+from suanwang.domain.identity import Principal, Role
+from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.domain.site import Site
+from suanwang.ports import Clock, Deal, Dealt, OfferQuery, Stock, Store, TradeQuery
+from suanwang.trading.ledger import MOST_FEN, NETWORK, Account, AccountId, Owner, Verdict, account_id
+from suanwang.trading.market.dealing import MARKET, Filled, fill_order, hold, payer, sold
+from suanwang.trading.market.matching import gross_fen, take
+from suanwang.trading.market.product import (
+    HOUR,
+    MOST_PRICE_FEN,
+    MOST_UNITS,
+    added,
+    begins,
+    window_of,
+    windows_between,
+)
+from suanwang.trading.market.values import (
+    Auction,
+    Match,
+    Offer,
+    OfferState,
+    Order,
+    OrderState,
+    Plan,
+    Reservation,
+    Trade,
+    Way,
+)
+from suanwang.trading.settlement import opened
+
+_PAGE = 500
+_TRIES = 8
+_MOST_NAMES = 20
+_BUSY = "others changed the same offers at the same time: try again"
+
+
+class Market:
+    def __init__(self, store: Store, clock: Clock, rules: Rules) -> None:
+        self._store = store
+        self._clock = clock
+        self._rules = rules
+
+    # offers
+
+    def list_offer(self, caller: Principal, wanted: NewOffer) -> Offer:
+        """Put capacity on sale. For providers, of their own sites; for a project's users, of its rights."""
+        now = self._clock.now()
+        check_id(wanted.id)
+        first, windows = windows_between(wanted.start, wanted.end)
+        check_range("count", wanted.count, MOST_UNITS)
+        check_range("price_fen", wanted.price_fen, MOST_PRICE_FEN // 2)
+        check_ahead(wanted.start, first, now)
+        check_range("least_hours", wanted.least_hours, windows)
+        if wanted.plan not in (Plan.COMMITTED, Plan.SUBSCRIPTION) and wanted.least_hours != 1:
+            raise InvalidRequest("only committed use has a least term", field="least_hours", allowed="1")
+        gross_fen(wanted.price_fen, self._rules.commission_bp)
+        if wanted.reservation is not None:
+            return self._resell(caller, wanted, first, windows, now)
+        return self._list(caller, wanted, first, windows, now)
+
+    def _list(self, caller: Principal, wanted: NewOffer, first: int, windows: int, now: datetime) -> Offer:
+        site = self._site(caller, wanted.site)
+        have = capacity_of(site, wanted.device or "")
+        offer = Offer(
+            id=wanted.id,
+            seller=account_id(Owner.PROVIDER, site.offering.provider),
+            site=site.id,
+            region=site.offering.region,
+            device=wanted.device or "",
+            first=first,
+            left=(wanted.count,) * windows,
+            count=wanted.count,
+            price_fen=wanted.price_fen,
+            plan=wanted.plan,
+            least_windows=wanted.least_hours,
+            listed_at=now,
+        )
+        for _ in range(_TRIES):
+            known = self._known_offer(offer)
+            if known is not None:
+                return known
+            revision, offers, rights = self._store.listed(offer.site, offer.device, first, offer.end)
+            most = max(
+                sum(e.left[w - e.first] for e in offers if e.first <= w < e.end)
+                + sum(e.counts[w - e.first] for e in rights if e.first <= w < e.end)
+                for w in range(first, offer.end)
+            )
+            if most + wanted.count > have:
+                raise Conflict(
+                    f"{site.id} has {have} of {offer.device}, and {most} of them are listed or sold in these hours",
+                    field="count",
+                    allowed=f"up to {max(have - most, 0)}",
+                )
+            deal = Deal(
+                offers=(offer,),
+                stock=Stock(site=offer.site, device=offer.device, revision=revision + 1),
+                events=(event_of("market.offered", now, caller, site=offer.site, offer=offer.id, count=offer.count),),
+            )
+            if self._store.deal(deal, now).done:
+                return offer
+        raise Unavailable(_BUSY)
+
+    def _resell(self, caller: Principal, wanted: NewOffer, first: int, windows: int, now: datetime) -> Offer:
+        for _ in range(_TRIES):
+            right = self.reservation(caller, wanted.reservation or "")
+            if not caller.may_change(right.project):
+                raise Forbidden("this right is another project's", field="reservation", allowed="a right of yours")
+            plan = Plan.INTERRUPTIBLE if right.interruptible else Plan.ON_DEMAND
+            if wanted.plan is not Plan.ON_DEMAND and wanted.plan is not plan:
+                raise InvalidRequest("a right is sold on as what it is", field="plan", allowed=plan.value)
+            offer = Offer(
+                id=wanted.id,
+                seller=account_id(Owner.PROJECT, right.project),
+                site=right.site,
+                region=right.region,
+                device=right.device,
+                first=first,
+                left=(wanted.count,) * windows,
+                count=wanted.count,
+                price_fen=wanted.price_fen,
+                plan=plan,
+                reservation=right.id,
+                listed_at=now,
+            )
+            known = self._known_offer(offer)
+            if known is not None:
+                return known
+            inside = right.first <= first and offer.end <= right.end
+            have = min(right.counts[first - right.first : offer.end - right.first]) if inside else 0
+            if wanted.count > have:
+                raise Conflict(
+                    f"{have} units of {right.id} are free in these hours", field="count", allowed=f"up to {have}"
+                )
+            less = replace(
+                right,
+                counts=added(right.first, right.counts, first, offer.left, sign=-1),
+                revision=right.revision + 1,
+            )
+            event = event_of(
+                "market.offered", now, caller, right.project, right.site, offer=offer.id, count=offer.count
+            )
+            if self._store.deal(Deal(offers=(offer,), reservations=(less,), events=(event,)), now).done:
+                return offer
+        raise Unavailable(_BUSY)
+
+    def _known_offer(self, offer: Offer) -> Offer | None:
+        known = self._store.offer(offer.id)
+        if known is not None and known.asked != offer.asked:
+            raise Conflict("this identifier was used for another offer: send a new one", field="id", allowed=ID_ALLOWED)
+        return known
+
+    def withdraw(self, caller: Principal, offer_id: str) -> Offer:
+        """Take off sale what is not sold of an offer; a right that was sold on gets it back. Repeating it is harmless."""
+        for _ in range(_TRIES):
+            now = self._clock.now()
+            offer = self._store.offer(offer_id)
+            if offer is None:
+                raise NotFound(f"there is no offer {offer_id[:100]!r}", field="offer", allowed="see `offer list`")
+            self._may_sell(caller, offer.seller)
+            if offer.state is OfferState.WITHDRAWN:
+                return offer
+            frozen = next(iter(self._frozen(offer.first, offer.end, now)), None)
+            if frozen is not None:
+                raise Conflict(
+                    f"its call at {call_at(frozen, self._rules):%H:%M} UTC is near: nothing is taken back before it",
+                    field="offer",
+                )
+            changed = replace(
+                offer, state=OfferState.WITHDRAWN, left=(0,) * len(offer.left), revision=offer.revision + 1
+            )
+            rights: tuple[Reservation, ...] = ()
+            if offer.reservation is not None:
+                right = self._store.reservation(offer.reservation)
+                assert right is not None, "rights are never deleted"
+                back = added(right.first, right.counts, offer.first, offer.left)
+                rights = (replace(right, counts=back, revision=right.revision + 1),)
+            event = event_of("market.withdrawn", now, caller, site=offer.site, offer=offer.id)
+            if self._store.deal(Deal(offers=(changed,), reservations=rights, events=(event,)), now).done:
+                return changed
+        raise Unavailable(_BUSY)
+
+    def offers(
+        self, caller: Principal, query: OfferQuery, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Offer], str | None]:
+        """What is on sale, for everybody; newest first."""
+        return self._store.offers(query, cursor, min(limit, _PAGE))
+
+    def offer(self, caller: Principal, offer_id: str) -> Offer:
+        found = self._store.offer(offer_id)
+        if found is None:
+            raise NotFound(f"there is no offer {offer_id[:100]!r}", field="offer", allowed="see `offer list`")
+        return found
+
+    # orders
+
+    def place(self, caller: Principal, wish: Wish) -> Order:
+        """Order capacity. `now` and `ioc` trade at once at posted prices; `standing` holds the most it can come to and
+        waits, sealed, for the call of its first window."""
+        now = self._clock.now()
+        order = self._order(caller, wish, now)
+        known = self._known_order(order)
+        if known is not None:
+            return known
+        if wish.not_after is not None and now > wish.not_after:
+            raise InvalidRequest("this order arrived after the instant it was good for", field="not_after")
+        self._check_window(order, now)
+        self._open_accounts(order)
+        return self._stand(caller, order, now) if order.way is Way.STANDING else self._buy(caller, order, now)
+
+    def quote(self, caller: Principal, wish: Wish) -> Priced:
+        """What the order would get and pay at posted prices now; nothing is bought."""
+        now = self._clock.now()
+        order = self._order(caller, wish, now)
+        check_ahead(wish.start, order.first, now)
+        matches, paid = take(order, self._on_sale(order), self._rules.commission_bp)
+        return Priced(units=units_of(matches), amount_fen=paid, matches=matches)
+
+    def _stand(self, caller: Principal, order: Order, now: datetime) -> Order:
+        event = event_of("market.ordered", now, caller, order.project, order=order.id, hold_fen=order.hold_fen)
+        dealt = self._store.deal(Deal(orders=(order,), chains=((hold(order),),), events=(event,)), now)
+        if dealt.done:
+            return order
+        self._check_paid(order, order.hold_fen, dealt)
+        known = self._known_order(order)
+        if known is not None:
+            return known
+        raise self._called(order.first)
+
+    def _buy(self, caller: Principal, order: Order, now: datetime) -> Order:
+        for _ in range(_TRIES):
+            offers = {offer.id: offer for offer in self._on_sale(order)}
+            matches, paid = take(order, list(offers.values()), self._rules.commission_bp)
+            if not matches and order.way is Way.NOW:
+                raise Conflict(
+                    "no zone has that many units on sale now at this limit",
+                    field="count",
+                    allowed="fewer units, other hours, a higher limit, or a standing order",
+                )
+            if paid > MOST_FEN:
+                raise too_much("count")
+
+            def price(match: Match, window: int, offers: dict[str, Offer] = offers) -> int:
+                return gross_fen(offers[match.ask].price_fen, self._rules.commission_bp)
+
+            filled = fill_order(order, matches, offers, price, self._rules.commission_bp, now)
+            dealt = self._store.deal(self._bought(caller, filled, offers, now), now)
+            if dealt.done:
+                return filled.order
+            self._check_paid(order, paid, dealt)
+            known = self._known_order(order)
+            if known is not None:
+                return known
+        raise Unavailable(_BUSY)
+
+    def _bought(self, caller: Principal, filled: Filled, offers: dict[str, Offer], now: datetime) -> Deal:
+        order = filled.order
+        event = event_of(
+            "market.bought", now, caller, order.project, order=order.id, units=order.filled, paid_fen=order.paid_fen
+        )
+        return Deal(
+            offers=sold(offers, filled.trades),
+            orders=(order,),
+            reservations=filled.reservations,
+            trades=filled.trades,
+            chains=filled.chains,
+            events=(event,),
+        )
+
+    def cancel(self, caller: Principal, order_id: str) -> Order:
+        """Take a standing order back and release its hold, until its no-cancel phase. Repeating it is harmless."""
+        for _ in range(_TRIES):
+            now = self._clock.now()
+            order = self.order(caller, order_id)
+            if not caller.may_change(order.project):
+                raise Forbidden("this order is another project's", field="order", allowed="an order of yours")
+            if order.state is OrderState.CANCELLED:
+                return order
+            if order.state is not OrderState.OPEN:
+                raise Conflict(f"the order has ended: {order.state}", field="order")
+            if now >= freeze_at(order.first, self._rules):
+                raise Conflict(
+                    f"its call at {call_at(order.first, self._rules):%H:%M} UTC is near: nothing is taken back before it",
+                    field="order",
+                )
+            ended = replace(order, state=OrderState.CANCELLED, ended_at=now, revision=order.revision + 1)
+            event = event_of("market.cancelled", now, caller, order.project, order=order.id)
+            if end(self._store, ended, event, now):
+                return ended
+        raise Unavailable(_BUSY)
+
+    def order(self, caller: Principal, order_id: str) -> Order:
+        found = self._store.order(order_id)
+        if found is None or not caller.may_see(found.project):
+            raise NotFound(f"there is no order {order_id[:100]!r} of yours", field="order", allowed="see `order list`")
+        return found
+
+    def orders(self, caller: Principal, cursor: str | None, limit: int) -> tuple[Sequence[Order], str | None]:
+        """Of the caller's projects, newest first; operator and regulator see all."""
+        return self._store.orders(projects_of(caller), cursor, min(limit, _PAGE))
+
+    def reservations(
+        self, caller: Principal, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Reservation], str | None]:
+        """Rights of the caller's projects, newest first."""
+        return self._store.reservations(projects_of(caller), cursor, min(limit, _PAGE))
+
+    def reservation(self, caller: Principal, reservation_id: str) -> Reservation:
+        found = self._store.reservation(reservation_id)
+        if found is None or not caller.may_see(found.project):
+            raise NotFound(
+                f"there is no right {reservation_id[:100]!r} of yours",
+                field="reservation",
+                allowed="see `order rights`",
+            )
+        return found
+
+    def trades(
+        self, caller: Principal, order_id: str | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Trade], str | None]:
+        """What the caller bought or, as a provider, sold; newest first."""
+        if caller.role is Role.PROVIDER:
+            sellers = [account_id(Owner.PROVIDER, caller.provider or "")]
+            query = TradeQuery(sellers=sellers, order_id=order_id)
+        else:
+            query = TradeQuery(projects=projects_of(caller), order_id=order_id)
+        return self._store.trades(query, cursor, min(limit, _PAGE))
+
+    # calls and prices
+
+    def calling(self, caller: Principal, start: datetime) -> Calling:
+        """The call of the window that begins at `start`."""
+        first, _ = windows_between(start, start + HOUR)
+        return self._calling(first, self._clock.now())
+
+    def _calling(self, first: int, now: datetime) -> Calling:
+        auction = self._store.auction(first)
+        made_at, frozen_at = call_at(first, self._rules), freeze_at(first, self._rules)
+        if auction is not None:
+            phase = Phase.CALLED
+        elif now >= begins(first):
+            phase = Phase.PASSED
+        else:
+            phase = Phase.FROZEN if now >= frozen_at else Phase.OPEN
+        shown = indication(self._store, self._rules, first) if phase == Phase.FROZEN else None
+        return Calling(
+            first=first, call_at=made_at, freeze_at=frozen_at, phase=phase, auction=auction, indication=shown
+        )
+
+    def auctions(self, caller: Principal, before: datetime | None, limit: int) -> Sequence[Auction]:
+        """Calls that were made, latest window first."""
+        return self._store.auctions(None if before is None else window_of(before), min(limit, _PAGE))
+
+    def history(self, caller: Principal, device: str, site: SiteId | None, limit: int) -> Sequence[Trade]:
+        """Trades of a device, newest first. Prices are public: callers show no parties of it."""
+        found, _ = self._store.trades(TradeQuery(device=device, site=site), None, min(limit, _PAGE))
+        return found
+
+    # what is asked, made sure of
+
+    def _order(self, caller: Principal, wish: Wish, now: datetime) -> Order:
+        check_id(wish.id)
+        if not caller.may_change(wish.project):
+            raise Forbidden(
+                f"{caller.name!r} may not order for project {wish.project[:63]!r}",
+                field="project",
+                allowed="your project",
+            )
+        if all(known.id != wish.project for known in self._store.projects()):
+            raise NotFound(f"there is no project {wish.project[:63]!r}", field="project", allowed="see `project list`")
+        first, windows = windows_between(wish.start, wish.end)
+        check_range("count", wish.count, MOST_UNITS)
+        for field, names in (("devices", wish.devices), ("places", wish.places)):
+            if len(names) > _MOST_NAMES or len(set(names)) != len(names) or any(not 0 < len(n) <= 100 for n in names):
+                raise InvalidRequest(
+                    f"these {field} are not possible", field=field, allowed=f"up to {_MOST_NAMES} names, each once"
+                )
+        if not wish.devices:
+            raise InvalidRequest("name at least one device", field="devices", allowed="catalogue names, or core")
+        self._check_places(wish.places)
+        if wish.limit_fen is None and wish.way is not Way.NOW:
+            raise InvalidRequest("this order needs a limit", field="limit_fen", allowed=f"1 to {MOST_PRICE_FEN}")
+        limit = MOST_PRICE_FEN if wish.limit_fen is None else wish.limit_fen
+        check_range("limit_fen", limit, MOST_PRICE_FEN)
+        order = Order(
+            id=wish.id,
+            project=wish.project,
+            owner=caller.name,
+            devices=tuple(sorted(wish.devices)),
+            places=tuple(sorted(wish.places)),
+            count=wish.count,
+            first=first,
+            windows=windows,
+            limit_fen=limit,
+            divisible=wish.divisible,
+            interruptible=wish.interruptible,
+            way=wish.way,
+            placed_at=now,
+        )
+        if wish.limit_fen is not None and order.hold_fen > MOST_FEN:
+            raise too_much("limit_fen")
+        return order
+
+    def _check_places(self, places: Sequence[str]) -> None:
+        if not places:
+            return
+        sites = self._store.sites()
+        known = {site.id for site in sites} | {site.offering.region for site in sites}
+        unknown = next((place for place in places if place not in known), None)
+        if unknown is not None:
+            raise InvalidRequest(
+                f"there is no site or region {unknown[:100]!r}", field="places", allowed="see `site list`"
+            )
+
+    def _check_window(self, order: Order, now: datetime) -> None:
+        check_ahead(begins(order.first), order.first, now)
+        if order.way is Way.STANDING:
+            if now >= call_at(order.first, self._rules):
+                raise self._called(order.first)
+        elif freeze_at(order.first, self._rules) <= now < begins(order.first) and self._store.sealed(order.first):
+            # Whoever bought now would take from under those who may not take back any more.
+            raise Conflict(
+                f"these hours are called at {call_at(order.first, self._rules):%H:%M} UTC: until then only standing orders",
+                field="way",
+                allowed="standing, or after the call",
+            )
+
+    def _called(self, first: int) -> Conflict:
+        return Conflict(
+            f"the call of {begins(first):%Y-%m-%d %H:%M} UTC was at {call_at(first, self._rules):%H:%M}",
+            field="start",
+            allowed="later hours, or buying at posted prices",
+        )
+
+    def _check_paid(self, order: Order, amount_fen: int, dealt: Dealt) -> None:
+        if dealt.refused is None:
+            return
+        if dealt.refused.verdict is Verdict.SHORT:
+            account = self._store.account(payer(order))
+            have = 0 if account is None or account.available_fen is None else account.available_fen
+            raise Conflict(
+                f"{payer(order)} has {have} fen to spend, and this takes {amount_fen}",
+                field="limit_fen",
+                allowed="a lower limit, fewer units, or a top-up",
+            )
+        if dealt.refused.verdict is not Verdict.CONFLICT:
+            raise InvalidRequest(f"this cannot be paid: {dealt.refused.verdict}", field="limit_fen", allowed="less")
+
+    def _known_order(self, order: Order) -> Order | None:
+        known = self._store.order(order.id)
+        if known is not None and known.asked != order.asked:
+            raise Conflict("this identifier was used for another order: send a new one", field="id", allowed=ID_ALLOWED)
+        return known
+
+    def _open_accounts(self, order: Order) -> None:
+        account = Account(
+            id=payer(order), owner=Owner.PROJECT, name=order.project, floor_fen=-self._rules.project_credit_fen
+        )
+        self._store.open_accounts([account, opened(MARKET), opened(NETWORK)])
+
+    def _on_sale(self, order: Order) -> Sequence[Offer]:
+        query = OfferQuery(devices=order.devices, first=order.first, end=order.end)
+        found, _ = self._store.offers(query, None, 20_000)
+        return found
+
+    def _frozen(self, first: int, until: int, now: datetime) -> Sequence[int]:
+        """Windows of these whose call is near."""
+        near = window_of(now + timedelta(seconds=self._rules.call_before_s + self._rules.freeze_s))
+        return [
+            window
+            for window in range(first, min(until, near + 1))
+            if freeze_at(window, self._rules) <= now < call_at(window, self._rules)
+        ]
+
+    def _site(self, caller: Principal, site_id: SiteId | None) -> Site:
+        site = None if site_id is None else self._store.site(site_id)
+        if site is None:
+            raise NotFound(f"there is no site {(site_id or '')[:100]!r}", field="site", allowed="see `site list`")
+        self._may_sell(caller, account_id(Owner.PROVIDER, site.offering.provider))
+        return site
+
+    def _may_sell(self, caller: Principal, seller: AccountId) -> None:
+        owner, _, name = seller.partition(":")
+        mine = (
+            caller.role is Role.OPERATOR
+            or (owner == Owner.PROVIDER and caller.role is Role.PROVIDER and caller.provider == name)
+            or (owner == Owner.PROJECT and caller.may_change(ProjectId(name)))
+        )
+        if not mine:
+            raise Forbidden(
+                f"{caller.name!r} does not sell for {seller}", field="token", allowed="its provider or project"
+            )

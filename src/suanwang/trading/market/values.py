@@ -1,0 +1,231 @@
+"""Offers, orders, trades, rights and auctions, as they are kept.
+
+Owns their fields and what follows from them. Counts per window are tuples that begin at `first`. Capacity is conserved
+like money: units move from an offer to a reservation when they are sold, and back when the right is offered again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.trading.ledger import AccountId
+from suanwang.trading.market.product import Zone, begins
+
+
+class Plan(StrEnum):
+    ON_DEMAND = "on_demand"
+    """Any hours of it; sold at its posted price and in calls."""
+    COMMITTED = "committed"
+    """At least `least_windows` at once; sold at its posted price only."""
+    SUBSCRIPTION = "subscription"
+    """All its windows at once; sold at its posted price only."""
+    INTERRUPTIBLE = "interruptible"
+    """As on demand, but the provider may take it back; a zone of its own."""
+
+
+CALLED_PLANS = frozenset({Plan.ON_DEMAND, Plan.INTERRUPTIBLE})
+
+
+class OfferState(StrEnum):
+    OPEN = "open"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Capacity for sale at a posted price; the seller gets that price whole, the commission comes on top."""
+
+    id: str
+    seller: AccountId
+    site: SiteId
+    region: str
+    device: str
+    first: int
+    left: tuple[int, ...]
+    """Units not sold yet, per window."""
+    count: int
+    """Units as listed."""
+    price_fen: int
+    plan: Plan = Plan.ON_DEMAND
+    least_windows: int = 1
+    reservation: str | None = None
+    """The right that is sold on; None for a provider's own capacity."""
+    state: OfferState = OfferState.OPEN
+    listed_at: datetime
+    revision: int = 0
+
+    @property
+    def end(self) -> int:
+        """One past its last window."""
+        return self.first + len(self.left)
+
+    @property
+    def zone(self) -> Zone:
+        return Zone(self.site, self.device, self.plan is Plan.INTERRUPTIBLE)
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """What the seller asked for: equal in a repeated request."""
+        return (
+            *(self.seller, self.site, self.device, self.first, len(self.left), self.count, self.price_fen, self.plan),
+            *(self.least_windows, self.reservation),
+        )
+
+
+class Way(StrEnum):
+    NOW = "now"
+    """At posted prices, at once, whole (or as much as there is, where divisible)."""
+    IOC = "ioc"
+    """As `now`, but no unit above the limit; the rest is cancelled."""
+    STANDING = "standing"
+    """Stays sealed until the call of its first window."""
+
+
+class OrderState(StrEnum):
+    OPEN = "open"
+    FILLED = "filled"
+    PARTLY = "partly"
+    """Some of a divisible order; the rest was released."""
+    UNFILLED = "unfilled"
+    CANCELLED = "cancelled"
+    LAPSED = "lapsed"
+    """Its call was never made; its hold was released."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A wish for a rectangle in any of several zones, at most at `limit_fen` per unit and hour, commission included."""
+
+    id: str
+    project: ProjectId
+    owner: str
+    devices: tuple[str, ...]
+    """Any of these."""
+    places: tuple[str, ...] = ()
+    """Sites or regions, any of these; empty for anywhere."""
+    count: int
+    first: int
+    windows: int
+    limit_fen: int
+    divisible: bool = False
+    interruptible: bool = False
+    """Interruptible capacity will do as well."""
+    way: Way = Way.STANDING
+    state: OrderState = OrderState.OPEN
+    placed_at: datetime
+    ended_at: datetime | None = None
+    filled: int = 0
+    """Units."""
+    paid_fen: int = 0
+    revision: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.first + self.windows
+
+    @property
+    def hold_fen(self) -> int:
+        """The most it can come to."""
+        return self.limit_fen * self.count * self.windows
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """What the buyer asked for: equal in a repeated request."""
+        return (
+            *(self.project, self.devices, self.places, self.count, self.first, self.windows, self.limit_fen),
+            *(self.divisible, self.interruptible, self.way),
+        )
+
+    def accepts(self, offer: Offer) -> bool:
+        """Whether units of the offer would do, whatever the price."""
+        return (
+            offer.device in self.devices
+            and (not self.places or offer.site in self.places or offer.region in self.places)
+            and (self.interruptible or offer.plan is not Plan.INTERRUPTIBLE)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What one bid gets of one ask: units per window from `first`."""
+
+    bid: str
+    ask: str
+    zone: Zone
+    first: int
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A right to capacity at a site, bought by an order; `counts` are the units left of it, per window."""
+
+    id: str
+    order_id: str
+    project: ProjectId
+    site: SiteId
+    region: str
+    device: str
+    interruptible: bool
+    first: int
+    counts: tuple[int, ...]
+    bought: int
+    """Units as bought."""
+    paid_fen: int
+    at: datetime
+    revision: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """What one order got of one offer. `amount_fen` is what the buyer paid, `commission_fen` the network's part of it."""
+
+    id: str
+    order_id: str
+    offer_id: str
+    project: ProjectId
+    seller: AccountId
+    zone: Zone
+    first: int
+    counts: tuple[int, ...]
+    amount_fen: int
+    commission_fen: int
+    auction: int | None = None
+    """The window whose call made it; None at a posted price."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """The uniform price of a zone in one window, commission included, and the units that changed hands at it."""
+
+    zone: Zone
+    window: int
+    price_fen: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auction:
+    """A call that was made, once. `first` is its window: it clears the standing orders that begin there."""
+
+    first: int
+    called_at: datetime
+    orders: int
+    filled: int
+    surplus_fen: int
+    """What buyers would have paid at most, less what sellers asked at least."""
+    bound_fen: int
+    """No result whatever could have a greater surplus."""
+    prices: tuple[Priced, ...] = ()
+
+    @property
+    def begins_at(self) -> datetime:
+        return begins(self.first)

@@ -1,0 +1,259 @@
+"""What every store promises of the market, as one suite that the one in memory and PostgreSQL's pass.
+
+Owns the promises. A test file subclasses `MarketContract` and gives it a fixture named `store`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from tests.contract.store_values import at_once, every_page
+
+from suanwang.control.calling import call
+from suanwang.control.rules import Rules
+from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.domain.job import Event
+from suanwang.ports import Deal, OfferQuery, Stock, Store, TradeQuery
+from suanwang.trading.ledger import BANK, NETWORK, Account, Owner, Transfer, Verdict, account_id
+from suanwang.trading.market.dealing import MARKET, fill_order, hold, payer, sold, void
+from suanwang.trading.market.product import begins
+from suanwang.trading.market.values import Auction, Match, Offer, OfferState, Order, OrderState, Way
+from suanwang.trading.settlement import opened
+
+FIRST = 492_000
+NOW = begins(FIRST) - timedelta(hours=2)
+DEMO = ProjectId("demo")
+SELLER = account_id(Owner.PROVIDER, "贵安算力")
+GUIAN = SiteId("guian")
+RULES = Rules(commission_bp=200, improve_s=0.0)
+_numbers = count(1)
+
+
+def filled(store: Store, *, fen: int = 1_000_000) -> None:
+    """The accounts of these tests, the project's with money."""
+    project = Account(id=account_id(Owner.PROJECT, DEMO), owner=Owner.PROJECT, name=DEMO)
+    store.open_accounts([opened(BANK), opened(NETWORK), opened(MARKET), opened(SELLER), project])
+    top_up = Transfer(id="top", chain="top", debit=BANK, credit=project.id, amount_fen=fen, code="top_up")
+    assert store.post([(top_up,)], NOW)[0].done
+
+
+def an_offer(**changes: Any) -> Offer:
+    values: dict[str, Any] = {
+        "id": f"offer-{next(_numbers):04d}",
+        "seller": SELLER,
+        "site": GUIAN,
+        "region": "guizhou",
+        "device": "core",
+        "first": FIRST,
+        "left": (8, 8, 8, 8),
+        "count": 8,
+        "price_fen": 98,
+        "listed_at": NOW,
+    }
+    return Offer(**{**values, **changes})
+
+
+def an_order(**changes: Any) -> Order:
+    values: dict[str, Any] = {
+        "id": f"order-{next(_numbers):04d}",
+        "project": DEMO,
+        "owner": "alice",
+        "devices": ("core",),
+        "count": 2,
+        "first": FIRST,
+        "windows": 3,
+        "limit_fen": 150,
+        "placed_at": NOW,
+    }
+    return Order(**{**values, **changes})
+
+
+def placed(store: Store, *orders: Order) -> None:
+    for order in orders:
+        assert store.deal(Deal(orders=(order,), chains=((hold(order),),)), NOW).done
+
+
+def bought(offer: Offer, order: Order) -> Deal:
+    """The deal in which `order` gets its units of `offer` at 100 fen."""
+    match = Match(bid=order.id, ask=offer.id, zone=offer.zone, first=order.first, counts=(order.count,) * order.windows)
+    done = fill_order(order, [match], {offer.id: offer}, lambda *_: 100, 200, NOW)
+    return Deal(
+        offers=sold({offer.id: offer}, done.trades),
+        orders=(done.order,),
+        reservations=done.reservations,
+        trades=done.trades,
+        chains=done.chains,
+    )
+
+
+def held(store: Store) -> int:
+    account = store.account(account_id(Owner.PROJECT, DEMO))
+    assert account is not None
+    return account.held_fen
+
+
+def assert_whole(store: Store) -> None:
+    """The ledger is whole, the market's account is empty, and holds are those of open orders."""
+    audit = store.audit()
+    assert (audit.sum_fen, audit.wrong, audit.unlogged) == (0, (), 0)
+    market = store.account(MARKET)
+    assert market is not None
+    assert (market.balance_fen, market.held_fen) == (0, 0)
+    orders = every_page(lambda cursor: store.orders(None, cursor, 3))
+    assert held(store) == sum(order.hold_fen for order in orders if order.state is OrderState.OPEN)
+
+
+class MarketContract:
+    def test_what_is_kept_comes_back(self, store: Store) -> None:
+        filled(store)
+        offer, order = an_offer(), an_order(places=("guizhou", "贵安"), way=Way.NOW)
+        assert store.deal(Deal(offers=(offer,)), NOW).done
+        assert store.offer(offer.id) == offer
+        deal = bought(offer, order)
+        assert store.deal(deal, NOW).done
+        assert store.order(order.id) == deal.orders[0]
+        right = deal.reservations[0]
+        assert store.reservation(right.id) == right
+        assert (right.bought, right.counts, right.paid_fen) == (2, (2, 2, 2), 600)
+        assert store.trades(TradeQuery(), None, 10) == (list(deal.trades), None)
+        assert store.offer(offer.id) == replace(offer, left=(6, 6, 6, 8), revision=1)
+        assert store.offer("none") is store.order("none") is store.reservation("none") is None
+        assert_whole(store)
+
+    def test_money_goes_from_the_buyer_to_seller_and_network(self, store: Store) -> None:
+        filled(store)
+        offer = an_offer()
+        store.deal(Deal(offers=(offer,)), NOW)
+        assert store.deal(bought(offer, an_order(way=Way.NOW)), NOW).done
+        balances = {account: store.account(account) for account in (payer(an_order()), SELLER, NETWORK)}
+        assert [value.balance_fen for value in balances.values() if value] == [1_000_000 - 600, 588, 12]
+
+    def test_offers_are_found_by_what_they_are(self, store: Store) -> None:
+        sold_out = an_offer(left=(0, 0))
+        gone = an_offer(state=OfferState.WITHDRAWN)
+        other = an_offer(site=SiteId("wuhu"), device="gpu", first=FIRST + 10)
+        kept = [an_offer() for _ in range(4)]
+        assert store.deal(Deal(offers=(sold_out, gone, other, *kept)), NOW).done
+
+        def found(**query: Any) -> set[str]:
+            return {o.id for o in every_page(lambda cursor: store.offers(OfferQuery(**query), cursor, 2))}
+
+        mine = {offer.id for offer in kept}
+        assert found() == mine | {other.id}
+        assert found(devices=["gpu"]) == {other.id}
+        assert found(sites=[GUIAN]) == mine
+        assert found(sellers=[SELLER], open=False) == mine | {other.id, gone.id, sold_out.id}
+        assert found(first=FIRST + 4, end=FIRST + 10) == set()
+        assert found(first=FIRST + 3, end=FIRST + 11) == mine | {other.id}
+
+    def test_a_row_that_moved_on_is_not_moved_again(self, store: Store) -> None:
+        filled(store)
+        offer = an_offer()
+        store.deal(Deal(offers=(offer,)), NOW)
+        first, second = (bought(offer, an_order(way=Way.NOW)) for _ in range(2))
+        assert store.deal(first, NOW).done
+        refused = store.deal(second, NOW)
+        assert (refused.done, refused.refused) == (False, None)
+        assert store.order(second.orders[0].id) is None
+        assert store.deal(first, NOW).done is False, "a deal is done once"
+        assert_whole(store)
+
+    def test_what_cannot_be_paid_leaves_nothing(self, store: Store) -> None:
+        filled(store, fen=599)
+        offer = an_offer()
+        store.deal(Deal(offers=(offer,)), NOW)
+        deal = bought(offer, an_order(way=Way.NOW))
+        dealt = store.deal(deal, NOW)
+        assert dealt.refused is not None
+        assert dealt.refused.verdict is Verdict.SHORT
+        assert store.offer(offer.id) == offer
+        assert store.order(deal.orders[0].id) is None
+        assert store.trades(TradeQuery(), None, 10) == ([], None)
+        event = Event(kind="market.test", at=NOW)
+        assert store.deal(replace(bought(offer, an_order(way=Way.NOW, count=1)), events=(event,)), NOW).done
+        assert [e.kind for e in store.events(0, 10, kind="market.")] == ["market.test"]
+        assert_whole(store)
+
+    def test_stock_is_listed_by_one_at_a_time(self, store: Store) -> None:
+        assert store.listed(GUIAN, "core", FIRST, FIRST + 9) == (0, [], [])
+        first, second = an_offer(), an_offer()
+        stock = Stock(site=GUIAN, device="core", revision=1)
+        assert store.deal(Deal(offers=(first,), stock=stock), NOW).done
+        assert not store.deal(Deal(offers=(second,), stock=stock), NOW).done
+        assert store.deal(Deal(offers=(second,), stock=replace(stock, revision=2)), NOW).done
+        assert not store.deal(Deal(offers=(an_offer(),), stock=replace(stock, revision=4)), NOW).done
+        filled(store)
+        deal = bought(second, an_order(way=Way.NOW))
+        assert store.deal(deal, NOW).done
+        revision, offers, rights = store.listed(GUIAN, "core", FIRST + 1, FIRST + 2)
+        assert (revision, [o.id for o in offers], list(rights)) == (2, [first.id, second.id], list(deal.reservations))
+        assert store.listed(GUIAN, "core", FIRST + 4, FIRST + 9)[1:] == ([], [])
+
+    def test_orders_stand_for_their_call(self, store: Store) -> None:
+        filled(store)
+        orders = [an_order(), an_order(), an_order(first=FIRST + 5)]
+        placed(store, *orders)
+        assert store.sealed(FIRST) == orders[:2]
+        assert store.calls_waiting(FIRST + 4, 10) == [FIRST]
+        assert store.calls_waiting(FIRST + 9, 10) == [FIRST, FIRST + 5]
+        ended = replace(orders[0], state=OrderState.CANCELLED, revision=1)
+        assert store.deal(Deal(orders=(ended,), chains=((void(ended),),)), NOW).done
+        assert store.sealed(FIRST) == [orders[1]]
+        assert [o.id for o in store.orders([DEMO], None, 10)[0]] == [o.id for o in reversed(orders)]
+        assert store.orders([ProjectId("other")], None, 10) == ([], None)
+        assert_whole(store)
+
+    def test_a_call_takes_all_its_orders_or_is_not_made(self, store: Store) -> None:
+        filled(store)
+        orders = [an_order(), an_order()]
+        placed(store, *orders)
+        auction = Auction(first=FIRST, called_at=NOW, orders=1, filled=0, surplus_fen=0, bound_fen=0)
+        ended = [replace(o, state=OrderState.UNFILLED, revision=1) for o in orders]
+        chains = tuple((void(o),) for o in orders)
+        assert not store.deal(Deal(orders=(ended[0],), chains=chains[:1], auction=auction), NOW).done
+        assert store.deal(Deal(orders=tuple(ended), chains=chains, auction=auction), NOW).done
+        assert store.auction(FIRST) == auction
+        assert not store.deal(Deal(orders=(), auction=auction), NOW).done
+        late = an_order()
+        refused = store.deal(Deal(orders=(late,), chains=((hold(late),),)), NOW)
+        assert (refused.done, refused.refused) == (False, None)
+        assert store.order(late.id) is None
+        later = replace(auction, first=FIRST + 1)
+        assert store.deal(Deal(auction=later), NOW).done
+        assert store.auctions(None, 10) == [later, auction]
+        assert store.auctions(FIRST + 1, 10) == [auction]
+        assert_whole(store)
+
+    def test_replicas_call_once(self, store: Store) -> None:
+        filled(store)
+        assert store.deal(Deal(offers=(an_offer(), an_offer(price_fen=120))), NOW).done
+        placed(store, *(an_order(count=2 + number % 3) for number in range(9)))
+        at_once([lambda: call(store, RULES, FIRST, NOW) for _ in range(4)])
+        assert store.sealed(FIRST) == []
+        (auction,) = store.auctions(None, 10)
+        assert auction.filled == len({trade.order_id for trade in store.trades(TradeQuery(), None, 100)[0]}) > 0
+        sold_units = sum(8 - left for o in every_page(lambda c: store.offers(OfferQuery(), c, 5)) for left in o.left)
+        assert sold_units == sum(sum(t.counts) for t in store.trades(TradeQuery(), None, 100)[0])
+        assert_whole(store)
+
+    def test_buyers_of_one_offer_never_get_more_than_there_is(self, store: Store) -> None:
+        filled(store)
+        offer = an_offer(left=(3, 3, 3), count=3)
+        store.deal(Deal(offers=(offer,)), NOW)
+        done: list[bool] = []
+
+        def buy() -> None:
+            for _ in range(6):
+                current = store.offer(offer.id)
+                if current is None or min(current.left) < 1:
+                    return
+                done.append(store.deal(bought(current, an_order(way=Way.NOW, count=1)), NOW).done)
+
+        at_once([buy for _ in range(4)])
+        last = store.offer(offer.id)
+        assert last is not None
+        assert sum(done) == 3 - last.left[0]
+        assert_whole(store)
