@@ -15,9 +15,9 @@ from suanwang.domain.job import Allocation, BillLine, Job, Usage, UsageRecord
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import ElectricityRate
 from suanwang.electricity.daily import mean_factor
-from suanwang.electricity.supply import passed_on
+from suanwang.electricity.supply import EPOCH, milliseconds, passed_on
 from suanwang.electricity.tariff import next_change_ms
-from suanwang.trading.rating import EPOCH, billed_fen, electricity_rate, milliseconds, rated_yuan
+from suanwang.trading.rating import billed_fen, electricity_rate, rated_yuan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,9 @@ from suanwang.domain.ids import JobId, ProjectId
 from suanwang.domain.job import Exclusion, Job, Point, Rank, Span, Terms
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.quote import Offer, Quote, Taught
-from suanwang.domain.site import Site
+from suanwang.domain.site import Price, Site
 from suanwang.domain.task import DeviceRequest, Objective, Resources, Task
+from suanwang.electricity.supply import drawn_yuan, milliseconds
 from suanwang.measuring.calibration import EfficiencyState
 from suanwang.measuring.need import Need
 from suanwang.measuring.trial import Extrapolation, TrialPoint, extrapolate
@@ -110,7 +111,7 @@ class Quotes:
         offers: list[Offer] = []
         taken: list[Exclusion] = []
         for rank in ranks[:MOST_OFFERS]:
-            offer = _task_offer(len(offers) + 1, rank, task, sites[rank.site], starts)
+            offer = _task_offer(len(offers) + 1, rank, task, sites[rank.site], starts, seen.now)
             if offer is None:
                 taken.append(Exclusion(site=rank.site, code="taken", need=_held(rank, task)))
             else:
@@ -282,7 +283,7 @@ def _held(rank: Rank, task: Task) -> str:
     return f"{need.devices.count * task.nodes} × {rank.device_model}" if need.devices else f"{need.cores} cores"
 
 
-def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts) -> Offer | None:
+def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts, now: datetime) -> Offer | None:
     """None where nobody can tell when the site has room."""
     need, figures = task.resources, rank.figures
     devices = need.devices.count if need.devices else 0
@@ -290,6 +291,7 @@ def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts)
     if start_at is None:
         return None
     hours = figures.finish_s / 3600
+    later_yuan = _later_yuan(rank, site.offering.price, now, start_at)
     return Offer(
         number=number,
         site=site.id,
@@ -301,12 +303,21 @@ def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts)
         start_at=start_at,
         hours=_exact(hours),
         finish_at=start_at + timedelta(hours=hours),
-        price_yuan=_exact(figures.price_yuan),
+        price_yuan=_exact(figures.price_yuan + later_yuan),
         energy_kwh=_exact(figures.energy_kwh),
         carbon_g=_exact(figures.carbon_g),
         score=rank.score,
         price=site.offering.price,
     )
+
+
+def _later_yuan(rank: Rank, price: Price, now: datetime, start_at: datetime) -> float:
+    """What electricity costs more in the hours of a later start than in those of one now."""
+    figures, begun, later = rank.figures, milliseconds(now), milliseconds(start_at)
+    if figures.electricity is None or not figures.finish_s:
+        return 0.0
+    power_kw, long = figures.energy_kwh / (figures.finish_s / 3600), round(figures.finish_s * 1000)
+    return drawn_yuan(price, power_kw, later, later + long) - drawn_yuan(price, power_kw, begun, begun + long)
 
 
 def _thinned(points: Sequence[TrialPoint]) -> Sequence[TrialPoint]:

@@ -17,7 +17,18 @@ from suanwang.domain.file import Content
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.site import Price
+from suanwang.domain.tariff import Tier
 from suanwang.domain.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """Electricity at a site when a decision was made."""
+
+    tier: Tier
+    yuan_per_kwh: Decimal
+    drawn_yuan: float
+    """What the user is expected to pay for it in all, as a part of the price; 0 where the posted price includes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +42,8 @@ class Figures:
     """From the decision to the end, transfer included."""
     delay_ms: float | None = None
     """One way, to the circle's place."""
+    electricity: InForce | None = None
+    """Where the site names its tariff."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,9 @@ from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Exclusion, Job
 from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.site import DevicePool, Site
+from suanwang.domain.tariff import Tariff
 from suanwang.domain.task import Circle, DeviceRequest, Objective, Resources
+from suanwang.electricity.supply import passed_on
 from suanwang.routing.delay import distance_km, one_way_ms
 from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable
 
@@ -57,6 +59,8 @@ class Shape:
     deadline_at: datetime | None
     bound_yuan: float | None
     """Yuan an hour by the quote it was submitted with, whatever sites ask now; its expected time is the quote's too."""
+    bound_tariff: Tariff | None
+    """By which such a job pays electricity beside that."""
     cores: int = field(compare=False)
     """Over all nodes, as the next two."""
     memory_gb: float = field(compare=False)
@@ -77,7 +81,8 @@ def shape(job: Job) -> Shape:
         budget -= job.usage.cost_yuan
     devices = need.devices.count * nodes if need.devices else 0
     bound_yuan = _bound_yuan(job, devices) if job.terms else None
-    compared = (where(job), need, nodes, task.objective, budget, limits.deadline_at, bound_yuan)
+    bound_tariff = passed_on(job.terms.price) if job.terms else None
+    compared = (where(job), need, nodes, task.objective, budget, limits.deadline_at, bound_yuan, bound_tariff)
     return Shape(*compared, need.cores * nodes, need.memory_gb * nodes, devices, hash(compared))
 
 
@@ -307,7 +312,7 @@ class Least:
 
     run_s: float | None
     yuan: float | None
-    """Up to the time limit, so that no run can pass the budget."""
+    """Up to the time limit and at the dearest hours, so that no run can pass the budget."""
 
 
 def lasting_reason(

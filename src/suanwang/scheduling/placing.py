@@ -1,6 +1,6 @@
 """The plan: each queued job to the feasible site its own objective ranks best, while there is room.
 
-Owns the order of jobs, the figures of a placement, the score, and the assignment. Jobs are taken by the time they
+Owns the order of jobs, the assignment and its reasons; what each way comes to is `figures`'s. Jobs are taken by the time they
 became ready; equal scores fall to the site whose identifier comes first.
 """
 
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from suanwang.domain.job import Exclusion, Figures, Job, Rank, Why
+from suanwang.domain.job import Exclusion, Figures, InForce, Job, Rank, Why
+from suanwang.electricity.tariff import slot_at
+from suanwang.scheduling import figures
 from suanwang.scheduling.feasibility import (
     MEMORY_SLACK_GB,
     Least,
@@ -25,9 +25,8 @@ from suanwang.scheduling.feasibility import (
     with_free,
 )
 from suanwang.scheduling.plan import Hopeless, Place, Plan, Stay
-from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable, Snapshot, Unit, table
+from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable, Snapshot, table
 
-N = TypeVar("N", np.int64, np.float64)
 SHAPES_KEPT = 256
 """Figures of so many shapes are kept: the members of an array are of one shape and come one after the other."""
 REASONS_KEPT = 24
@@ -55,6 +54,8 @@ class _Ranking:
     pick: Ints | slice
     """Takes them out of the rows' arrays: `index`, or a slice where it is all of them."""
     score: Floats
+    limit_yuan: Floats | None
+    """`[r]`: what a run up to the time limit would cost at most; None where no budget is set."""
     busy: dict[int, tuple[int, Exclusion]] = field(default_factory=dict)
     """Site → what it had taken when it was last found full, and the reason then."""
     ranks: dict[int, Rank] = field(default_factory=dict)
@@ -140,17 +141,17 @@ class _Placer:
             job=job,
             site=self._table.sites[site].id,
             device_model=pool.model if pool else None,
-            power_kw=_power_kw(of, rows.units[row]),
+            power_kw=figures.power_kw(of, rows.units[row]),
             why=why,
         )
 
     def _with_room(self, ranking: _Ranking) -> Floats:
         """`scores[k]` where there is room now, else infinite; a fresh array."""
         rows, of, pick = ranking.rows, ranking.shape, ranking.pick
-        room = _picked(rows.free_cores, pick) >= of.cores
-        room &= _picked(rows.free_memory_gb, pick) >= of.memory_gb - MEMORY_SLACK_GB
+        room = figures.picked(rows.free_cores, pick) >= of.cores
+        room &= figures.picked(rows.free_memory_gb, pick) >= of.memory_gb - MEMORY_SLACK_GB
         if of.resources.devices is not None:
-            room &= _picked(rows.free_devices, pick) >= of.devices
+            room &= figures.picked(rows.free_devices, pick) >= of.devices
         return np.where(room, ranking.score, np.inf)
 
     def _take(self, site: int, row: int, of: Shape, rows: Rows) -> None:
@@ -187,15 +188,18 @@ class _Placer:
         rows = self._plain if of.resources.devices is None else self._pooled
         fitting = self._limits.fitting(of, rows)
         possible = fitting
-        run_s = _run_s(of, rows)
+        run_s = figures.run_s(of, rows)
         if of.deadline_at is not None:
             possible = possible & (run_s <= (of.deadline_at - self._now).total_seconds())
+        limit_yuan = None
         if of.budget_yuan is not None:
-            possible = possible & (_limit_yuan(of, rows) <= float(of.budget_yuan))
+            limit_yuan = figures.limit_yuan(of, rows)
+            possible = possible & (limit_yuan <= float(of.budget_yuan))
         index = possible.nonzero()[0]
         count = len(index)
         pick = slice(None) if count == len(possible) else index
-        return _Ranking(of, rows, fitting, index, pick, _score(of, rows, pick, count, run_s) if count else NO_SCORES)
+        score = figures.score(of, rows, pick, count, run_s) if count else NO_SCORES
+        return _Ranking(of, rows, fitting, index, pick, score, limit_yuan)
 
     # reasons
 
@@ -276,11 +280,13 @@ class _Placer:
         return [row for row in range(first, end) if ranking.fitting[row]]
 
     def _reason(self, ranking: _Ranking, index: int) -> Exclusion:
-        of, units = ranking.shape, [ranking.rows.units[row] for row in self._fitting(ranking, index)]
+        of, fitting, units, limit = ranking.shape, self._fitting(ranking, index), ranking.rows.units, ranking.limit_yuan
         left_s = np.inf if of.deadline_at is None else (of.deadline_at - self._now).total_seconds()
         least = Least(
-            min((_run_s_of(of, unit) for unit in units), default=None),
-            min((_limit_yuan_of(of, unit) for unit in units if _run_s_of(of, unit) <= left_s), default=None),
+            min((figures.run_s_of(of, units[row]) for row in fitting), default=None),
+            min((limit.item(row) for row in fitting if figures.run_s_of(of, units[row]) <= left_s), default=None)
+            if limit is not None
+            else None,
         )
         found = lasting_reason(of, index, self._table, self._limits, least, self._now)
         assert found is not None, "a site without a possible row has a reason: both go by the same comparisons"
@@ -307,98 +313,25 @@ class _Placer:
         of, rows, row = ranking.shape, ranking.rows, ranking.index.item(place)
         unit, pool, circle = rows.units[row], rows.pools[row], of.where.circle
         site = rows.site_of.item(row)
-        hours = _run_s_of(of, unit) / 3600
-        energy = _power_kw(of, unit) * hours
+        hours = figures.run_s_of(of, unit) / 3600
+        power, drawn_yuan = figures.power_kw(of, unit), figures.drawn_yuan_of(of, rows, row, hours)
         return Rank(
             site=self._table.sites[site].id,
             score=ranking.score.item(place),
             figures=Figures(
-                price_yuan=_hourly_yuan_of(of, unit) * hours,
-                energy_kwh=energy,
-                carbon_g=energy * unit.carbon_g_per_kwh,
+                price_yuan=figures.hourly_yuan_of(of, unit) * hours + drawn_yuan,
+                energy_kwh=power * hours,
+                carbon_g=power * unit.carbon_g_per_kwh * figures.carbon_hours_of(rows, row, hours),
                 finish_s=hours * 3600,
                 delay_ms=self._limits.delays_ms(circle.place).item(site) if circle else None,
+                electricity=self._in_force(of, site, drawn_yuan),
             ),
             device_model=pool.model if pool else None,
         )
 
-
-def _run_s(of: Shape, rows: Rows) -> Floats | float:
-    """`[r]`, or one figure for all rows: how long the run is reckoned to take; the time limit ends it."""
-    need = of.resources
-    if need.expected_s is None:
-        return float(need.time_limit_s)
-    if rows.even or of.bound_yuan is not None:
-        return float(min(need.expected_s, need.time_limit_s))
-    return np.minimum(need.expected_s * rows.slowness, float(need.time_limit_s))
-
-
-def _run_s_of(of: Shape, unit: Unit) -> float:
-    need = of.resources
-    if need.expected_s is None:
-        return float(need.time_limit_s)
-    slowness = unit.slowness if of.bound_yuan is None else 1.0
-    return min(need.expected_s * slowness, float(need.time_limit_s))
-
-
-def _hourly_yuan(of: Shape, rows: Rows, pick: Ints | slice) -> Floats:
-    if of.bound_yuan is not None:
-        return np.full(len(rows.pools), of.bound_yuan)[pick]
-    hourly = _picked(rows.core_yuan, pick) * of.cores
-    hourly += _picked(rows.gb_yuan, pick) * of.memory_gb
-    if of.devices:
-        hourly += _picked(rows.device_yuan, pick) * of.devices
-    return hourly
-
-
-def _hourly_yuan_of(of: Shape, unit: Unit) -> float:
-    if of.bound_yuan is not None:
-        return of.bound_yuan
-    hourly = unit.core_yuan * of.cores + unit.gb_yuan * of.memory_gb
-    return hourly + unit.device_yuan * of.devices if of.devices else hourly
-
-
-def _limit_yuan(of: Shape, rows: Rows) -> Floats:
-    """`[r]`: what a run up to the time limit would cost."""
-    return _hourly_yuan(of, rows, slice(None)) * (of.resources.time_limit_s / 3600)
-
-
-def _limit_yuan_of(of: Shape, unit: Unit) -> float:
-    return _hourly_yuan_of(of, unit) * (of.resources.time_limit_s / 3600)
-
-
-def _power_kw(of: Shape, unit: Unit) -> float:
-    return unit.core_kw * of.cores + unit.device_kw * of.devices
-
-
-def _score(of: Shape, rows: Rows, pick: Ints | slice, count: int, run_s: Floats | float) -> Floats:
-    """`[k]`: weighted sum over the `count` picked rows of each figure over the least of it; 1 is best in everything."""
-    wanted = of.objective
-    whole = wanted.price + wanted.carbon + wanted.finish
-    hours = run_s / 3600 if isinstance(run_s, float) else _picked(run_s, pick) / 3600
-    score = np.zeros(count, np.float64)
-    if wanted.price:
-        _add(score, _hourly_yuan(of, rows, pick) * hours, wanted.price / whole)
-    if wanted.carbon:
-        carbon = _picked(rows.core_carbon_g, pick) * of.cores
-        if of.devices:
-            carbon += _picked(rows.device_carbon_g, pick) * of.devices
-        carbon *= hours
-        _add(score, carbon, wanted.carbon / whole)
-    if isinstance(hours, float):
-        score += wanted.finish / whole
-    elif wanted.finish:
-        _add(score, hours, wanted.finish / whole)
-    return score
-
-
-def _picked(values: npt.NDArray[N], pick: Ints | slice) -> npt.NDArray[N]:
-    """`values[pick]`, the quicker way."""
-    return values[pick] if isinstance(pick, slice) else values.take(pick)
-
-
-def _add(score: Floats, figure: Floats, weight: float) -> None:
-    """Add `figure` over the least of it; over 1 where that is nothing, so that the others count in their own unit."""
-    least = float(figure.min())
-    figure *= weight / (least if least > 0 else 1.0)
-    score += figure
+    def _in_force(self, of: Shape, site: int, drawn_yuan: float) -> InForce | None:
+        tariff = of.bound_tariff if of.bound_yuan is not None else self._table.sites[site].offering.price.electricity
+        if tariff is None:
+            return None
+        slot = slot_at(tariff, self._table.plain.ahead.now_ms)
+        return InForce(tier=slot.tier, yuan_per_kwh=slot.yuan_per_kwh, drawn_yuan=drawn_yuan)

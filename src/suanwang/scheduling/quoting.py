@@ -21,6 +21,9 @@ from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.quote import Offer
 from suanwang.domain.site import DevicePool, Site
 from suanwang.domain.task import Objective
+from suanwang.electricity.daily import mean_factor
+from suanwang.electricity.series import HOUR_MS
+from suanwang.electricity.supply import drawn_yuan, milliseconds
 from suanwang.measuring.calibration import NOTHING_LEARNT, EfficiencyState
 from suanwang.measuring.cores import ProcessorProfile
 from suanwang.measuring.estimating import estimate
@@ -155,6 +158,18 @@ class _Draft(NamedTuple):
     hourly_yuan: float
     power_kw: float
     """Mean draw at the site's meter."""
+    billed_kw: float
+    """What users pay electricity for, where they pay it beside the price: the rated draw, as for every run."""
+
+    def electricity_yuan(self, start_at: datetime, hours: float) -> float:
+        """What users pay for it over so many hours from `start_at`."""
+        begun = milliseconds(start_at)
+        return drawn_yuan(self.site.offering.price, self.billed_kw, begun, begun + round(hours * HOUR_MS))
+
+    def carbon_g(self, start_at: datetime, hours: float) -> float:
+        offer, begun = self.site.offering, milliseconds(start_at)
+        factor = mean_factor(offer.carbon_daily, begun, begun + round(hours * HOUR_MS))
+        return self.power_kw * hours * offer.carbon_g_per_kwh * factor
 
     @property
     def held(self) -> tuple[str | None, int, int]:
@@ -270,12 +285,11 @@ def _on_pool(site: Site, pool: DevicePool, reckoned: _Reckoned, factor: float) -
         share = per_node / pool.per_node
         cores = max(1, int(offer.cores_per_node * share))
         memory_gb = min(offer.memory_gb_per_node * share, max(1.0, MEMORY_PER_DEVICE_GB * per_node))
+        billed_kw = power_kw = nodes * (cores * offer.core_power_w + per_node * pool.power_w) / 1000 * offer.pue
         if found.energy_kwh is not None:
             power_kw = found.energy_kwh.mid / found.hours.mid * offer.pue
-        else:
-            power_kw = nodes * (cores * offer.core_power_w + per_node * pool.power_w) / 1000 * offer.pue
         hourly = nodes * (cores * core_yuan + memory_gb * gb_yuan + per_node * device_yuan)
-        drafts.append(_Draft(site, pool, option, cores, memory_gb, factor, hours, hourly, power_kw))
+        drafts.append(_Draft(site, pool, option, cores, memory_gb, factor, hours, hourly, power_kw, billed_kw))
     return drafts, reason
 
 
@@ -308,7 +322,7 @@ def _on_cores(need: CoreHoursNeed, site: Site, reckoned: _Reckoned, factor: floa
         memory_gb = min(offer.memory_gb_per_node, MEMORY_PER_CORE_GB * count)
         hourly = count * float(price.core_hour_yuan) + memory_gb * float(price.memory_gb_hour_yuan)
         power_kw = count * offer.core_power_w / 1000 * offer.pue
-        drafts.append(_Draft(site, None, option, count, memory_gb, factor, hours, hourly, power_kw))
+        drafts.append(_Draft(site, None, option, count, memory_gb, factor, hours, hourly, power_kw, power_kw))
     return drafts, [reason]
 
 
@@ -328,9 +342,11 @@ def _ranked(
     """The best `most` offers, and the order of all drafts."""
     hours = np.array([draft.hours for draft in drafts], np.float64)
     hourly = np.array([draft.hourly_yuan for draft in drafts], np.float64)
-    intensity = np.array([draft.power_kw * draft.site.offering.carbon_g_per_kwh for draft in drafts], np.float64)
+    begun = list(zip(drafts, starts, strict=True))
+    electricity = np.array([draft.electricity_yuan(at, draft.hours) for draft, at in begun], np.float64)
+    carbon = np.array([draft.carbon_g(at, draft.hours) for draft, at in begun], np.float64)
     wait = np.array([0.0 if at is now else (at - now).total_seconds() / 3600 for at in starts], np.float64)
-    scores = score(hourly * hours, intensity * hours, wait + hours, objective)
+    scores = score(hourly * hours + electricity, carbon, wait + hours, objective)
     order = _order(scores, wait + hours)
     offers = tuple(
         _offer(number, drafts[i], starts[i], float(scores[i])) for number, i in enumerate(order[:most], start=1)
@@ -339,9 +355,8 @@ def _ranked(
 
 
 def _offer(number: int, draft: _Draft, start_at: datetime, scored: float) -> Offer:
-    found, offering = draft.option.estimate, draft.site.offering
+    found = draft.option.estimate
     hours = _times(span(found.hours), draft.factor)
-    energy = _times(hours, draft.power_kw)
     return Offer(
         number=number,
         site=draft.site.id,
@@ -353,11 +368,11 @@ def _offer(number: int, draft: _Draft, start_at: datetime, scored: float) -> Off
         start_at=start_at,
         hours=hours,
         finish_at=start_at + timedelta(hours=hours.mid),
-        price_yuan=_times(hours, draft.hourly_yuan),
-        energy_kwh=energy,
-        carbon_g=_times(energy, offering.carbon_g_per_kwh),
+        price_yuan=_each(hours, lambda long: long * draft.hourly_yuan + draft.electricity_yuan(start_at, long)),
+        energy_kwh=_times(hours, draft.power_kw),
+        carbon_g=_each(hours, lambda long: draft.carbon_g(start_at, long)),
         score=scored,
-        price=offering.price,
+        price=draft.site.offering.price,
         prediction=Prediction(
             device=found.device,
             work_class=found.work_class,
@@ -370,6 +385,10 @@ def _offer(number: int, draft: _Draft, start_at: datetime, scored: float) -> Off
 
 def span(interval: Interval) -> Span:
     return Span(low=interval.low, mid=interval.mid, high=interval.high)
+
+
+def _each(hours: Span, figure: Callable[[float], float]) -> Span:
+    return Span(low=figure(hours.low), mid=figure(hours.mid), high=figure(hours.high))
 
 
 def _times(figure: Span, factor: float) -> Span:

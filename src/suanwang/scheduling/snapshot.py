@@ -20,6 +20,7 @@ from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Job
 from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.site import DevicePool, Held, Site
+from suanwang.scheduling.ahead import Ahead
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -53,6 +54,7 @@ class Unit(NamedTuple):
     """Drawn from the grid by one busy core, PUE included."""
     device_kw: float
     carbon_g_per_kwh: float
+    """The annual average."""
     slowness: float
     """Factor on hours."""
 
@@ -85,6 +87,14 @@ class Rows:
     slowness: Floats
     even: bool
     """Whether that is 1 everywhere."""
+    core_kw: Floats
+    """As in `Unit`, as the next."""
+    device_kw: Floats
+    ahead: Ahead
+    tariff: Ints
+    """Function of `ahead.yuan`: what users pay for a kWh."""
+    day: Ints
+    """Function of `ahead.carbon`: over the annual average."""
     awake: Bools
     """Takes new work now: reachable and open."""
     working_devices: Ints
@@ -119,14 +129,15 @@ def table(snapshot: Snapshot) -> SiteTable:
     ]
     pools = [sorted(offer.devices, key=lambda pool: pool.model) for offer in offers]
     working = np.array(cores, np.int64), np.array(memory, np.float64)
+    ahead = Ahead(offers, snapshot.now)
     return SiteTable(
         sites=sites,
         latitude=np.array([o.latitude for o in offers], np.float64),
         longitude=np.array([o.longitude for o in offers], np.float64),
         working_cores=tuple(cores),
         working_memory_gb=tuple(memory),
-        plain=_rows(snapshot, sites, [[None]] * len(sites), *working),
-        pooled=_rows(snapshot, sites, pools, *working),
+        plain=_rows(snapshot, sites, [[None]] * len(sites), *working, ahead),
+        pooled=_rows(snapshot, sites, pools, *working, ahead),
     )
 
 
@@ -136,6 +147,7 @@ def _rows(
     pools_of: Sequence[Sequence[DevicePool | None]],
     working_cores: Ints,
     working_memory: Floats,
+    ahead: Ahead,
 ) -> Rows:
     """One row for each pool in `pools_of[s]`."""
     site_of = np.repeat(np.arange(len(sites)), [len(pools) for pools in pools_of]).astype(np.int64)
@@ -170,6 +182,11 @@ def _rows(
         device_carbon_g=figures[4] * figures[5],
         slowness=figures[6],
         even=bool((figures[6] == 1).all()),
+        core_kw=figures[3],
+        device_kw=figures[4],
+        ahead=ahead,
+        tariff=ahead.tariff[site_of],
+        day=ahead.day[site_of],
         awake=awake[site_of],
         working_devices=working,
         free_cores=np.where(awake, free_cores, -1)[site_of],

@@ -7,16 +7,15 @@ at any time and in anybody's hands.
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from suanwang.domain.job import UsageRecord
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import ElectricityRate
-from suanwang.electricity.supply import passed_on
+from suanwang.electricity.supply import milliseconds, passed_on
 from suanwang.electricity.tariff import slot_at
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_US = Decimal(3_600_000_000)
 FEN = Decimal(100)
 EXACT = Decimal("0.00000001")
@@ -29,11 +28,6 @@ def electricity_rate(price: Price, power_kw: float, at: datetime) -> Electricity
         return None
     slot = slot_at(tariff, milliseconds(at))
     return ElectricityRate(yuan_per_kwh=slot.yuan_per_kwh, power_kw=power_kw, tier=slot.tier)
-
-
-def milliseconds(at: datetime) -> int:
-    """Since 1970-01-01 UTC."""
-    return (at - EPOCH) // timedelta(milliseconds=1)
 
 
 def rated_yuan(

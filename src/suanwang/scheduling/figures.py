@@ -1,0 +1,130 @@
+"""What a way to run comes to: hours, yuan, carbon, and the score that makes sites comparable.
+
+Owns the formulas, over all rows of a shape at once and for a single one; both do the same operations in the same order.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from suanwang.scheduling.ahead import Integrals
+from suanwang.scheduling.feasibility import Shape
+from suanwang.scheduling.snapshot import Floats, Ints, Rows, Unit
+
+N = TypeVar("N", np.int64, np.float64)
+
+
+def run_s(of: Shape, rows: Rows) -> Floats | float:
+    """`[r]`, or one figure for all rows: how long the run is reckoned to take; the time limit ends it."""
+    need = of.resources
+    if need.expected_s is None:
+        return float(need.time_limit_s)
+    if rows.even or of.bound_yuan is not None:
+        return float(min(need.expected_s, need.time_limit_s))
+    return np.minimum(need.expected_s * rows.slowness, float(need.time_limit_s))
+
+
+def run_s_of(of: Shape, unit: Unit) -> float:
+    need = of.resources
+    if need.expected_s is None:
+        return float(need.time_limit_s)
+    slowness = unit.slowness if of.bound_yuan is None else 1.0
+    return min(need.expected_s * slowness, float(need.time_limit_s))
+
+
+def hourly_yuan(of: Shape, rows: Rows, pick: Ints | slice) -> Floats:
+    if of.bound_yuan is not None:
+        return np.full(len(rows.pools), of.bound_yuan)[pick]
+    hourly = picked(rows.core_yuan, pick) * of.cores
+    hourly += picked(rows.gb_yuan, pick) * of.memory_gb
+    if of.devices:
+        hourly += picked(rows.device_yuan, pick) * of.devices
+    return hourly
+
+
+def hourly_yuan_of(of: Shape, unit: Unit) -> float:
+    if of.bound_yuan is not None:
+        return of.bound_yuan
+    hourly = unit.core_yuan * of.cores + unit.gb_yuan * of.memory_gb
+    return hourly + unit.device_yuan * of.devices if of.devices else hourly
+
+
+def limit_yuan(of: Shape, rows: Rows) -> Floats:
+    """`[r]`: what a run up to the time limit would cost, at the dearest hours of the week: it may start later than planned."""
+    hours = of.resources.time_limit_s / 3600
+    limit = hourly_yuan(of, rows, slice(None)) * hours
+    due = electricity(of, rows, slice(None))
+    if due is not None:
+        limit += power(of, rows, slice(None)) * due[0].most(due[1], hours)
+    return limit
+
+
+def electricity(of: Shape, rows: Rows, pick: Ints | slice) -> tuple[Integrals, Ints] | None:
+    """What users pay for a kWh, and the function of it that each picked row has; None where nobody pays any."""
+    if of.bound_yuan is not None:
+        if of.bound_tariff is None:
+            return None
+        return rows.ahead.bound(of.bound_tariff), np.zeros(len(picked(rows.tariff, pick)), np.int64)
+    return (rows.ahead.yuan, picked(rows.tariff, pick)) if rows.ahead.charged else None
+
+
+def drawn_yuan_of(of: Shape, rows: Rows, row: int, hours: float) -> float:
+    """What users pay for the electricity of a run that starts now, beside the posted price."""
+    due = electricity(of, rows, np.array([row]))
+    return power_kw(of, rows.units[row]) * due[0].over(due[1], hours).item() if due is not None else 0.0
+
+
+def carbon_hours_of(rows: Rows, row: int, hours: float) -> float:
+    """Hours of average carbon that a run emits as much as."""
+    return rows.ahead.carbon.over(rows.day[row : row + 1], hours).item() if rows.ahead.shaped else hours
+
+
+def power(of: Shape, rows: Rows, pick: Ints | slice) -> Floats:
+    drawn = picked(rows.core_kw, pick) * of.cores
+    if of.devices:
+        drawn += picked(rows.device_kw, pick) * of.devices
+    return drawn
+
+
+def power_kw(of: Shape, unit: Unit) -> float:
+    return unit.core_kw * of.cores + unit.device_kw * of.devices
+
+
+def score(of: Shape, rows: Rows, pick: Ints | slice, count: int, run_s: Floats | float) -> Floats:
+    """`[k]`: weighted sum over the `count` picked rows of each figure over the least of it; 1 is best in everything."""
+    wanted = of.objective
+    whole = wanted.price + wanted.carbon + wanted.finish
+    hours = run_s / 3600 if isinstance(run_s, float) else picked(run_s, pick) / 3600
+    found = np.zeros(count, np.float64)
+    if wanted.price:
+        yuan = hourly_yuan(of, rows, pick) * hours
+        due = electricity(of, rows, pick)
+        if due is not None:
+            yuan += power(of, rows, pick) * due[0].over(due[1], hours)
+        add(found, yuan, wanted.price / whole)
+    if wanted.carbon:
+        carbon = picked(rows.core_carbon_g, pick) * of.cores
+        if of.devices:
+            carbon += picked(rows.device_carbon_g, pick) * of.devices
+        carbon *= rows.ahead.carbon.over(picked(rows.day, pick), hours) if rows.ahead.shaped else hours
+        add(found, carbon, wanted.carbon / whole)
+    if isinstance(hours, float):
+        found += wanted.finish / whole
+    elif wanted.finish:
+        add(found, hours, wanted.finish / whole)
+    return found
+
+
+def picked(values: npt.NDArray[N], pick: Ints | slice) -> npt.NDArray[N]:
+    """`values[pick]`, the quicker way."""
+    return values[pick] if isinstance(pick, slice) else values.take(pick)
+
+
+def add(score: Floats, figure: Floats, weight: float) -> None:
+    """Add `figure` over the least of it; over 1 where that is nothing, so that the others count in their own unit."""
+    least = float(figure.min())
+    figure *= weight / (least if least > 0 else 1.0)
+    score += figure
