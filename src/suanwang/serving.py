@@ -20,6 +20,7 @@ from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId
 from suanwang.settings import Settings
 from suanwang.taskfile import read_tasks
+from suanwang.twin.laboratory import Laboratory
 from suanwang.web import error_page, mount_web
 from suanwang.wiring.network import Loop, open_network
 
@@ -45,7 +46,8 @@ def serve(settings: Settings, *, on_ready: Callable[[Serving], None], stop: thre
     with contextlib.closing(_listen(settings)) as listener, open_network(settings) as opened:
         _warm(opened.network)
         metrics = Metrics(CollectorRegistry(), opened.network)
-        app = create_app(opened.network, metrics_of=metrics, error_page=error_page)
+        laboratory = Laboratory(settings.home.expanduser().resolve() / "experiments", opened.network.clock.now)
+        app = create_app(opened.network, metrics_of=metrics, error_page=error_page, laboratory=laboratory)
         live = mount_web(app, opened.network)
         host, port = listener.getsockname()[:2]
         serving = Serving(url=f"http://{host}:{port}", operator_token=opened.operator_token)
@@ -56,7 +58,7 @@ def serve(settings: Settings, *, on_ready: Callable[[Serving], None], stop: thre
         )
         if stop is not None:
             threading.Thread(target=_pass_on, args=(stop, server), daemon=True).start()
-        with Loop(opened, settings, observe=metrics.turned):
+        with contextlib.closing(laboratory), Loop(opened, settings, observe=metrics.turned):
             server.run(sockets=[listener])
 
 

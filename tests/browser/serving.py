@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from suanwang.api.app import create_app
+from suanwang.twin.laboratory import Laboratory
 from suanwang.web import error_page, mount_web
 from suanwang.web.live import Pace
 from tests.browser.world import World
@@ -18,9 +19,9 @@ PATIENCE_S = 30.0
 
 
 @contextmanager
-def serve(world: World) -> Iterator[str]:
+def serve(world: World, laboratory: Laboratory | None = None) -> Iterator[str]:
     """The address of `world`'s pages and API."""
-    app = create_app(world.network, error_page=error_page)
+    app = create_app(world.network, error_page=error_page, laboratory=laboratory)
     live = mount_web(app, world.network, pace=Pace(every_s=0.05, pause_s=0.1))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

@@ -68,8 +68,16 @@ def _known(made: World) -> Mapping[str, str]:
         "name": "data",
         "sha256": sha256,
         "quote_id": quoted.json()["id"],
+        "experiment_id": _experiment(made),
         "model": "nvidia-h100-sxm",
     }
+
+
+def _experiment(made: World) -> str:
+    """One that is done, so that it has a report."""
+    started = made.ask("POST", "/v1/twin/experiments", by="olga", json={"text": "experiment: week"})
+    assert made.laboratory.settled(60)
+    return str(started.json()["id"])
 
 
 def _steps(job_id: JobId) -> list[Point]:

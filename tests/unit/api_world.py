@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -26,10 +29,25 @@ from suanwang.domain.exchange import LogPiece, Phase, RunReport, SiteReport, Syn
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.site import Offering, Price
+from suanwang.twin.checking import Checked, check_text
+from suanwang.twin.laboratory import Laboratory
 
 NOW = datetime(2026, 3, 1, 2, tzinfo=UTC)
 QUICK = StreamLimits(poll_s=0.005, quiet_poll_s=0.01, heartbeat_s=0.02, longest_s=0.25)
 _names = itertools.count()
+
+
+PLAYER = (
+    *(sys.executable, "-S", "-c"),
+    "import pathlib, sys; [(pathlib.Path(sys.argv[1]) / name).write_text('{}') for name in ('report.html', 'summary.json')]",
+)
+"""Stands for the process that plays experiments."""
+
+
+def checked(text: str) -> Checked:
+    """Stands for the check of experiments; takes every text that has one."""
+    check_text(text)
+    return Checked(name="week", title_en="A week", title_zh="一周", plays=2, policies=("joint", "nearest"), seeds=1)
 
 
 class SetClock:
@@ -94,7 +112,7 @@ def offering_json(**changes: Any) -> dict[str, Any]:
 class World:
     """`network` behind `app`, with a token for each role; requests go through the real ASGI application."""
 
-    def __init__(self, portal: BlockingPortal, *, limits: StreamLimits = QUICK) -> None:
+    def __init__(self, portal: BlockingPortal, *, limits: StreamLimits = QUICK, home: Path | None = None) -> None:
         self.clock = SetClock()
         self.store = MemoryStore()
         self.network = Network(
@@ -119,7 +137,8 @@ class World:
         ):
             self.network.people.seed(principal, f"secret-of-{principal.name}")
         _, self.join_token = self.network.sites.invite(self.operator, "guian", offering())
-        self.app: FastAPI = create_app(self.network, stream_limits=limits)
+        self.laboratory = Laboratory(home, self.clock.now, command=PLAYER, check=checked)
+        self.app: FastAPI = create_app(self.network, stream_limits=limits, laboratory=self.laboratory)
         self.portal = portal
 
     def agent_token(self) -> str:
@@ -250,5 +269,7 @@ async def _parts(request: httpx.Request) -> Any:
 
 @contextmanager
 def world(*, limits: StreamLimits = QUICK) -> Iterator[World]:
-    with start_blocking_portal() as portal:
-        yield World(portal, limits=limits)
+    with start_blocking_portal() as portal, TemporaryDirectory() as home:
+        made = World(portal, limits=limits, home=Path(home) / "experiments")
+        yield made
+        made.laboratory.close()

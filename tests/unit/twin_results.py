@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -131,3 +133,27 @@ def _timeline(play: str, at: int, load: float, hours: int, chance: np.random.Gen
             for hour in clock.tolist()
         ]
     return rows
+
+
+def main() -> None:
+    """Plays the part of the process that plays: `python -m tests.unit.twin_results FOLDER`."""
+    from suanwang.twin.report import write_report
+
+    folder = Path(sys.argv[-1])
+    (folder / "progress.json").write_text('{"done": 1, "of": 2}')
+    wanted = (folder / "experiment.yaml").read_text(encoding="utf-8")
+    if "hang" in wanted:
+        time.sleep(600)
+    if "fail" in wanted:
+        (folder / "failure.json").write_text('{"message": "the trace has no jobs there"}')
+        sys.exit(2)
+    if "crash" in wanted:
+        raise RuntimeError("out of luck")
+    variants = (folder / "variants.json").exists()
+    write_results(folder, title="made up", loads=(1.0, 1.3), seeds=1 if variants else 3, hours=24)
+    write_report(folder)
+    (folder / "progress.json").write_text('{"done": 2, "of": 2}')
+
+
+if __name__ == "__main__":
+    main()

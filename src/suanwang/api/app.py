@@ -13,13 +13,14 @@ from prometheus_client import CollectorRegistry
 from suanwang.api import describing, errors, metrics
 from suanwang.api.errors import ErrorPage
 from suanwang.api.metrics import Metrics
-from suanwang.api.routes import agents, bills, catalogue, files, jobs, ledger, people, quotes, sites
+from suanwang.api.routes import agents, bills, catalogue, files, jobs, ledger, people, quotes, sites, twin
 from suanwang.api.routes import network as whole
 from suanwang.api.streams import StreamLimits, Streams
 from suanwang.api.watching import Watching
 from suanwang.api.work import WorkReader
-from suanwang.client import ledger_models, models
+from suanwang.client import ledger_models, models, twin_models
 from suanwang.control.network import Network
+from suanwang.twin.laboratory import Laboratory
 
 _TAGS = [
     {"name": "jobs", "description": "Submit work, see where it runs and why, read its output"},
@@ -30,6 +31,7 @@ _TAGS = [
     {"name": "people", "description": "Callers, tokens, projects"},
     {"name": "files", "description": "Files of projects, by name and by content"},
     {"name": "agents", "description": "What a site's agent says and hears"},
+    {"name": "twin", "description": "Experiments on a virtual clock, beside the live network"},
     {"name": "network", "description": "The record, health, the task file's schema"},
 ]
 
@@ -40,11 +42,13 @@ def create_app(
     metrics_of: Metrics | None = None,
     stream_limits: StreamLimits | None = None,
     error_page: ErrorPage | None = None,
+    laboratory: Laboratory | None = None,
 ) -> FastAPI:
     """The API of `network` under `/v1`, and `/metrics`.
 
     `error_page` may turn a problem into a page where a person asked. `app.state` has `network`, `metrics` (the control
     loop reports its turns there) and `streams` (`streams.close()` lets a server stop without waiting for listeners).
+    Without a `laboratory` no experiment can be started.
     """
     app = FastAPI(
         title="Suanwang 算网",
@@ -58,15 +62,16 @@ def create_app(
     app.state.network = network
     app.state.metrics = metrics_of or Metrics(CollectorRegistry(), network)
     app.state.streams = Streams(network, stream_limits)
+    app.state.laboratory = laboratory or Laboratory(None, network.clock.now)
     errors.install(app, error_page)
-    for part in (jobs, quotes, catalogue, sites, bills, ledger, people, files, agents, whole):
+    for part in (jobs, quotes, catalogue, sites, bills, ledger, people, files, agents, twin, whole):
         app.include_router(part.router)
     app.include_router(metrics.router)
     describing.install(
         app,
         asked=(
             *(models.NewJobs, models.NewToken, models.NewProject, models.NewFile),
-            *(ledger_models.NewTopUp, ledger_models.NewLimit),
+            *(ledger_models.NewTopUp, ledger_models.NewLimit, twin_models.NewExperiment),
         ),
         strict=(sites.NEW_SITE, sites.OFFERING, agents.REQUEST, WorkReader()),
         told=(models.LogView, models.StateView),

@@ -25,7 +25,7 @@ class Contender(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.policy if not self.order or self.policy == self.order else f"{self.policy} + {self.order}"
+        return self.policy if self.order in ("", "easy", self.policy) else f"{self.policy}+{self.order}"
 
 
 Case = tuple[tuple[str, str], ...]
