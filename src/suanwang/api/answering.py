@@ -24,6 +24,7 @@ from suanwang.domain.job import (
     BillLine,
     Event,
     Exclusion,
+    InForce,
     Job,
     LogChunk,
     Point,
@@ -35,6 +36,7 @@ from suanwang.domain.job import (
 from suanwang.domain.reasons import sentence
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Offering, Price
+from suanwang.domain.tariff import Tariff
 from suanwang.ports import BillTotal
 from suanwang.taskfile import hide_secrets
 from suanwang.taskfile.submission import Submission
@@ -100,7 +102,18 @@ def rank(value: Rank) -> Row:
             "energy_kwh": _finite(figures.energy_kwh),
             "finish_s": _finite(figures.finish_s),
             "delay_ms": _finite(figures.delay_ms),
+            "electricity": _in_force(figures.electricity),
         },
+    }
+
+
+def _in_force(value: InForce | None) -> Row | None:
+    if value is None:
+        return None
+    return {
+        "tier": value.tier,
+        "yuan_per_kwh": money(value.yuan_per_kwh),
+        "drawn_yuan": _finite(value.drawn_yuan),
     }
 
 
@@ -191,6 +204,27 @@ def price(value: Price) -> Row:
         "core_hour_yuan": money(value.core_hour_yuan),
         "memory_gb_hour_yuan": money(value.memory_gb_hour_yuan),
         "device_hour_yuan": {model: money(amount) for model, amount in value.device_hour_yuan.items()},
+        "electricity": None if value.electricity is None else _tariff(value.electricity),
+        "electricity_passed_on": value.electricity_passed_on,
+    }
+
+
+def _tariff(value: Tariff) -> Row:
+    return {
+        "flat_yuan_per_kwh": money(value.flat_yuan_per_kwh),
+        "fixed_yuan_per_kwh": money(value.fixed_yuan_per_kwh),
+        "periods": [
+            {
+                "tier": period.tier,
+                "hours": period.hours,
+                "multiplier": money(period.multiplier),
+                "seasons": period.seasons,
+            }
+            for period in value.periods
+        ],
+        "area": value.area,
+        "document": value.document,
+        "assumed": value.assumed,
     }
 
 
@@ -207,6 +241,7 @@ def allocation(value: Allocation, *, chinese: bool) -> Row:
         "price": price(value.price),
         "pue": value.pue,
         "carbon_g_per_kwh": value.carbon_g_per_kwh,
+        "carbon_daily": value.carbon_daily,
         "power_kw": value.power_kw,
         "native_id": value.native_id,
         "started_at": value.started_at,
@@ -311,6 +346,7 @@ def _offering(value: Offering, *, private: bool) -> Row:
         "price": price(value.price),
         "pue": value.pue,
         "carbon_g_per_kwh": value.carbon_g_per_kwh,
+        "carbon_daily": value.carbon_daily,
         "core_power_w": value.core_power_w,
         "datasets": [{"name": data.name, "size": data.size} for data in value.datasets],
         "partition": value.partition,

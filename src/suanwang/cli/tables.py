@@ -203,7 +203,8 @@ def site(view: models.SiteView) -> Table:
             ("devices", ", ".join(f"{pool.count} × {pool.model}" for pool in offer.devices)),
             ("price", ", ".join(prices)),
             ("pue", figure(offer.pue, 2)),
-            ("intensity", figure(offer.carbon_g_per_kwh, 0)),
+            ("tariff", tariff(offer.price)),
+            ("intensity", figure(offer.carbon_g_per_kwh, 0) + (f", {word('modelled')}" if offer.carbon_daily else "")),
             ("file", ", ".join(dataset.name for dataset in offer.datasets)),
             ("seen", instant(view.seen_at)),
             ("note", "; ".join(view.warnings)),
@@ -286,23 +287,46 @@ def points(rows: Sequence[models.PointView]) -> Table:
     return made
 
 
+def in_force(electricity: models.InForceView | None) -> str:
+    """Price of a kWh and its tier, as of the decision."""
+    return "" if electricity is None else f"{electricity.yuan_per_kwh:f} {word(electricity.tier)}"
+
+
+def tariff(price: models.PriceView) -> str:
+    """Whose schedule it is, its flat price, who pays, and what of it is an assumption."""
+    of = price.electricity
+    if of is None:
+        return ""
+    flat = of.fixed_yuan_per_kwh + of.flat_yuan_per_kwh
+    parts = [f"{of.area} {of.document}".strip(), f"{word('flat')} {flat:f} ¥/kWh"]
+    parts.append(word("passed_on" if price.electricity_passed_on else "in_price"))
+    if "price" in of.assumed:
+        parts.append(word("assumed_price"))
+    return ", ".join(part for part in parts if part)
+
+
 def why(found: models.WhyView, names: Mapping[str, str]) -> Table:
     """Every site of a decision: the chosen one, those that also fit, and why the rest was out."""
-    made = table("site", "verdict", "price", "carbon", "finish", "delay", right=("price", "carbon", "finish", "delay"))
     ranks = ([(found.chosen, "✓")] if found.chosen else []) + [(rank, word("others")) for rank in found.others]
+    priced = any(rank.figures.electricity is not None for rank, _ in ranks)
+    numbers = ("price", *(("electricity",) if priced else ()), "carbon", "finish", "delay")
+    made = table("site", "verdict", *numbers, right=numbers)
     for rank, label in ranks:
         values = rank.figures
         made.add_row(
             names.get(rank.site, rank.site),
             Text(label, style="green" if label == "✓" else ""),
             figure(values.price_yuan, 4),
+            *((in_force(values.electricity),) if priced else ()),
             figure(values.carbon_g),
             figure(values.finish_s, 0),
             figure(values.delay_ms, 1),
         )
     for exclusion in found.excluded:
-        made.add_row(names.get(exclusion.site, exclusion.site), Text(exclusion.text, style="yellow"), "", "", "", "")
+        made.add_row(
+            names.get(exclusion.site, exclusion.site), Text(exclusion.text, style="yellow"), *[""] * len(numbers)
+        )
     hidden = found.excluded_total - len(found.excluded)
     if hidden > 0:
-        made.add_row(f"+ {hidden}", "", "", "", "", "")
+        made.add_row(f"+ {hidden}", "", *[""] * len(numbers))
     return made

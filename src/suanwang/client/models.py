@@ -18,6 +18,7 @@ from suanwang.domain.job import AllocationState
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.precision import DeviceKind, Precision
 from suanwang.domain.sample import Source
+from suanwang.domain.tariff import Tier
 
 Yuan = Annotated[
     Decimal,
@@ -71,6 +72,14 @@ class UsageView(Answer):
     cost_yuan: Yuan
 
 
+class InForceView(Answer):
+    """Electricity at a site when a decision was made; `drawn_yuan` is what the run is expected to pay for it."""
+
+    tier: Tier
+    yuan_per_kwh: Yuan
+    drawn_yuan: float | None
+
+
 class FiguresView(Answer):
     """What a placement is expected to come to. None where it is not a finite number."""
 
@@ -79,6 +88,7 @@ class FiguresView(Answer):
     energy_kwh: float | None
     finish_s: float | None
     delay_ms: float | None = None
+    electricity: InForceView | None = None
 
 
 class RankView(Answer):
@@ -217,12 +227,34 @@ class Counts(Answer):
     counts: dict[JobState, int]
 
 
+class PeriodView(Answer):
+    """Hours of one tier: minutes after midnight in UTC+8, and days as month × 100 + day, none for the whole year."""
+
+    tier: Tier
+    hours: list[tuple[int, int]]
+    multiplier: Decimal
+    seasons: list[tuple[int, int]]
+
+
+class TariffView(Answer):
+    """Yuan per kWh are fixed + flat × multiplier; `assumed` is what no document gave."""
+
+    flat_yuan_per_kwh: Yuan
+    fixed_yuan_per_kwh: Yuan
+    periods: list[PeriodView]
+    area: str
+    document: str
+    assumed: list[str]
+
+
 class PriceView(Answer):
-    """Posted price, yuan an hour."""
+    """Posted price, yuan an hour; electricity is paid beside it where it is passed on."""
 
     core_hour_yuan: Yuan
     memory_gb_hour_yuan: Yuan
     device_hour_yuan: dict[str, Yuan]
+    electricity: TariffView | None = None
+    electricity_passed_on: bool = False
 
 
 class AllocationView(Answer):
@@ -239,6 +271,7 @@ class AllocationView(Answer):
     price: PriceView
     pue: float
     carbon_g_per_kwh: float
+    carbon_daily: list[float] = []
     power_kw: float
     native_id: str | None
     started_at: datetime | None
@@ -378,6 +411,7 @@ class OfferingView(Answer):
     price: PriceView
     pue: float
     carbon_g_per_kwh: float
+    carbon_daily: list[float] = []
     core_power_w: float
     datasets: list[DatasetView]
     partition: str | None

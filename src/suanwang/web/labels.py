@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.sample import Source
+from suanwang.domain.tariff import Tier
 
 Translate = Callable[[str], str]
 
@@ -35,6 +36,13 @@ SITE_STATES: Mapping[SiteState, str] = {
     SiteState.REACHABLE: N_("connected"),
     SiteState.SUSPECT: N_("silent"),
     SiteState.LOST: N_("lost"),
+}
+TIERS: Mapping[Tier, str] = {
+    Tier.SHARP: N_("sharp peak"),
+    Tier.PEAK: N_("peak"),
+    Tier.FLAT: N_("flat hours"),
+    Tier.VALLEY: N_("valley"),
+    Tier.DEEP: N_("deep valley"),
 }
 EVENTS: Mapping[str, str] = {
     "job.accepted": N_("Accepted"),

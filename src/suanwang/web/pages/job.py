@@ -24,6 +24,7 @@ from suanwang.web import labels
 from suanwang.web.loads import device_name
 from suanwang.web.pages.network import STREAM
 from suanwang.web.pages.submit import options
+from suanwang.web.power import in_force
 from suanwang.web.terminal import plain
 from suanwang.web.visiting import Form, PageRoute, Visit, Visited
 
@@ -141,6 +142,7 @@ def _context(visit: Visit, job: Job) -> dict[str, Any]:
     network, caller, names = visit.network, visit.caller, visit.site_names()
     explanation = network.jobs.explain(caller, job.id)
     why = explanation.why
+    runs = list(reversed(network.jobs.allocations(caller, job.id)))
     lines, more = network.bills.lines(caller, BillQuery(job_id=job.id), None, LINES_SHOWN)
     return {
         "job": job,
@@ -150,7 +152,8 @@ def _context(visit: Visit, job: Job) -> dict[str, Any]:
         "needs": explanation.needs,
         "why": why,
         "options": options(why.chosen, why.others, why.excluded, visit) if why else (),
-        "allocations": list(reversed(network.jobs.allocations(caller, job.id))),
+        "allocations": runs,
+        "power": in_force(runs[0].price, network.clock.now()) if runs and job.state in LIVE else None,
         "device_name": device_name,
         "lines": lines,
         "more_lines": more is not None,

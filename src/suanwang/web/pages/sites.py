@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Event, Job
@@ -14,6 +15,7 @@ from suanwang.domain.sample import Sample, Source
 from suanwang.ports import JobQuery
 from suanwang.web import labels
 from suanwang.web.loads import device_name, load_of, region_name
+from suanwang.web.power import area_name, day_of, now_of
 from suanwang.web.visiting import PageRoute, Visit, Visited
 
 router = APIRouter(prefix="/sites", route_class=PageRoute)
@@ -46,6 +48,8 @@ def show(visit: Visited, site_id: str) -> Response:
         "held": view.held,
         "site": site,
         "offer": site.offering,
+        "power": now_of(site.offering, visit.network.clock.now()),
+        "area": area_name(tariff, chinese=visit.chinese) if (tariff := site.offering.price.electricity) else "",
         "name": visit.site_name(site),
         "region": region_name(site.offering.region, chinese=visit.chinese),
         "capability": visit.network.capabilities.site(visit.caller, site.id),
@@ -58,6 +62,14 @@ def show(visit: Visited, site_id: str) -> Response:
         "names": visit.site_names(),
     }
     return visit.page("site_body.html" if visit.partial else "site.html", **context)
+
+
+@router.get("/{site_id}/day")
+def day(visit: Visited, site_id: str) -> Response:
+    """Today's hours of price and carbon, for the drawing script."""
+    offer = visit.network.sites.get(visit.caller, SiteId(site_id)).site.offering
+    body = day_of(offer, visit.network.clock.now(), visit.translate)
+    return JSONResponse(body, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
 
 
 def figures_of(samples: Sequence[Sample]) -> list[tuple[str, dict[Source, list[Sample]]]]:
