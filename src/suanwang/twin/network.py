@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.tariff import Tariff
+from suanwang.electricity.daily import factor_at
+from suanwang.electricity.outlook import Issues, accumulated, expected, forecast, known, noised
 from suanwang.electricity.series import HOUR_MS, Floats, Series
 from suanwang.electricity.tariff import price_series
 from suanwang.routing.delay import distance_km, one_way_ms
@@ -62,8 +64,8 @@ class Power:
     tariff: Tariff
     carbon_g_per_kwh: float
     """Mean over the year, location based."""
-    carbon_shape: str | None = None
-    """Name of a model of the day's course (`electricity.daily`); None where the mean holds at all hours."""
+    carbon_daily: tuple[float, ...] = ()
+    """Factors on it for the hours of a local day, a model (`electricity.daily`); empty where it holds at all hours."""
     green_share: float = 0.0
     """Of its consumption, covered by contracts or certificates: counted in market-based carbon alone."""
 
@@ -221,7 +223,9 @@ def feeds(network: Network, start_ms: int, hours: int, *, price: float = 1.0, ca
     for site in network.sites:
         tariff = price_series(site.power.tariff, start_ms, end_ms)
         yuan.append(_hourly(tariff, start_ms, hours, price))
-        grams.append(_constant(site.power.carbon_g_per_kwh * carbon, start_ms, hours))
+        day = [factor_at(site.power.carbon_daily, start_ms + hour * HOUR_MS) for hour in range(24)]
+        values = site.power.carbon_g_per_kwh * carbon * np.resize(np.array(day), hours)
+        grams.append(Series(start_ms=start_ms, step_ms=HOUR_MS, values=values))
         values = site.cooling.pue(start_ms, hours, network.offset_hours)
         pue.append(Series(start_ms=start_ms, step_ms=HOUR_MS, values=values))
     return Feeds(
@@ -239,10 +243,6 @@ def _hourly(series: Series, start_ms: int, hours: int, factor: float) -> Series:
     """Means over whole hours; a tariff may change on the half hour."""
     edges = start_ms + HOUR_MS * np.arange(hours + 1)
     return Series(start_ms=start_ms, step_ms=HOUR_MS, values=series.integral(edges[:-1], edges[1:]) * factor)
-
-
-def _constant(value: float, start_ms: int, hours: int) -> Series:
-    return Series(start_ms=start_ms, step_ms=HOUR_MS, values=np.full(hours, value))
 
 
 def row_pools(network: Network, *, plain: bool, devices: bool) -> list[tuple[int, Pool]]:
@@ -316,48 +316,36 @@ def _between(network: Network) -> tuple[Floats, Floats, Floats]:
 class Foresight:
     """How well the coming hours are known."""
 
+    forecast: str = "noise"
+    """`noise`: the truth with errors, which knows the future but for them; `past`: made from past hours alone."""
     carbon_error: float = 0.05
-    """Standard deviation of a forecast over the series' mean, as in "Let's Wait Awhile" (Wiesner et al. 2021)."""
+    """Of `noise`: standard deviation over the series' mean, as in "Let's Wait Awhile" (Wiesner et al. 2021)."""
     price_error: float = 0.0
-    """0 where tariffs are posted ahead."""
+    """Likewise; 0 where tariffs are posted ahead."""
     horizon_hours: int = 72
 
 
-def outlook(
-    yuan: Sequence[Series],
-    carbon_g: Sequence[Series],
-    *,
-    start_ms: int,
-    hours: int,
-    foresight: Foresight,
-    chance: np.random.Generator,
-    step_ms: int = HOUR_MS,
-) -> Outlook:
-    """A forecast at each step of `hours` hours from `start_ms`, which is on a step.
+FORECASTS = ("noise", "past")
 
-    It is the truth with noise, drawn once per series: a model of a forecast, not one made from the past. The step that
-    an issue falls in is known, and nothing later without the noise.
+
+def outlook(given: Feeds, start_ms: int, hours: int, foresight: Foresight, chance: np.random.Generator) -> Outlook:
+    """What is expected of the rows' price and carbon, anew at each of `hours` hours from `start_ms`.
+
+    With `past` the feeds must begin before `start_ms`; prices stay known, as they are posted.
     """
-    issues, ahead = hours * HOUR_MS // step_ms, foresight.horizon_hours * HOUR_MS // step_ms
-
-    def expected(series: Sequence[Series], error: float) -> Floats:
-        table = np.empty((issues, len(series), ahead + 1))
-        for at, one in enumerate(series):
-            true = one.window(start_ms, issues + ahead)
-            noisy = true + (chance.normal(0.0, error * abs(true.mean()), len(true)) if error > 0 else 0.0)
-            total = np.concatenate(([0.0], np.cumsum(noisy))) * (step_ms / HOUR_MS)
-            windows = np.lib.stride_tricks.sliding_window_view(total, ahead + 1)[:issues]
-            table[:, at] = windows - windows[:, :1]
-            table[:, at, 1:] += ((true - noisy)[:issues] * (step_ms / HOUR_MS))[:, None]
-        return table
-
-    return Outlook(
-        start_ms=start_ms,
-        issue_ms=step_ms,
-        step_ms=step_ms,
-        yuan=expected(yuan, foresight.price_error),
-        carbon_g=expected(carbon_g, foresight.carbon_error),
+    issues = Issues(
+        start_ms=start_ms, issue_ms=HOUR_MS, count=max(1, hours), step_ms=HOUR_MS, steps=foresight.horizon_hours
     )
+    prices = [known(_noisy(one, foresight.price_error, chance), issues) for one in given.weighted_yuan]
+    if foresight.forecast == "past":
+        carbons = [accumulated(forecast(one, issues), HOUR_MS) for one in given.weighted_carbon_g]
+    else:
+        carbons = [known(_noisy(one, foresight.carbon_error, chance), issues) for one in given.weighted_carbon_g]
+    return Outlook(*expected(issues, prices, carbons))
+
+
+def _noisy(series: Series, error: float, chance: np.random.Generator) -> Series:
+    return noised(series, error, chance) if error > 0 else series
 
 
 def resized(network: Network, factor: float) -> Network:

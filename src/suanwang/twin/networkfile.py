@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from suanwang import catalog
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.tariff import Tariff
+from suanwang.electricity.daily import check_daily, modelled_day
 from suanwang.taskfile.problems import InvalidTask, Problem, dotted
 from suanwang.taskfile.problems import Path as Where
 from suanwang.taskfile.yamltext import Document, checked_text, load_documents
@@ -61,7 +62,7 @@ class ElectricitySection(Section):
     flat_yuan_per_kwh: PriceKwh | None = None
     fixed_yuan_per_kwh: PriceKwh | None = None
     carbon: Literal["grid"] | Annotated[float, Field(ge=0, le=2000, allow_inf_nan=False)] = "grid"
-    shape: Line | None = None
+    shape: Literal["flat", "model"] | tuple[Amount, ...] = "flat"
     green_share: Share = 0.0
 
     @model_validator(mode="after")
@@ -207,7 +208,14 @@ def problems_of(error: ValidationError, document: Document, within: Where = ()) 
 
 def _written(part: str) -> bool:
     """Whether a part of a location is the file's, not the name of one of several forms."""
-    return part not in ("float", "constrained-float", "literal['grid']", "CoolingSection")
+    return part not in (
+        "float",
+        "constrained-float",
+        "literal['grid']",
+        "literal['flat','model']",
+        "tuple[constrained-float, ...]",
+        "CoolingSection",
+    )
 
 
 def _network(section: NetworkSection, filename: str) -> Network:
@@ -260,12 +268,19 @@ def _site(section: SiteSection, field: str) -> Site:
         power=Power(
             tariff=_tariff(power, f"{field}.electricity"),
             carbon_g_per_kwh=carbon,
-            carbon_shape=power.shape,
+            carbon_daily=_shape(power.shape, province, longitude, f"{field}.electricity.shape"),
             green_share=power.green_share,
         ),
         cooling=Cooling(**pue.model_dump()) if isinstance(pue, CoolingSection) else Cooling(base=pue),
         pools=tuple(_pool(pool, f"{field}.pools[{at}]") for at, pool in enumerate(section.pools)),
     )
+
+
+def _shape(shape: str | tuple[float, ...], province: str, longitude: float, field: str) -> tuple[float, ...]:
+    if isinstance(shape, str):
+        return modelled_day(province, longitude) if shape == "model" else ()
+    check_daily(shape, field)
+    return shape
 
 
 def _tariff(section: ElectricitySection, field: str) -> Tariff:
