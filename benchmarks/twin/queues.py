@@ -22,16 +22,17 @@ from suanwang.twin.measures import Interval, batch_means, over_seeds
 
 TITLE = "Queues whose answer is known"
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 MEAN_MS = 3_600_000
 """Of a job's run."""
-SEEDS = 20
 SETTLING = 0.05
 """Share of jobs at the beginning that are left out: the queue starts empty."""
 NOTES = [
-    f"""Jobs of one core arrive by a Poisson process at one row and run in the order they came (`fifo`), {SEEDS} seeds, the same
-chance for every case of a seed, the first {SETTLING:.0%} of jobs left out. The closed forms: Erlang 1917 for M/M/c, Pollaczek 1930
-and Khinchine 1932 for M/G/1. Beside each deviation stands the half-width of its own 95 % interval (Student's t over the
-seeds): no shorter play could tell more.""",
+    f"""Jobs of one core arrive by a Poisson process at one row and run in the order they came (`fifo`), in twenty plays of
+different seeds (sixty for sixteen servers), the same chance for every case of a seed; the first {SETTLING:.0%} of jobs are left
+out. The closed forms: Erlang 1917 for M/M/c, Pollaczek 1930 and Khinchine 1932 for M/G/1. Beside each deviation stands the
+half-width of its own 95 % interval (Student's t over the seeds): no shorter play could tell more. That the engine starts
+every job of such a queue at the very millisecond that the recursion of Kiefer and Wolfowitz 1955 gives is a test.""",
 ]
 
 
@@ -45,6 +46,7 @@ class Case:
     """Share of the servers' time that is asked for."""
     runs: Callable[[Floats], Floats]
     square: float
+    plays: int = 20
 
     @property
     def wait(self) -> float:
@@ -86,7 +88,7 @@ TWO_KINDS_SQUARE = 2 * (0.9 * 0.5**2 + 0.1 * 5.5**2)
 CASES = (
     Case(name="M/M/1, load 0.8", servers=1, load=0.8, runs=exponential, square=2.0),
     Case(name="M/M/4, load 0.8", servers=4, load=0.8, runs=exponential, square=2.0),
-    Case(name="M/M/16, load 0.8", servers=16, load=0.8, runs=exponential, square=2.0),
+    Case(name="M/M/16, load 0.8", servers=16, load=0.8, runs=exponential, square=2.0, plays=60),
     Case(name="M/D/1, load 0.8", servers=1, load=0.8, runs=constant, square=1.0),
     Case(name="M/G/1 of two kinds of jobs, load 0.6", servers=1, load=0.6, runs=two_kinds, square=TWO_KINDS_SQUARE),
 )
@@ -94,6 +96,13 @@ CASES = (
 
 def waits(case: Case, jobs: int, seed: int) -> Floats:
     """`[j]`: how long each job waited in the engine, in mean runs, by arrival, without the first ones."""
+    ready, _, started = starts(case, jobs, seed)
+    waited: Floats = (started - ready)[int(SETTLING * jobs) :] / MEAN_MS
+    return waited
+
+
+def starts(case: Case, jobs: int, seed: int) -> tuple[Ints, Ints, Ints]:
+    """`[j]`: arrival, run and start of each job in the engine, in milliseconds."""
     chance = np.random.default_rng(seed)
     gaps, runs = exponential(chance.random(jobs)), case.runs(chance.random(jobs))
     ready = np.cumsum(gaps * (MEAN_MS / (case.load * case.servers))).astype(np.int64)
@@ -106,15 +115,14 @@ def waits(case: Case, jobs: int, seed: int) -> Floats:
         Outlook(0, MEAN_MS, MEAN_MS, np.zeros((1, 1, 2)), np.zeros((1, 1, 2))),
         policy("fifo"),
     )
-    waited: Floats = (played.first_start_ms - ready)[int(SETTLING * jobs) :] / MEAN_MS
-    return waited
+    return ready, run, played.first_start_ms
 
 
 def measure(data: Path | None, *, quick: bool) -> Iterator[Table]:
     jobs = 100_000 if quick else 1_000_000
-    table = Table(f"{SEEDS} plays of {jobs:,} jobs each", notes=NOTES)
+    table = Table(f"Plays of {jobs:,} jobs each", notes=NOTES)
     for case in CASES:
-        plays = [waits(case, jobs, seed) for seed in range(SEEDS)]
+        plays = [waits(case, jobs, seed) for seed in range(case.plays)]
         mean = over_seeds([float(play.mean()) for play in plays])
         table.figures += _figures(f"{case.name}: mean wait", mean, case.wait)
         within = batch_means(plays[0])
@@ -140,7 +148,7 @@ def _figures(name: str, found: Interval, answer: float) -> list[Figure]:
     ]
 
 
-def _jobs(ready_ms: npt.NDArray[np.int64]) -> JobColumns:
+def _jobs(ready_ms: Ints) -> JobColumns:
     count = len(ready_ms)
     nothing, need = np.zeros(count, np.int64), np.zeros((count, 3))
     need[:, 0] = 1

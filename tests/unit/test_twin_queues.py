@@ -1,0 +1,50 @@
+"""The engine against queues whose answer is known, each within its own interval; `benchmarks.twin` does it at length."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import replace
+
+import pytest
+from benchmarks.twin.queues import CASES, Case, erlang_c, pollaczek_khinchine, starts, waits
+
+from suanwang.twin.measures import batch_means
+
+
+def test_erlang_c_by_its_sum() -> None:
+    for servers, offered in ((1, 0.3), (2, 1.5), (5, 4.2), (40, 33.0)):
+        busy = offered**servers / math.factorial(servers) * servers / (servers - offered)
+        rest = sum(offered**n / math.factorial(n) for n in range(servers))
+        assert erlang_c(servers, offered) == pytest.approx(busy / (rest + busy))
+
+
+def test_both_forms_agree_on_one_server() -> None:
+    for load in (0.1, 0.5, 0.95):
+        assert pollaczek_khinchine(load, 2.0) == pytest.approx(erlang_c(1, load) / (1 - load))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_job_starts_when_the_recursion_says(case: Case) -> None:
+    """Kiefer and Wolfowitz 1955: a job takes the server that is free first."""
+    ready, run, started = starts(case, 5_000, seed=2)
+    free = [0] * case.servers
+    for arrival, took, start in zip(ready.tolist(), run.tolist(), started.tolist(), strict=True):
+        expected = max(arrival, heapq.heappop(free))
+        assert start == expected
+        heapq.heappush(free, expected + took)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_waits_are_those_of_the_closed_form(case: Case) -> None:
+    """99.9 %: of a thousand seeds one would fail, and this one does not change."""
+    lighter = replace(case, load=case.load * 0.9)
+    found = batch_means(waits(lighter, 150_000, seed=2), confidence=0.999)
+    assert found.low <= lighter.wait <= found.high
+    assert found.half < 0.3 * lighter.wait, "or the interval says nothing"
+
+
+def test_an_engine_that_lost_one_of_four_servers_would_be_noticed() -> None:
+    whole = replace(CASES[1], load=0.6)
+    lame = batch_means(waits(replace(whole, servers=3, load=0.8), 150_000, seed=2), confidence=0.999)
+    assert lame.low > 2 * whole.wait
