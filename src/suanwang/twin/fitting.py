@@ -22,6 +22,7 @@ _POINTS = 24
 """The most common sizes stand for themselves where they have this share of jobs."""
 _POINT_SHARE = 0.004
 _PARTS = 6
+_PRIOR_JOBS = 10
 _ROUNDS = 200
 _SD_FLOOR = 2e-3
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -68,24 +69,31 @@ def elapsed(at_h: Floats, week: Floats) -> Floats:
 
 
 def _week(submit_ms: Ints, origin_h: float) -> Floats:
-    """Arrivals of each hour of the week, over how often that hour was there, smoothed by one week's mean."""
+    """Arrivals of each hour of the week, over how often that hour was there.
+
+    Each is drawn to the product of its hour of the day and its day of the week as by ten more jobs.
+    """
     at = submit_ms / HOUR_MS + origin_h
     first, last = float(at[0]), float(at[-1])
+    if last - first < 48:
+        return np.ones(HOURS)
     hours = np.floor(at).astype(np.int64)
-    count = np.bincount(hours % HOURS, minlength=HOURS).astype(np.float64)
     edges = np.arange(np.floor(first), np.floor(last) + 1)
     there = np.clip(np.minimum(edges + 1, last) - np.maximum(edges, first), 0, 1)
-    exposure = np.bincount(edges.astype(np.int64) % HOURS, weights=there, minlength=HOURS)
-    span_h = last - first
-    mean = len(submit_ms) / span_h
-    if span_h < 48:
-        return np.ones(HOURS)
-    if span_h < 2 * HOURS:
-        # Less than two weeks: only the hour of the day is told.
-        daily = count.reshape(7, 24).sum(0), exposure.reshape(7, 24).sum(0)
-        count, exposure = np.tile(daily[0], 7), np.tile(daily[1], 7)
-    rate = (count + mean) / (exposure + 1)
+    count = np.bincount(hours % HOURS, minlength=HOURS).astype(np.float64).reshape(7, 24)
+    exposure = np.bincount(edges.astype(np.int64) % HOURS, weights=there, minlength=HOURS).reshape(7, 24)
+    mean = len(submit_ms) / (last - first)
+    hour = _drawn_to(mean, count.sum(0), exposure.sum(0)) / mean
+    if last - first < 2 * HOURS:
+        return np.asarray(np.tile(hour, 7) / hour.mean(), np.float64)
+    day = _drawn_to(mean, count.sum(1), exposure.sum(1)) / mean
+    rate = _drawn_to(mean * np.outer(day, hour), count, exposure).reshape(-1)
     return np.asarray(rate / rate.mean(), np.float64)
+
+
+def _drawn_to(mean: Floats | float, count: Floats, exposure: Floats) -> Floats:
+    """Rates of counts over exposures, as if ten more jobs had come at the mean rate."""
+    return (count + _PRIOR_JOBS) / (exposure + _PRIOR_JOBS / mean)
 
 
 def _batches(submit_ms: Ints, grain: int) -> tuple[Zipf, Floats]:
@@ -151,19 +159,23 @@ def _sizes(trace: Trace) -> tuple[Size, ...]:
     tiers = [np.flatnonzero(tier == value) for value in np.unique(tier)]
     tiers = _merged(tiers, len(trace))
     few = [jobs for jobs in tiers if len(jobs) < _OWN_RUNS]
-    pooled = _mixture(trace.run_ms[np.concatenate(few)]) if few else ()
-    made = [
-        Size(
-            share=round(len(jobs) / len(trace), 7),
-            cores=_knots(trace.cores[jobs]),
-            devices=_knots(trace.devices[jobs]),
-            memory_gb=_knots(trace.memory_gb[jobs]),
-            run=pooled if len(jobs) < _OWN_RUNS else _mixture(trace.run_ms[jobs]),
-            least_ms=int(trace.run_ms[jobs].min()),
-            most_ms=int(trace.run_ms[jobs].max()),
+    pooled = trace.run_ms[np.concatenate(few)] if few else trace.run_ms[:0]
+    shared = _mixture(pooled) if few else ()
+    made: list[Size] = []
+    for jobs in tiers:
+        own = len(jobs) >= _OWN_RUNS
+        run_ms = trace.run_ms[jobs] if own else pooled
+        made.append(
+            Size(
+                share=round(len(jobs) / len(trace), 7),
+                cores=_knots(trace.cores[jobs]),
+                devices=_knots(trace.devices[jobs]),
+                memory_gb=_knots(trace.memory_gb[jobs]),
+                run=_mixture(run_ms) if own else shared,
+                least_ms=int(run_ms.min()),
+                most_ms=int(run_ms.max()),
+            )
         )
-        for jobs in tiers
-    ]
     return tuple(sorted(made, key=lambda size: -size.share))
 
 

@@ -119,7 +119,9 @@ def _table(source: Source) -> tuple[Table, int]:
         lines.append(number)
     if not kept:
         raise InvalidRequest(f"{source.name} has comments and no jobs", field=source.name, allowed="one job or more")
-    return parse(source.name, b"\n".join(kept), FIELDS, first_line=1, lines=np.array(lines, np.int64)), extra
+    return parse(
+        source.name, b"\n".join(kept), FIELDS, first_line=1, lines=np.array(lines, np.int64), quotes=False
+    ), extra
 
 
 def _kept(table: Table, keep: Floats, notes: list[str], what: str) -> Table:

@@ -134,10 +134,12 @@ def read_csv(source: Source, *, needs: Collection[str], may: Collection[str] = (
     return parse(source.name, data[end + 1 :], header, first_line=2)
 
 
-def parse(file: str, data: bytes, header: Sequence[str], *, first_line: int, lines: Ints | None = None) -> Table:
+def parse(
+    file: str, data: bytes, header: Sequence[str], *, first_line: int, lines: Ints | None = None, quotes: bool = True
+) -> Table:
     """Rows of comma-separated text without their header. `lines` says where they stand, else they follow `first_line`."""
     kept = data.rstrip(b"\r\n \t")
-    columns = _parsed(file, kept, list(header), first_line, lines)
+    columns = _parsed(file, kept, list(header), first_line, lines, quotes)
     if lines is None:
         lines = np.arange(first_line, first_line + columns.num_rows, dtype=np.int64)
     return Table(file=file, columns=columns, lines=lines)
@@ -169,7 +171,9 @@ def check_columns(file: str, header: Sequence[str], needs: Collection[str], may:
         ("has an unknown column", unknown),
     ):
         if names:
-            raise InvalidRequest(f"{file}: line 1 {what} {names[0]!r}", field=names[0], allowed=", ".join(known)[:400])
+            raise InvalidRequest(
+                f"{file}: line 1 {what} {names[0]!r}", field=names[0] or "header", allowed=", ".join(known)[:400]
+            )
 
 
 def header_of(source: Source) -> tuple[str, ...]:
@@ -185,20 +189,36 @@ def _header(file: str, line: bytes) -> list[str]:
     return [name.strip().strip('"') for name in text.split(",")]
 
 
-def _parsed(file: str, data: bytes, header: list[str], first_line: int, lines: Ints | None) -> pa.Table:
-    def options(threads: bool, handler: Any = None) -> dict[str, Any]:
-        return {
-            "read_options": pacsv.ReadOptions(column_names=header, block_size=_BLOCK, use_threads=threads),
-            "parse_options": pacsv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=handler),
-            "convert_options": pacsv.ConvertOptions(
+def _parsed(file: str, data: bytes, header: list[str], first_line: int, lines: Ints | None, quotes: bool) -> pa.Table:
+    def parsed(threads: bool, handler: Any = None) -> pa.Table:
+        return pacsv.read_csv(
+            pa.BufferReader(data),
+            read_options=pacsv.ReadOptions(column_names=header, block_size=_BLOCK, use_threads=threads),
+            parse_options=pacsv.ParseOptions(
+                ignore_empty_lines=False, invalid_row_handler=handler, quote_char='"' if quotes else False
+            ),
+            convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
             ),
-        }
+        )
+
+    def wrong(row: int, told: str, allowed: str) -> InvalidRequest:
+        line = first_line + row if lines is None else int(lines[row])
+        return InvalidRequest(f"{file}: line {line} {told}", field=f"line {line}", allowed=allowed)
 
     try:
-        return pacsv.read_csv(pa.BufferReader(data), **options(threads=True))
+        columns = parsed(threads=True)
     except pa.ArrowInvalid as error:
-        problem = error
+        problem = str(error)
+    else:
+        if columns.num_rows == data.count(b"\n") + 1:
+            return columns
+        raise InvalidRequest(f"{file} has a value over several lines", field=file, allowed="one row on each line")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = data[error.start : error.start + 4]
+        raise wrong(data.count(b"\n", 0, error.start), f"is no text: {found!r}", "UTF-8") from None
     bad: list[Any] = []
 
     def note(row: Any) -> str:
@@ -207,18 +227,13 @@ def _parsed(file: str, data: bytes, header: list[str], first_line: int, lines: I
 
     try:
         # Only without threads does the parser know which row it is at.
-        pacsv.read_csv(pa.BufferReader(data), **options(threads=False, handler=note))
+        parsed(threads=False, handler=note)
     except pa.ArrowInvalid as error:
-        problem = error
+        problem = str(error)
     if not bad:
-        raise InvalidRequest(f"{file}: {str(problem)[:160]}", field=file, allowed="rows of text in UTF-8") from None
-    row = int(bad[0].number) - 1
-    line = first_line + row if lines is None else int(lines[row])
-    raise InvalidRequest(
-        f"{file}: line {line} has {bad[0].actual_columns} fields: {str(bad[0].text)[:80]!r}",
-        field=f"line {line}",
-        allowed=f"{len(header)} fields: {', '.join(header)[:300]}",
-    ) from None
+        raise InvalidRequest(f"{file}: {problem[:160]}", field=file, allowed="rows of text in UTF-8")
+    told = f"has {bad[0].actual_columns} fields: {bad[0].text[:80]!r}"
+    raise wrong(int(bad[0].number) - 1, told, f"{len(header)} fields: {', '.join(header)[:300]}")
 
 
 def _first_bad_number(raw: pa.ChunkedArray) -> int:
