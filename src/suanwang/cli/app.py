@@ -19,6 +19,7 @@ from suanwang.cli import (
     sites,
     submitting,
     trading,
+    twin_running,
     twinning,
 )
 from suanwang.cli.options import Json, Target
@@ -114,6 +115,9 @@ app.command()(people.logout)
 app.command()(people.whoami)
 app.command()(probing.probe)
 app.add_typer(probing.testbed, name="testbed")
+twinning.app.command()(twin_running.run)
+twinning.app.command()(twin_running.check)
+twinning.app.command()(twin_running.demo)
 app.add_typer(twinning.app, name="twin")
 app.command()(schema)
 app.command()(version)

@@ -30,7 +30,7 @@ Positive = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e9)]
 Amount = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e9)]
 Share = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1)]
 Yuan = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)]
-PriceKwh = Annotated[Decimal, BeforeValidator(str), Field(ge=0, le=1000, decimal_places=5, allow_inf_nan=False)]
+PriceKwh = Annotated[Decimal, BeforeValidator(str), Field(ge=0, le=1000, allow_inf_nan=False)]
 Pue = Annotated[float, Field(allow_inf_nan=False, ge=1, le=5)]
 Celsius = Annotated[float, Field(allow_inf_nan=False, ge=-90, le=60)]
 
