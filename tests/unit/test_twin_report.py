@@ -135,8 +135,7 @@ def test_the_summary_names_the_best_and_how_far_it_is(results: Results) -> None:
     assert f"best is cheapest with {shown(COST, mean_of(list(ours.values())))}" in cost
     assert f"{written(abs(percent))} % less than nearest" in cost
     assert any(
-        "Nobody else has both less cost and less carbon than cheapest, joint and greenest" in line
-        for line in said
+        "Nobody else has both less cost and less carbon than cheapest, joint and greenest" in line for line in said
     )
     assert any("the fluid bound is 9,000 yuan" in line for line in said)
     moved = summary(results, results.cases[0])

@@ -31,6 +31,8 @@ from suanwang.domain.identity import Principal, Role
 from suanwang.twin.checking import Check, Checked, check_elsewhere
 
 EXPERIMENT = "experiment.yaml"
+MEMORY = "SUANWANG_TWIN_MEMORY_GB"
+"""Tells the process how much it may use."""
 _ID = re.compile(r"x-[0-9a-f]{12}")
 STATE, PROGRESS, FAILURE, LOG, REPORT, SUMMARY = (
     *("state.json", "progress.json", "failure.json", "log.txt"),
@@ -273,7 +275,7 @@ class Laboratory:
         """Why it failed; empty where it is done."""
         folder = self._folder(begun.id)
         environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-        environment["SUANWANG_TWIN_MEMORY_GB"] = str(self.limits.memory_gb)
+        environment[MEMORY] = str(self.limits.memory_gb)
         with (folder / LOG).open("wb") as log:
             process = self._begin(folder, environment, log)
             if process is None:

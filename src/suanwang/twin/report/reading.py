@@ -20,6 +20,8 @@ from suanwang.twin.report.words import MEASURES, Measure, Words, plain_measure
 
 IDENTITY = ("play", "experiment", "policy", "order", "seed")
 QUANTILES = ((0.5, "waiting_p50_h"), (0.95, "waiting_p95_h"), (0.99, "waiting_p99_h"))
+SHARES = np.concatenate((np.linspace(0.0, 0.95, 39), [0.96, 0.97, 0.98, 0.99, 0.995, 1.0]))
+COURSES = ("busy", "kw", "queue", "price", "carbon")
 HOUR_MS = 3_600_000
 NOTES = (
     Words(
@@ -53,7 +55,7 @@ def read(folder: Path) -> Results:
     varied = [name for name in experiment.get("varied", []) if name in rows[0]]
     plays = [_play(at, row, varied) for at, row in enumerate(rows)]
     places = [_place(site) for site in experiment.get("sites", [])]
-    hours = _hours(folder / "timeline.parquet")
+    hours = _hours(folder / "timeline.parquet", plays)
     if not places:
         places = [Place(id=site, name=Words(site, site)) for site in dict.fromkeys(s for h in hours for s in h.sites)]
     return Results(
@@ -64,11 +66,11 @@ def read(folder: Path) -> Results:
         measures=_measures(plays),
         places=places,
         hours=hours,
-        waiting={play.id: curve for play in plays if (curve := _quantiles(play.values))},
+        waiting=_waiting(folder, plays),
         bounds=tuple(_bounds(experiment.get("bounds", []))),
         baseline=_contender(experiment.get("baseline")),
         failed=tuple(str(line) for line in experiment.get("failed", [])),
-        notes=NOTES,
+        notes=(*NOTES, *([_words(experiment["note"], "")] if experiment.get("note") else [])),
         text=str(experiment.get("text", "")),
     )
 
@@ -124,36 +126,55 @@ def _measures(plays: Sequence[Play]) -> list[Measure]:
     return known + [plain_measure(name) for name in sorted(there - {measure.key for measure in MEASURES})]
 
 
+def _waiting(folder: Path, plays: Sequence[Play]) -> dict[str, list[tuple[float, float]]]:
+    """By play: shares of the jobs that ended against the longest wait among them, from the jobs where they were kept."""
+    found = {play.id: _quantiles(play.values) for play in plays}
+    if (folder / "jobs.parquet").exists():
+        from pyarrow import parquet
+
+        table = parquet.read_table(folder / "jobs.parquet", columns=["play", "waiting_ms", "end_ms"])
+        play, waited = table["play"].to_numpy(), table["waiting_ms"].to_numpy() / 1000
+        ended = table["end_ms"].to_numpy() >= 0
+        for name in found:
+            chosen = waited[(play == name) & ended]
+            if len(chosen):
+                points = zip(SHARES.tolist(), np.quantile(chosen, SHARES).tolist(), strict=True)
+                found[name] = list(points)
+    return {name: curve for name, curve in found.items() if curve}
+
+
 def _quantiles(values: Mapping[str, float]) -> list[tuple[float, float]]:
     return [(share, values[key] * 3600) for share, key in QUANTILES if math.isfinite(values.get(key, math.nan))]
 
 
-def _hours(path: Path) -> list[Hours]:
+def _hours(path: Path, plays: Sequence[Play]) -> list[Hours]:
+    """Of the first seed of each contender in each case: what is drawn."""
     if not path.exists():
         return []
     from pyarrow import parquet
 
-    table = parquet.read_table(path).to_pydict()
-    count = len(table["play"])
-    play = np.array([str(each) for each in table["play"]])
-    site = np.array([str(each) for each in table["site"]])
-    hour = np.array(table["hour"], np.int64)
+    first = {(play.case, play.contender): play.id for play in reversed(plays)}
+    table = parquet.read_table(path, filters=[("play", "in", list(first.values()))])
+    columns = {name: table[name].to_numpy() for name in table.column_names}
     found: list[Hours] = []
-    for name in dict.fromkeys(play.tolist()):
-        chosen = np.flatnonzero(play == name)
-        sites = list(dict.fromkeys(site[chosen].tolist()))
-        first = int(hour[chosen].min())
-        row = np.array([sites.index(each) for each in site[chosen].tolist()])
-        column = (hour[chosen] - first) // HOUR_MS
-        values = {}
-        for key in ("busy", "kw", "queue", "price", "carbon"):
-            grid = np.full((len(sites), int(column.max()) + 1), np.nan)
-            if key in table:
-                grid[row, column] = np.array(table[key], np.float64)[chosen]
-            values[key] = grid
-        found.append(Hours(play=name, sites=tuple(sites), start_ms=first, step_ms=HOUR_MS, **values))
-    assert count >= 0
+    for name in first.values():
+        chosen = columns["play"] == name
+        if chosen.any():
+            found.append(_course(name, {key: column[chosen] for key, column in columns.items()}))
     return found
+
+
+def _course(name: str, columns: Mapping[str, Any]) -> Hours:
+    sites, row = np.unique(columns["site"].astype(str), return_inverse=True)
+    hour = columns["hour"].astype(np.int64)
+    first = int(hour.min())
+    at = (hour - first) // HOUR_MS
+    grids = {}
+    for key in COURSES:
+        grids[key] = np.full((len(sites), int(at.max()) + 1), np.nan)
+        if key in columns:
+            grids[key][row, at] = columns[key]
+    return Hours(play=name, sites=tuple(sites.tolist()), start_ms=first, step_ms=HOUR_MS, **grids)
 
 
 def _place(site: Mapping[str, Any]) -> Place:

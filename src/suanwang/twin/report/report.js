@@ -55,7 +55,7 @@
     const size = (p) => (longest > 0 && p.wait !== null ? 9 + 37 * Math.sqrt(Math.max(p.wait, 0) / longest) : 14);
     const soft = property("--soft");
     const lines = bounds.flatMap((bound) => [bound.x !== null && bound.y === null ? { xAxis: bound.x, name: named(bound.name) } : null, bound.y !== null && bound.x === null ? { yAxis: bound.y, name: named(bound.name) } : null].filter(Boolean));
-    const crosses = points.flatMap((p) => [...(p.dx ? [[p.x - p.dx, p.y], [p.x + p.dx, p.y], ["-", "-"]] : []), ...(p.dy ? [[p.x, p.y - p.dy], [p.x, p.y + p.dy], ["-", "-"]] : [])]);
+    const crosses = points.flatMap((p) => [...(p.dx ? [[Math.max(0, p.x - p.dx), p.y], [p.x + p.dx, p.y], ["-", "-"]] : []), ...(p.dy ? [[p.x, Math.max(0, p.y - p.dy)], [p.x, p.y + p.dy], ["-", "-"]] : [])]);
     chart("pareto", {
       legend: legend(),
       grid: { left: 24, right: 40, top: 60, bottom: 36, containLabel: true },
@@ -143,6 +143,8 @@
     if (text !== undefined) made.textContent = text;
     return made;
   };
+  // CJK characters are twice as wide.
+  const short = (text) => { let room = 14, cut = 0; for (const letter of text) { room -= letter > "\u2e7f" ? 2 : 1; if (room < 0) return `${text.slice(0, cut)}…`; cut += letter.length; } return text; };
   let spots = [];
   const place = () => {
     const known = data.sites.map((site, at) => ({ site, at })).filter(({ site }) => site.lon !== null && site.lat !== null);
@@ -156,7 +158,7 @@
     for (let round = 0; round < 80; round++) {
       for (const [i, a] of spots.entries()) for (const [j, b] of spots.entries()) {
         if (j <= i) continue;
-        const dx = b.x - a.x, dy = b.y - a.y, far = Math.hypot(dx, dy), missing = a.r + b.r + 34 - far;
+        const dx = b.x - a.x, dy = b.y - a.y, far = Math.hypot(dx, dy), missing = a.r + b.r + 42 - far;
         if (missing <= 0) continue;
         const turn = far > 1e-6 ? Math.atan2(dy, dx) : (i + j) * 2.4;
         a.x -= (Math.cos(turn) * missing) / 2; a.y -= (Math.sin(turn) * missing) / 2;
@@ -186,7 +188,7 @@
       svg.append(
         shape("circle", { class: "ring", cx: x, cy: y, r }),
         shape("circle", { cx: x, cy: y, r: Math.max(0.5, r * Math.sqrt(used)), fill: property(step === null ? "--none" : `--carbon-${step}`) }),
-        shape("text", { x, y: y - r - 7, "text-anchor": "middle" }, named(data.sites[at].name)),
+        shape("text", { x, y: y - r - 7, "text-anchor": "middle" }, short(named(data.sites[at].name))),
         shape("text", { class: "said", x, y: y + r + 17, "text-anchor": "middle" }, `${percent(used)}${play.queue[at][bin] ? ` · ${word("queue")} ${figure(play.queue[at][bin])}` : ""}`),
       );
     }

@@ -77,6 +77,8 @@ def _best(results: Results, case: Case, measure: Measure, baseline: Contender) -
         f"{measure.name.en}: best is {names.en} with {figure} {unit.en}".rstrip(),
         f"{measure.name.zh}：最好的是 {names.zh}，为 {figure} {unit.zh}".rstrip(),
     )
+    if baseline in best and len(best) > 1:
+        return [Words(f"{head.en}; the baseline is among them.", f"{head.zh}；基线在其中。")]
     if baseline in best:
         return [Words(f"{head.en}; it is the baseline.", f"{head.zh}；即基线本身。")]
     if baseline not in known:
@@ -161,7 +163,7 @@ def _bounds(results: Results, case: Case, contenders: Sequence[Contender]) -> li
     measures, said = by_key(results.measures), []
     for bound in bounds_of(results, case):
         for key, value in bound.values.items():
-            if key not in measures or not math.isfinite(value):
+            if key not in measures or not measures[key].main or not math.isfinite(value):
                 continue
             near = min(
                 ((mean_of(list(results.values(case, c, key).values())).mean, c) for c in contenders),

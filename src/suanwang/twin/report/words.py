@@ -80,6 +80,21 @@ MEASURES: Sequence[Measure] = (
     _measure("waiting_p50_h", "Waiting, p50", "等待时间，p50", HOURS, floor=_MINUTE_H),
     _measure("waiting_p95_h", "Waiting, p95", "等待时间，p95", HOURS, floor=_MINUTE_H, main=True),
     _measure("waiting_p99_h", "Waiting, p99", "等待时间，p99", HOURS, floor=_MINUTE_H),
+    _measure(
+        "firm_waiting_mean_h",
+        "Waiting of jobs that may not wait, mean",
+        "不可等待作业的等待时间，均值",
+        HOURS,
+        floor=_MINUTE_H,
+    ),
+    _measure(
+        "firm_waiting_p95_h",
+        "Waiting of jobs that may not wait, p95",
+        "不可等待作业的等待时间，p95",
+        HOURS,
+        floor=_MINUTE_H,
+    ),
+    _measure("began_late_count", "Jobs that began later than they allow", "启动晚于允许时刻的作业", JOBS, floor=0.5),
     _measure("slowdown_mean_ratio", "Bounded slowdown, mean", "有界减速比，均值", main=True),
     _measure("slowdown_p50_ratio", "Bounded slowdown, p50", "有界减速比，p50"),
     _measure("slowdown_p95_ratio", "Bounded slowdown, p95", "有界减速比，p95"),
@@ -122,6 +137,10 @@ def plain_measure(key: str) -> Measure:
     return Measure(key=key, name=Words(key.replace("_", " "), key.replace("_", " ")), unit=NONE)
 
 
+MOST_DIGITS = 5
+"""Of a figure, however narrow its interval."""
+
+
 class Number(NamedTuple):
     """A figure with the half width of its interval; NaN where one seed gives none."""
 
@@ -156,8 +175,8 @@ def shown(measure: Measure, number: Number) -> str:
     if half == 0:
         return f"{written(mean)} ± 0{tail}"
     decimals = max(0, 1 - math.floor(math.log10(abs(half))))
-    if decimals > 6:
-        return f"{written(mean)} ± {written(half, 2)}{tail}"
+    if mean and decimals > MOST_DIGITS - 1 - math.floor(math.log10(abs(mean))):
+        return f"{written(mean, MOST_DIGITS)} ± 0{tail}"  # As far as anybody reads.
     return f"{mean:,.{decimals}f} ± {half:,.{decimals}f}{tail}"
 
 
