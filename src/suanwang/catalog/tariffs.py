@@ -26,8 +26,8 @@ ASSUMED_MULTIPLIERS: Mapping[Tier, Decimal] = freeze(
 or more (4 times where the load swings by over 40 %), and for sharp at 1.2 times peak or more (发改价格〔2021〕1093号): these
 are the least spread it allows, around flat. Deep below valley by the same fifth is ours."""
 _LAST_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_SEASON = re.compile(r"(\d{1,2})(?:/(\d{1,2}))?(?:-(\d{1,2})(?:/(\d{1,2}))?)?\Z")
-_HOURS = re.compile(r"(\d{1,2})(?::([0-5]\d))?-(\d{1,2})(?::([0-5]\d))?\Z")
+_SEASON = re.compile(r"(\d{1,2})(?:/(\d{1,2}))?(?:-(\d{1,2})(?:/(\d{1,2}))?)?\Z", re.ASCII)
+_HOURS = re.compile(r"(\d{1,2})(?::([0-5]\d))?-(\d{1,2})(?::([0-5]\d))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ def _one_price(price: Price, start: datetime, end: datetime) -> datetime:
 
 def _record(job: Job, allocation: Allocation, start: datetime, end: datetime) -> UsageRecord:
     need, nodes = job.task.resources, job.task.nodes
-    energy = allocation.power_kw * (end - start) / timedelta(hours=1)
+    energy = allocation.power_kw * ((end - start) / timedelta(hours=1))
     factor = mean_factor(allocation.carbon_daily, milliseconds(start), milliseconds(end))
     return UsageRecord(
         id=f"{allocation.id}:{allocation.records + 1}",

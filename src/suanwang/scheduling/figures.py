@@ -59,6 +59,8 @@ def limit_yuan(of: Shape, rows: Rows) -> Floats:
     due = electricity(of, rows, slice(None))
     if due is not None:
         limit += power(of, rows, slice(None)) * due[0].most(due[1], hours)
+        # Sums of many hours are off in their last digits; a budget that is just enough holds.
+        limit = limit.round(6)
     return limit
 
 

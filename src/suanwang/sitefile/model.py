@@ -81,8 +81,12 @@ class ElectricitySection(Section):
     )
 
 
-class DailySection(Section):
-    daily: Literal["modelled"] = Field(description="A day's modelled shape around the annual average.")
+class CarbonSection(Section):
+    daily: Literal["constant", "modelled"] = Field(description="Through the day: none, or a model around the average.")
+
+
+def _daily(value: object) -> object:
+    return {"daily": value} if isinstance(value, str) else value
 
 
 class LocalSection(Section):
@@ -126,8 +130,8 @@ class SiteSection(Section):
     carbon_g_per_kwh: Number | None = Field(
         None, ge=0, le=2000, description="Else the province's official grid factor."
     )
-    carbon: Literal["constant"] | DailySection = Field(
-        "constant", description="Through the day: `constant`, or `{daily: modelled}`."
+    carbon: Annotated[CarbonSection, BeforeValidator(_daily)] = Field(
+        CarbonSection(daily="constant"), description="`constant`, or `{daily: modelled}`."
     )
     province: Line | None = None
     electricity: ElectricitySection | None = None

@@ -157,7 +157,7 @@ def _carbon(section: SiteSection, province: str | None) -> float:
 
 
 def _daily(section: SiteSection, province: str | None, longitude: float) -> tuple[float, ...]:
-    if section.carbon == "constant":
+    if section.carbon.daily == "constant":
         return ()
     if province is None:
         raise InvalidRequest("say the province: the modelled day follows its sun", field="province", allowed="`甘肃`")
