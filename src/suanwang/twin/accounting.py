@@ -155,15 +155,24 @@ class Accounts:
         return self._by(self.rows.site[self.segments.row], len(self.supplies))
 
     def by_group(self) -> Totals:
-        groups = int(self.jobs.group.max()) + 1 if len(self.jobs.group) else 0
-        return self._by(self.jobs.group[self.segments.job], groups)
+        return self._by(self.jobs.group[self.segments.job], self._groups)
+
+    def work_by_group(self) -> tuple[Thousandths, ...]:
+        return self._work(self.jobs.group[self.segments.job], self._groups)
+
+    @property
+    def _groups(self) -> int:
+        return int(self.jobs.group.max()) + 1 if len(self.jobs.group) else 0
+
+    def _work(self, index: Ints, count: int) -> tuple[Thousandths, ...]:
+        return tuple(
+            Thousandths.of(self.busy_milli[:, k], self.duration_ms).sums(index, count) for k in range(RESOURCES)
+        )
 
     def _by(self, index: Ints, count: int) -> Totals:
         return Totals(
             energy=self.energy.sums(index, count),
-            work=tuple(
-                Thousandths.of(self.busy_milli[:, k], self.duration_ms).sums(index, count) for k in range(RESOURCES)
-            ),
+            work=self._work(index, count),
             **{name: sums(getattr(self, name), index, count) for name in _SUMMED},
         )
 
@@ -297,7 +306,7 @@ def _moves(segments: Segments, jobs: JobColumns, rows: RowColumns) -> Bools:
 
 
 def _by_site(site: Ints, count: int) -> Iterator[tuple[int, Ints]]:
-    order = np.argsort(site.astype(np.int32), kind="stable")
+    order = np.argsort(site.astype(np.min_scalar_type(count)), kind="stable")
     bounds = np.searchsorted(site[order], np.arange(count + 1))
     for k in range(count):
         if bounds[k] < bounds[k + 1]:

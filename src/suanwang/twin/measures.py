@@ -326,7 +326,7 @@ def _fairness(accounts: Accounts, each: PerJob, until_ms: int) -> tuple[Floats, 
     present = _present_ms(jobs.group, jobs.ready_ms, np.where(ended, each.end_ms, until_ms), groups)
     capacity = accounts.rows.capacity.sum(axis=0)
     shares = np.zeros(groups)
-    for k, work in enumerate(accounts.by_group().work):
+    for k, work in enumerate(accounts.work_by_group()):
         if capacity[k] > 0:
             shares = np.maximum(shares, work.floats() / (capacity[k] * np.maximum(present, 1)))
     return slowdown[count > 0] / count[count > 0], shares[present > 0]
@@ -338,7 +338,9 @@ def _present_ms(group: Ints, ready_ms: Ints, end_ms: Ints, groups: int) -> Ints:
     chosen = np.flatnonzero(end_ms > ready_ms)
     if not len(chosen):
         return total
-    order = chosen[np.lexsort((ready_ms[chosen], group[chosen]))]
+    ordered = bool((np.diff(ready_ms[chosen]) >= 0).all())
+    order = chosen if ordered else chosen[np.argsort(ready_ms[chosen], kind="stable")]
+    order = order[np.argsort(group[order].astype(np.min_scalar_type(groups)), kind="stable")]
     owner, origin = group[order], int(ready_ms[order].min())
     # One span of time after the other, a group each, so that one running maximum serves all of them.
     base = owner * (int(end_ms[order].max()) - origin)

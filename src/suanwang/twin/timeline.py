@@ -121,19 +121,17 @@ def waits(segments: Segments, jobs: JobColumns, nowhere: int, until_ms: int) -> 
 
     A stretch counts for the row that the job ran on next. Jobs that never ran wait at `nowhere` until `until_ms`.
     """
-    order = np.lexsort((segments.start_ms, segments.job))
-    job, start = segments.job[order], segments.start_ms[order]
-    before = jobs.ready_ms[job]
-    again = np.flatnonzero(job[1:] == job[:-1]) + 1
-    before[again] = segments.end_ms[order[again - 1]]
-    never = np.ones(len(jobs.ready_ms), np.bool_)
-    never[segments.job] = False
-    never &= jobs.ready_ms < NEVER_MS
-    ready = jobs.ready_ms[never]
+    count = np.bincount(segments.job, minlength=len(jobs.ready_ms))
+    before = jobs.ready_ms[segments.job]
+    several = np.flatnonzero(count[segments.job] > 1)
+    several = several[np.lexsort((segments.start_ms[several], segments.job[several]))]
+    again = np.flatnonzero(segments.job[several[1:]] == segments.job[several[:-1]]) + 1
+    before[several[again]] = segments.end_ms[several[again - 1]]
+    ready = jobs.ready_ms[(count == 0) & (jobs.ready_ms < NEVER_MS)]
     return (
-        np.concatenate((segments.row[order], np.full(len(ready), nowhere, np.int64))),
+        np.concatenate((segments.row, np.full(len(ready), nowhere, np.int64))),
         np.concatenate((before, ready)),
-        np.concatenate((start, np.full(len(ready), until_ms, np.int64))),
+        np.concatenate((segments.start_ms, np.full(len(ready), until_ms, np.int64))),
     )
 
 
