@@ -361,5 +361,12 @@ def _hour_ms(now: datetime) -> int:
 
 
 def _yaml(value: Mapping[str, Any]) -> bytes:
-    text: str = yaml.safe_dump(dict(value), allow_unicode=True, sort_keys=False)
+    text: str = yaml.dump(dict(value), Dumper=_WrittenOut, allow_unicode=True, sort_keys=False)
     return text.encode()
+
+
+class _WrittenOut(yaml.SafeDumper):
+    """Our readers take no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

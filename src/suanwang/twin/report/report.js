@@ -144,7 +144,7 @@
     return made;
   };
   // CJK characters are twice as wide.
-  const short = (text) => { let room = 14, cut = 0; for (const letter of text) { room -= letter > "\u2e7f" ? 2 : 1; if (room < 0) return `${text.slice(0, cut)}…`; cut += letter.length; } return text; };
+  const short = (text) => { let room = 12, cut = 0; for (const letter of text) { room -= letter > "\u2e7f" ? 2 : 1; if (room < 0) return `${text.slice(0, cut)}…`; cut += letter.length; } return text; };
   let spots = [];
   const place = () => {
     const known = data.sites.map((site, at) => ({ site, at })).filter(({ site }) => site.lon !== null && site.lat !== null);
@@ -305,6 +305,10 @@
   addEventListener("beforeprint", () => { root.classList.add("paper"); draw(); resize(); });
   addEventListener("afterprint", () => { root.classList.remove("paper"); draw(); resize(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  // The site that drew most is shown first.
+  const drew = data.sites.map((_, at) => data.cases.reduce((sum, each) => each.plays.reduce((all, play) => all + play.kw[at].reduce((one, kw) => one + (kw || 0), 0), sum), 0));
+  options("site", data.sites.map((each) => named(each.name)));
+  $("site").value = drew.indexOf(Math.max(...drew));
   place();
   speak((navigator.language || "").toLowerCase().startsWith("zh") ? "zh" : "en");
   root.dataset.ready = "1";

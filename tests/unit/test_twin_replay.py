@@ -1,0 +1,162 @@
+"""A replay of what was decided gives the bills that were sent; another policy gives others, for the same work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from tests.browser.world import OPERATOR, START, USER
+from tests.browser.world import World as Network
+from tests.simulation.world import EPOCH, World
+from tests.simulation.world import OPERATOR as WATCHER
+
+from suanwang.domain.errors import Forbidden, InvalidRequest
+from suanwang.domain.ids import JobId, SiteId
+from suanwang.domain.lifecycle import ENDED, JobState
+from suanwang.ports import JobQuery
+from suanwang.twin.replay import (
+    OBJECTIVES,
+    Recording,
+    Run,
+    as_recorded,
+    invoices,
+    real_bills,
+    record,
+    replayed,
+    with_objective,
+)
+
+DAY = timedelta(days=1)
+TURN = timedelta(seconds=30)
+WORKING = frozenset(JobState) - ENDED
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """A morning of sixty jobs on three sites, more than fit at once, some of which need others."""
+    world = Network(["guian", "qingyang", "shanghai"])
+    for number in range(20):
+        world.submit(
+            f"name: fit-{number}\nrun: x\nresources: {{cores: {8 + number % 5}, memory: 4GB, expected: 10m}}\n"
+            f"objective: {('cheapest', 'greenest', 'fastest')[number % 3]}\n"
+        )
+        world.submit(
+            f"name: first-{number}\nrun: x\nresources: {{cores: 4}}\n---\nname: then-{number}\nneeds: first-{number}\nrun: x\n"
+        )
+    for beat in range(400):
+        world.beat(30)
+        for at, site in enumerate(world.sites.values()):
+            for run in list(site.runs.values())[(beat + at) % 7 :: 7]:
+                world.finish(run.lease.job_id)
+        counts = world.network.jobs.counts(OPERATOR)
+        if not any(counts.get(state) for state in WORKING):
+            return world
+    raise AssertionError("the jobs came to no end")
+
+
+@pytest.fixture(scope="module")
+def recording(network: Network) -> Recording:
+    return record(network.network, OPERATOR, START, START + DAY)
+
+
+def test_what_was_decided_gives_the_bills_that_were_sent(network: Network, recording: Recording) -> None:
+    assert len(recording.jobs) == 60
+    assert recording.left_out == ()
+    real = real_bills(network.network, recording)
+    assert sum(real.values()) > 150
+    assert invoices(recording, as_recorded(recording)).by_job == real
+
+
+def test_the_live_policy_decides_the_same_again(network: Network, recording: Recording) -> None:
+    runs = replayed(recording)
+    before = {one.job.id: one.allocations[0] for one in recording.jobs}
+    for run in runs:
+        then = before[run.job.id]
+        assert (run.allocation.site_id, run.allocation.granted_at) == (then.site_id, then.granted_at), run.job.task.name
+    found = invoices(recording, runs)
+    assert found.by_job == real_bills(network.network, recording)
+    assert sum(found.by_project.values()) == sum(found.by_provider.values()) == sum(found.by_job.values())
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+def test_another_policy_runs_the_same_work(recording: Recording, name: str) -> None:
+    runs = replayed(recording, with_objective(OBJECTIVES[name]), turn=TURN)
+    assert sorted(run.job.id for run in runs) == sorted(one.job.id for one in recording.jobs)
+    work = {one.job.id: one.work for one in recording.jobs}
+    for run in runs:
+        assert run.allocation.started_at is not None
+        assert run.until - run.allocation.started_at == work[run.job.id]
+    for site in recording.sites:
+        assert _most_cores(runs, site.id) <= site.offering.cores
+
+
+def test_policies_do_what_they_say(recording: Recording) -> None:
+    found = {
+        name: invoices(recording, replayed(recording, with_objective(OBJECTIVES[name]), turn=TURN))
+        for name in OBJECTIVES
+    }
+    assert min(found, key=lambda name: sum(found[name].by_job.values())) == "cheapest"
+    assert min(found, key=lambda name: found[name].carbon_g) == "greenest"
+
+
+def test_prices_as_they_were_are_billed(recording: Recording) -> None:
+    dearer = [
+        replace(site, offering=replace(site.offering, price=replace(site.offering.price, core_hour_yuan=Decimal(9))))
+        for site in recording.sites
+    ]
+    moved = replace(recording, sites=tuple(dearer))
+    assert invoices(moved, as_recorded(moved)).by_job == invoices(recording, as_recorded(recording)).by_job
+    assert sum(invoices(moved, replayed(moved)).by_job.values()) > sum(
+        invoices(recording, replayed(recording)).by_job.values()
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 5, 8, 13, 21, 34])
+def test_histories_full_of_faults_are_billed_alike(seed: int) -> None:
+    world = World(seed)
+    world.run()
+    world.faults = False
+    recording = record(world.network, WATCHER, EPOCH, EPOCH + 30 * DAY)
+    assert invoices(recording, as_recorded(recording)).by_job == {
+        job: fen for job, fen in real_bills(world.network, recording).items() if _ran(recording, job)
+    }
+
+
+def test_who_may_replay_and_what(network: Network) -> None:
+    with pytest.raises(Forbidden):
+        record(network.network, USER, START, START + DAY)
+    with pytest.raises(InvalidRequest, match="empty"):
+        record(network.network, OPERATOR, START + DAY, START)
+    with pytest.raises(InvalidRequest, match="no job came and ended"):
+        record(network.network, OPERATOR, START + DAY, START + 2 * DAY)
+
+
+def test_what_has_not_ended_is_counted_and_left_out(network: Network) -> None:
+    ended = sorted(
+        job.ended_at
+        for job in network.network.jobs.page(OPERATOR, JobQuery(), None, 500)[0]
+        if job.ended_at is not None
+    )
+    found = record(network.network, OPERATOR, START, ended[30])
+    assert found.left_out == (f"{60 - len(found.jobs)} jobs that had not ended by then",)
+    assert {one.job.state for one in found.jobs} == {JobState.SUCCEEDED}
+
+
+def _ran(recording: Recording, job: JobId) -> bool:
+    return any(one.job.id == job and one.ran for one in recording.jobs)
+
+
+def _most_cores(runs: Sequence[Run], site: SiteId) -> int:
+    moves: list[tuple[datetime, int, int]] = []
+    for run in runs:
+        if run.allocation.site_id == site:
+            cores = run.job.task.resources.cores * run.job.task.nodes
+            moves += [(run.allocation.granted_at, 1, cores), (run.until, 0, -cores)]
+    held = most = 0
+    for _, _, cores in sorted(moves):
+        held += cores
+        most = max(most, held)
+    return most
