@@ -11,7 +11,7 @@ from tests.unit import twin_columns as make
 
 from suanwang.electricity.series import HOUR_MS, Series
 from suanwang.scheduling.columns import RESOURCES
-from suanwang.twin.accounting import Accounts, Supply, account, money_by_step
+from suanwang.twin.accounting import Accounts, Millionths, Supply, account, money_by_step
 from suanwang.twin.timeline import Steps, draw, overlaps
 
 HOURS = 30
@@ -47,6 +47,19 @@ def supplies(draw_: st.DrawFn) -> Supply:
 
 
 @st.composite
+def cooled(draw_: st.DrawFn) -> Supply:
+    """With a PUE by the hour or quarter of an hour."""
+    step, start = draw_(st.sampled_from([HOUR_MS, HOUR_MS // 4])), draw_(st.integers(-3, 3)) * HOUR_MS
+    count = draw_(st.integers(1, 150))
+    chance = np.random.default_rng(draw_(st.integers(0, 99)))
+    price, carbon, pue = (
+        Series(start_ms=start, step_ms=step, values=values)
+        for values in (chance.uniform(-0.1, 2, count), chance.uniform(0, 900, count), chance.uniform(0.8, 1.4, count))
+    )
+    return Supply(yuan_per_kwh=price, carbon_g_per_kwh=carbon, relative_pue=pue)
+
+
+@st.composite
 def plays(draw_: st.DrawFn) -> Accounts:
     def table(count: int) -> list[list[float]]:
         return [[draw_(QUANTITIES) for _ in range(RESOURCES)] for _ in range(count)]
@@ -66,26 +79,39 @@ def plays(draw_: st.DrawFn) -> Accounts:
         transfer_yuan_per_gb=[[0.1] * ROWS],
     )
     ran = make.segments(*draw_(st.lists(runs(), max_size=12)))
-    return account(ran, jobs, rows, [draw_(supplies()) for _ in range(SITES)])
+    return account(ran, jobs, rows, [draw_(supplies() | cooled()) for _ in range(SITES)])
+
+
+def reckoned(play: Accounts) -> list[int]:
+    """Millionths of W·ms of each segment, quarter of an hour by quarter of an hour, in integers that have no end."""
+    found, quarter = [], HOUR_MS // 4
+    for n in range(len(play.duration_ms)):
+        pue = play.supplies[int(play.rows.site[play.segments.row[n]])].relative_pue
+        start, end, total = int(play.segments.start_ms[n]), int(play.segments.end_ms[n]), 0
+        for edge in range(0, HOURS * HOUR_MS, quarter):
+            milli = 1000 if pue is None else round(float(pue.at(edge)) * 1000)
+            total += milli * max(0, min(end, edge + quarter) - max(start, edge))
+        found.append(int(play.power_mw[n]) * total)
+    return found
 
 
 @settings(max_examples=60, deadline=None)
 @given(plays())
 def test_energy_and_work_are_conserved_to_the_last_unit(play: Accounts) -> None:
-    power, duration = play.power_mw.tolist(), play.duration_ms.tolist()
-    drawn = sum(p * d for p, d in zip(power, duration, strict=True))
+    duration, drawn = play.duration_ms.tolist(), sum(reckoned(play))
     line = draw(play, 0, HOURS * HOUR_MS)
     assert play.energy.total() == drawn
-    assert int(line.energy_mw_ms.astype(object).sum()) == drawn
-    assert int(line.quarter_mw_ms.astype(object).sum()) == drawn
+    assert line.energy.total() == drawn
+    assert line.quarters.total() == drawn
     for sums in (play.by_job(), play.by_row(), play.by_site(), play.by_group()):
         assert sums.energy.total() == drawn
         for k in range(RESOURCES):
             units = play.busy_milli[:, k].tolist()
-            assert sums.work[k].total() == sum(u * d for u, d in zip(units, duration, strict=True))
+            assert sums.work[k].total() == 1000 * sum(u * d for u, d in zip(units, duration, strict=True))
     by_row = play.by_row().energy
-    by_hour = line.energy_mw_ms.astype(object).sum(axis=1)
-    assert [1000 * w + r for w, r in zip(by_row.whole.tolist(), by_row.rest.tolist(), strict=True)] == by_hour.tolist()
+    for row in range(ROWS):
+        hours = Millionths(line.energy.whole[row], line.energy.rest[row])
+        assert Millionths(by_row.whole[row : row + 1], by_row.rest[row : row + 1]).total() == hours.total()
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,14 +1,14 @@
 """What a play drew, cost and emitted, to the last unit.
 
 Owns the columns of accounts per segment and their sums by job, row, site, group and hour. Every sum of the same play
-is the same integer, whichever way it is added up: power counts in whole milliwatts, so energy is a product of integers;
-money counts in nano-yuan and carbon in micrograms, rounded once per segment. Knows nothing of how placements came about.
+is the same integer, whichever way it is added up: power counts in whole milliwatts and PUE in thousandths, so energy is a product
+of integers; money counts in nano-yuan and carbon in micrograms, rounded once per segment. Knows nothing of how placements came about.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -46,35 +46,61 @@ class Supply:
     carbon_g_per_kwh: Series
     green_share: float = 0.0
     residual_g_per_kwh: Series | None = None
+    relative_pue: Series | None = None
+    """PUE of each step over the mean that the rows' power has in it, taken to the thousandth; price and carbon have the
+    same steps then."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.green_share <= 1.0:
             raise InvalidRequest(f"a green share of {self.green_share}", field="green_share", allowed="0 to 1")
+        if self.relative_pue is None:
+            return
+        pue = replace(self.relative_pue, values=np.rint(self.relative_pue.values * MILLI) / MILLI)
+        object.__setattr__(self, "relative_pue", pue)
+        for one in (self.yuan_per_kwh, self.carbon_g_per_kwh, self.residual_g_per_kwh):
+            if one and (one.start_ms, one.step_ms, len(one.values)) != (pue.start_ms, pue.step_ms, len(pue.values)):
+                raise InvalidRequest("price, carbon and PUE have different steps", field="relative_pue")
+
+    def weighted(self, series: Series) -> Series:
+        """Per kWh of the rows' power, whose PUE is the mean."""
+        pue = self.relative_pue
+        return series if pue is None else replace(series, values=series.values * pue.values)
+
+    def time_milli(self, start_ms: Ints, end_ms: Ints) -> Ints:
+        """Thousandths of milliseconds, each weighed with its PUE: a row's power times this is what it draws."""
+        pue = self.relative_pue
+        if pue is None:
+            return MILLI * (end_ms - start_ms)
+        # Whole numbers to integrate, or the sums would not be exact.
+        milli = replace(pue, values=np.rint(pue.values * MILLI))
+        return _whole(milli.integral(start_ms, end_ms) * HOUR_MS)
 
 
-class Thousandths(NamedTuple):
-    """Exact amounts, `whole + rest / 1000` each, with `0 <= rest < 1000`."""
+class Millionths(NamedTuple):
+    """Exact amounts, `whole + rest / 1e6` each, with `0 <= rest < 1e6`."""
 
     whole: Ints
     rest: Ints
 
     @classmethod
-    def of(cls, rate: Ints, duration_ms: Ints) -> Thousandths:
-        """The product of rates in thousandths and durations, none of it lost and none of it over 64 bits."""
-        over = rate % MILLI * duration_ms
-        return cls(rate // MILLI * duration_ms + over // MILLI, over % MILLI)
+    def of(cls, rate_milli: Ints, time_milli: Ints) -> Millionths:
+        """Products of two amounts in thousandths, none of it lost and none of it over 64 bits on the way."""
+        units, parts = rate_milli // MILLI, rate_milli % MILLI
+        whole, over = time_milli // MILLI, time_milli % MILLI
+        rest = MILLI * (units * over + parts * whole) + parts * over
+        return cls(units * whole + rest // MICRO, rest % MICRO)
 
-    def sums(self, index: Ints, count: int) -> Thousandths:
+    def sums(self, index: Ints, count: int) -> Millionths:
         """`[index]`: exact sums of the amounts that carry each index."""
         rest = sums(self.rest, index, count)
-        return Thousandths(sums(self.whole, index, count) + rest // MILLI, rest % MILLI)
+        return Millionths(sums(self.whole, index, count) + rest // MICRO, rest % MICRO)
 
     def total(self) -> int:
-        """Of all, in thousandths."""
-        return MILLI * sum(self.whole.ravel().tolist()) + sum(self.rest.ravel().tolist())
+        """Of all, in millionths."""
+        return MICRO * sum(self.whole.ravel().tolist()) + sum(self.rest.ravel().tolist())
 
     def floats(self) -> Floats:
-        return self.whole + self.rest / MILLI
+        return self.whole + self.rest / MICRO
 
 
 def sums(values: Ints, index: Ints, count: int) -> Ints:
@@ -90,9 +116,9 @@ def sums(values: Ints, index: Ints, count: int) -> Ints:
 class Totals:
     """Sums by job, row, site or group: `[k]`, and `work[k, resource]`."""
 
-    energy: Thousandths
+    energy: Millionths
     """W·ms"""
-    work: tuple[Thousandths, ...]
+    work: tuple[Millionths, ...]
     """Unit·ms of each resource."""
     posted_nano_yuan: Ints
     electricity_nano_yuan: Ints
@@ -122,7 +148,9 @@ class Accounts:
     supplies: Sequence[Supply]
     duration_ms: Ints
     power_mw: Ints
-    """Milliwatts, PUE included."""
+    """Milliwatts, the mean PUE included."""
+    energy: Millionths
+    """W·ms"""
     busy_milli: Ints
     """`[n, resource]`: thousandths of units."""
     posted_yuan_hour: Floats
@@ -135,11 +163,6 @@ class Accounts:
     location_ug: Ints
     market_ug: Ints
     moved_bytes: Ints
-    energy: Thousandths = field(init=False)
-    """W·ms"""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "energy", Thousandths.of(self.power_mw, self.duration_ms))
 
     @property
     def cost_nano_yuan(self) -> Ints:
@@ -157,16 +180,16 @@ class Accounts:
     def by_group(self) -> Totals:
         return self._by(self.jobs.group[self.segments.job], self._groups)
 
-    def work_by_group(self) -> tuple[Thousandths, ...]:
+    def work_by_group(self) -> tuple[Millionths, ...]:
         return self._work(self.jobs.group[self.segments.job], self._groups)
 
     @property
     def _groups(self) -> int:
         return int(self.jobs.group.max()) + 1 if len(self.jobs.group) else 0
 
-    def _work(self, index: Ints, count: int) -> tuple[Thousandths, ...]:
+    def _work(self, index: Ints, count: int) -> tuple[Millionths, ...]:
         return tuple(
-            Thousandths.of(self.busy_milli[:, k], self.duration_ms).sums(index, count) for k in range(RESOURCES)
+            Millionths.of(self.busy_milli[:, k], MILLI * self.duration_ms).sums(index, count) for k in range(RESOURCES)
         )
 
     def _by(self, index: Ints, count: int) -> Totals:
@@ -202,11 +225,11 @@ def account(segments: Segments, jobs: JobColumns, rows: RowColumns, supplies: Se
     power = _whole(np.einsum("nk,nk->n", need, rows.power_w[segments.row]) * MILLI)
     rate = np.einsum("nk,nk->n", need, rows.yuan_hour[segments.row])
     share = rows.electricity_share[segments.row]
-    electricity, location, market = (np.empty(len(duration), np.int64) for _ in range(3))
+    electricity, location, market, time_milli = (np.empty(len(duration), np.int64) for _ in range(4))
     for site, chosen in _by_site(rows.site[segments.row], len(supplies)):
         span = (segments.start_ms[chosen], segments.end_ms[chosen])
-        found = _drawn(power[chosen], *span, supplies[site])
-        electricity[chosen], location[chosen], market[chosen] = found
+        electricity[chosen], location[chosen], market[chosen] = _drawn(power[chosen], *span, supplies[site])
+        time_milli[chosen] = supplies[site].time_milli(*span)
     moved = _moves(segments, jobs, rows)
     place = jobs.place[segments.job]
     data_gb = np.where(moved, jobs.data_gb[segments.job], 0.0)
@@ -218,6 +241,7 @@ def account(segments: Segments, jobs: JobColumns, rows: RowColumns, supplies: Se
         supplies=supplies,
         duration_ms=duration,
         power_mw=power,
+        energy=Millionths.of(power, time_milli),
         busy_milli=_whole(need * MILLI),
         posted_yuan_hour=rate,
         posted_nano_yuan=_posted(rate, duration),
@@ -287,11 +311,11 @@ def _posted(rate_yuan_hour: Floats, duration_ms: Ints) -> Ints:
 def _drawn(power_mw: Ints, start_ms: Ints, end_ms: Ints, supply: Supply) -> tuple[Ints, Ints, Ints]:
     """Electricity in nano-yuan, location- and market-based carbon in micrograms."""
     power_kw = power_mw / MILLIWATTS_PER_KW
-    grid_g = supply.carbon_g_per_kwh.integral(start_ms, end_ms)
+    grid_g = supply.weighted(supply.carbon_g_per_kwh).integral(start_ms, end_ms)
     residual = supply.residual_g_per_kwh
-    bought_g = grid_g if residual is None else residual.integral(start_ms, end_ms)
+    bought_g = grid_g if residual is None else supply.weighted(residual).integral(start_ms, end_ms)
     return (
-        _whole(power_kw * supply.yuan_per_kwh.integral(start_ms, end_ms) * NANO),
+        _whole(power_kw * supply.weighted(supply.yuan_per_kwh).integral(start_ms, end_ms) * NANO),
         _whole(power_kw * grid_g * MICRO),
         _whole(power_kw * bought_g * (1.0 - supply.green_share) * MICRO),
     )

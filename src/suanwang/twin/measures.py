@@ -310,7 +310,7 @@ def _amounts(total: Totals) -> dict[str, float]:
     return {
         "cost_yuan": int(total.cost_nano_yuan.sum()) / NANO,
         "electricity_yuan": int(total.electricity_nano_yuan.sum()) / NANO,
-        "energy_kwh": total.energy.total() / (1000 * WATT_MS_PER_KWH),
+        "energy_kwh": total.energy.total() / (MICRO * WATT_MS_PER_KWH),
         "carbon_location_kg": int(total.location_ug.sum()) / MICROGRAMS_PER_KG,
         "carbon_market_kg": int(total.market_ug.sum()) / MICROGRAMS_PER_KG,
         "moved_gb": int(total.moved_bytes.sum()) / BYTES_PER_GB,

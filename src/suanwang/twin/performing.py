@@ -24,7 +24,7 @@ from suanwang.twin.bound import fluid_bound
 from suanwang.twin.engine import Faults, Played, Truth, play
 from suanwang.twin.experiment import BOUND, Conditions, Experiment, Play, TraceSource, whole_hour
 from suanwang.twin.federation import federation
-from suanwang.twin.measures import PerJob, measure, per_job
+from suanwang.twin.measures import PerJob, kept_ms, measure, per_job
 from suanwang.twin.network import Feeds, Network, feeds, outlook, resized, row_pools, rows
 from suanwang.twin.outages import outages
 from suanwang.twin.timeline import Timeline, draw
@@ -89,13 +89,16 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
     played = play(staged.jobs, staged.truth, staged.rows, staged.allowed, staged.outlook, chosen, faults=staged.faults)
     given = staged.feeds
     supplies = [
-        Supply(yuan_per_kwh=yuan, carbon_g_per_kwh=carbon, green_share=float(green))
-        for yuan, carbon, green in zip(given.weighted_yuan, given.weighted_carbon_g, given.green_share, strict=True)
+        Supply(yuan_per_kwh=yuan, carbon_g_per_kwh=carbon, green_share=float(green), relative_pue=pue)
+        for yuan, carbon, green, pue in zip(
+            given.yuan, given.carbon_g, given.green_share, given.relative_pue, strict=True
+        )
     ]
     accounts = account(played.segments, staged.jobs, staged.rows, supplies)
     until_ms = int(max(accounts.segments.end_ms.max(initial=staged.start_ms), staged.jobs.ready_ms.max()))
     drawn = draw(accounts, staged.start_ms, until_ms)
-    each = per_job(accounts)
+    kept = kept_ms(accounts, staged.truth.checkpoint_ms, staged.truth.resume_ms)
+    each = per_job(accounts, kept)
     row: dict[str, Any] = {
         "play": one.id,
         "experiment": experiment.name,
@@ -104,7 +107,7 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
         "policy": chosen.name,
         "order": chosen.order,
         "seed": one.seed,
-        **measure(accounts, drawn, until_ms=until_ms).as_row(),
+        **measure(accounts, drawn, until_ms=until_ms, kept=kept).as_row(),
         **_by_patience(staged.jobs, each, played),
     }
     return Tables(
@@ -237,7 +240,7 @@ def _by_patience(jobs: JobColumns, each: PerJob, played: Played) -> dict[str, fl
 def _timeline(one: Play, staged: Stage, drawn: Timeline) -> pa.Table:
     """`play, site, hour, busy, kw, queue, price, carbon`; busy counts devices where any job has some, else cores."""
     site, network = drawn.row_site, staged.network
-    sites, steps = len(network.sites), drawn.energy_mw_ms.shape[1]
+    sites, steps = len(network.sites), drawn.power_kw.shape[1]
     resource = DEVICES if (staged.jobs.need[:, DEVICES] > 0).any() else CORES
 
     def by_site(values: Floats) -> Floats:

@@ -14,11 +14,12 @@ import numpy.typing as npt
 from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS
 from suanwang.scheduling.columns import NEVER_MS, RESOURCES, JobColumns, Segments
-from suanwang.twin.accounting import MILLI, MILLIWATTS_PER_KW, Accounts
+from suanwang.twin.accounting import MICRO, MILLI, Accounts, Millionths
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+WATTS_PER_KW = 1_000
 QUARTER_MS = 900_000
 """Grids measure demand over quarters of an hour."""
 
@@ -31,9 +32,9 @@ class Timeline:
     step_ms: int
     busy: Floats
     """`[row, resource, t]`: units at work."""
-    energy_mw_ms: Ints
-    """`[row, t]`: exact, in milliwatts × milliseconds."""
-    quarter_mw_ms: Ints
+    energy: Millionths
+    """`[row, t]`: exact, in W·ms."""
+    quarters: Millionths
     """`[row, quarter]`: the same by quarters of an hour."""
     queue: Floats
     """`[row, t]`: jobs that waited for where they ran next; the last row holds those that never ran again."""
@@ -46,13 +47,12 @@ class Timeline:
     @property
     def power_kw(self) -> Floats:
         """`[row, t]`"""
-        energy: Floats = self.energy_mw_ms.astype(np.float64)
-        return energy / (self.step_ms * MILLIWATTS_PER_KW)
+        return self.energy.floats() / (self.step_ms * WATTS_PER_KW)
 
     def quarter_kw_by_site(self) -> Floats:
         """`[site, quarter]`"""
-        total: Floats = np.zeros((len(self.yuan_per_kwh), self.quarter_mw_ms.shape[1]))
-        np.add.at(total, self.row_site, self.quarter_mw_ms / (QUARTER_MS * MILLIWATTS_PER_KW))
+        total: Floats = np.zeros((len(self.yuan_per_kwh), self.quarters.whole.shape[1]))
+        np.add.at(total, self.row_site, self.quarters.floats() / (QUARTER_MS * WATTS_PER_KW))
         return total
 
     def peak_kw_by_site(self) -> Floats:
@@ -99,7 +99,7 @@ def draw(accounts: Accounts, from_ms: int, until_ms: int, step_ms: int = HOUR_MS
     when = (segments.row, segments.start_ms, segments.end_ms)
     per_step = step_ms // QUARTER_MS
     span, quarters = Steps(from_ms, step_ms, steps), Steps(from_ms, QUARTER_MS, steps * per_step)
-    quarter = overlaps(*when, accounts.power_mw, rows, quarters)
+    drawn = _weighed(accounts, overlaps(*when, accounts.power_mw, rows, quarters), quarters)
     busy = [overlaps(*when, accounts.busy_milli[:, k], rows, span) for k in range(RESOURCES)]
     waiting = waits(segments, accounts.jobs, rows, until_ms)
     queue = overlaps(*waiting, np.ones_like(waiting[0]), rows + 1, span)
@@ -107,13 +107,36 @@ def draw(accounts: Accounts, from_ms: int, until_ms: int, step_ms: int = HOUR_MS
         from_ms=from_ms,
         step_ms=step_ms,
         busy=np.stack(busy, axis=1) / (step_ms * MILLI),
-        energy_mw_ms=quarter.reshape(rows, steps, per_step).sum(axis=2),
-        quarter_mw_ms=quarter,
+        energy=_together(drawn, per_step),
+        quarters=drawn,
         queue=queue / step_ms,
         row_site=site,
         yuan_per_kwh=_means(accounts, "yuan_per_kwh", from_ms, step_ms, steps),
         carbon_g_per_kwh=_means(accounts, "carbon_g_per_kwh", from_ms, step_ms, steps),
     )
+
+
+def _weighed(accounts: Accounts, drawn_mw_ms: Ints, quarters: Steps) -> Millionths:
+    """What rows drew in each quarter of an hour at its PUE. Raises InvalidRequest where PUE changes within a quarter."""
+    milli = np.full(drawn_mw_ms.shape, MILLI, np.int64)
+    edges = quarters.from_ms + QUARTER_MS * np.arange(quarters.steps)
+    for row, site in enumerate(accounts.rows.site.tolist()):
+        pue = accounts.supplies[site].relative_pue
+        if pue is None:
+            continue
+        if pue.step_ms % QUARTER_MS or (pue.start_ms - quarters.from_ms) % QUARTER_MS:
+            raise InvalidRequest("PUE changes within the timeline's quarters of an hour", field="from_ms")
+        milli[row] = np.rint(pue.at(edges) * MILLI).astype(np.int64)
+    # Milliwatts × milliseconds × thousandths, in two parts that stay below 64 bits.
+    small = drawn_mw_ms % MILLI * milli
+    middle = drawn_mw_ms // MILLI * milli + small // MILLI
+    return Millionths(middle // MILLI, middle % MILLI * MILLI + small % MILLI)
+
+
+def _together(drawn: Millionths, per_step: int) -> Millionths:
+    shape = (drawn.whole.shape[0], -1, per_step)
+    rest = drawn.rest.reshape(shape).sum(axis=2)
+    return Millionths(drawn.whole.reshape(shape).sum(axis=2) + rest // MICRO, rest % MICRO)
 
 
 def waits(segments: Segments, jobs: JobColumns, nowhere: int, until_ms: int) -> tuple[Ints, Ints, Ints]:
