@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from tests.unit.test_sitefile import PLAIN
 
 from suanwang import catalog
 from suanwang.adapters.signing import Ed25519Signer
+from suanwang.cli.drafting import of_this_host
 from suanwang.control.proofs import Proofs
 from suanwang.control.rules import Rules
 from suanwang.control.sites import check_offering
@@ -301,3 +304,17 @@ def test_a_leaf_without_paid_electricity_is_written_as_ever(net: SmallNetwork) -
     assert job.usage.cost_yuan == Decimal("0.8")
     assert verify(json.loads(json.dumps(bill))).holds
     assert slot_at(GUIZHOU, int(NOW.timestamp() * 1000)).tier == "flat"
+
+
+def test_the_examples_of_the_page_are_site_files() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "electricity.md").read_text("utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        check_offering(read(example))
+
+
+def test_a_draft_names_the_area_of_its_place() -> None:
+    text = of_this_host("lab", place="贵安")
+    (line,) = (line for line in text.splitlines() if line.startswith("# electricity"))
+    assert read(line.removeprefix("# ") + "\n").price.electricity == GUIZHOU

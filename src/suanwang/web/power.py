@@ -6,7 +6,7 @@ Owns the day in UTC+8. How a price follows is `electricity`'s.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from suanwang import catalog
@@ -14,7 +14,7 @@ from suanwang.domain.site import Offering, Price
 from suanwang.domain.tariff import Tariff, Tier
 from suanwang.electricity.daily import factor_at
 from suanwang.electricity.series import HOUR_MS
-from suanwang.electricity.supply import milliseconds
+from suanwang.electricity.supply import EPOCH, milliseconds
 from suanwang.electricity.tariff import LOCAL_MS, STEP_MS, STEPS, Slot, next_change_ms, slot_at
 from suanwang.web.labels import TIERS, Translate
 
@@ -27,7 +27,7 @@ class Now:
 
     tier: Tier | None
     yuan_per_kwh: Decimal | None
-    until_ms: int
+    until: datetime
     """When that changes, at most a day later."""
     carbon_g_per_kwh: float
     modelled: bool
@@ -42,10 +42,11 @@ def in_force(price: Price, now: datetime) -> Slot | None:
 def now_of(offer: Offering, now: datetime) -> Now:
     at, tariff = milliseconds(now), offer.price.electricity
     slot = in_force(offer.price, now)
+    until = at + _DAY_MS if tariff is None else next_change_ms(tariff, at, at + _DAY_MS)
     return Now(
         tier=slot.tier if slot else None,
         yuan_per_kwh=slot.yuan_per_kwh if slot else None,
-        until_ms=at + _DAY_MS if tariff is None else next_change_ms(tariff, at, at + _DAY_MS),
+        until=EPOCH + timedelta(milliseconds=until),
         carbon_g_per_kwh=offer.carbon_g_per_kwh * factor_at(offer.carbon_daily, at),
         modelled=bool(offer.carbon_daily),
     )
