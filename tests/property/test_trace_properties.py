@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -31,7 +31,7 @@ def traces(draw: st.DrawFn) -> Trace:
     groups = draw(st.lists(NAMES, min_size=1, max_size=3))
     homes = draw(st.lists(NAMES, max_size=2))
 
-    def column(values: st.SearchStrategy[object], kind: type) -> np.ndarray[tuple[int], np.dtype[np.generic]]:
+    def column(values: st.SearchStrategy[object], kind: type) -> Any:
         return np.array(draw(st.lists(values, min_size=count, max_size=count)), kind)
 
     return trace_of(
@@ -64,7 +64,11 @@ def test_our_own_form_loses_nothing(trace: Trace, ending: str) -> None:
 
 
 @given(
-    st.lists(st.tuples(TIMES, st.integers(0, 10**6), st.integers(1, 999), st.integers(1, 9)), min_size=1, max_size=20)
+    st.lists(
+        st.tuples(st.integers(0, 10**9), st.integers(0, 10**6), st.integers(1, 999), st.integers(1, 9)),
+        min_size=1,
+        max_size=20,
+    )
 )
 @settings(max_examples=40, deadline=None)
 def test_a_log_written_in_any_order_is_the_same_trace(rows: list[tuple[int, int, int, int]]) -> None:

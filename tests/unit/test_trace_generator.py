@@ -131,7 +131,7 @@ def test_jobs_days_and_load() -> None:
     assert generate(profile, rng(1), jobs=1).submit_ms.tolist() != []
     for wrong in ({}, {"jobs": 0}, {"days": -1}, {"jobs": 5, "load": 0}, {"days": 36_000, "load": 1e5}):
         with pytest.raises(InvalidRequest):
-            generate(profile, rng(1), **wrong)  # type: ignore[arg-type]  # each is wrong in its own way
+            generate(profile, rng(1), **wrong)
 
 
 def test_batches_come_together_and_limits_hold() -> None:

@@ -81,7 +81,9 @@ def _week(submit_ms: Ints, origin_h: float) -> Floats:
     edges = np.arange(np.floor(first), np.floor(last) + 1)
     there = np.clip(np.minimum(edges + 1, last) - np.maximum(edges, first), 0, 1)
     count = np.bincount(hours % HOURS, minlength=HOURS).astype(np.float64).reshape(7, 24)
-    exposure = np.bincount(edges.astype(np.int64) % HOURS, weights=there, minlength=HOURS).reshape(7, 24)
+    exposure = (
+        np.bincount(edges.astype(np.int64) % HOURS, weights=there, minlength=HOURS).astype(np.float64).reshape(7, 24)
+    )
     mean = len(submit_ms) / (last - first)
     hour = _drawn_to(mean, count.sum(0), exposure.sum(0)) / mean
     if last - first < 2 * HOURS:

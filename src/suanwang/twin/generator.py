@@ -172,7 +172,7 @@ def _between(knots: Knots, height: Floats) -> Floats:
     geometric = known[0] > 0
     found = np.interp(height, _HEIGHTS, np.log(known) if geometric else known)
     found = np.exp(found) if geometric else found
-    return np.rint(found) if (known == np.rint(known)).all() else found
+    return np.asarray(np.rint(found) if (known == np.rint(known)).all() else found, np.float64)
 
 
 def _runs(size: Size, rng: np.random.Generator, count: int, grain: int) -> Ints:
@@ -180,7 +180,7 @@ def _runs(size: Size, rng: np.random.Generator, count: int, grain: int) -> Ints:
     part = rng.choice(len(size.run), count, p=_normal([one.share for one in size.run]))
     mean, sd = np.array([one.mean for one in size.run])[part], np.array([one.sd for one in size.run])[part]
     drawn = np.rint(np.exp(rng.normal(mean, sd)) / grain) * grain
-    return np.clip(drawn, size.least_ms, size.most_ms).astype(np.int64)
+    return np.asarray(np.clip(drawn, size.least_ms, size.most_ms), np.int64)
 
 
 def _limited(limits: Limits, rng: np.random.Generator, run_ms: Ints) -> Ints:

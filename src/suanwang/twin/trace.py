@@ -137,28 +137,37 @@ def trace_of(
     A limit that is not said, or that a job outran, is its run time.
     """
     count = len(submit_ms)
-    none = np.zeros(count, np.float64)
-    columns = {
-        "submit_ms": submit_ms.astype(np.int64),
-        "run_ms": run_ms.astype(np.int64),
-        "limit_ms": (run_ms if limit_ms is None else np.maximum(limit_ms, run_ms)).astype(np.int64),
-        "cores": none if cores is None else cores,
-        "memory_gb": none if memory_gb is None else memory_gb,
-        "devices": none if devices is None else devices,
-        "group": np.zeros(count, np.int64) if group is None else group,
-        "home": np.full(count, -1, np.int64) if home is None else home,
-    }
     if not count:
         raise InvalidRequest(f"{name} has no job that ran", field=name, allowed="one job or more")
-    order = np.argsort(columns["submit_ms"], kind="stable")
+    for values in (run_ms, limit_ms, cores, memory_gb, devices, group, home):
+        if values is not None and len(values) != count:
+            raise InvalidRequest(
+                f"{name}: a column of {len(values)} values for {count} jobs", field=name, allowed=f"{count}"
+            )
+    order = np.argsort(submit_ms, kind="stable")
+
+    def whole(values: Ints | None, blank: int) -> Ints:
+        return np.full(count, blank, np.int64) if values is None else values.astype(np.int64)[order]
+
+    def parts(values: Floats | None) -> Floats:
+        return np.zeros(count) if values is None else values.astype(np.float64)[order]
+
+    ran = whole(run_ms, 0)
     return Trace(
         name=name,
         source=source,
+        submit_ms=whole(submit_ms, 0),
+        run_ms=ran,
+        limit_ms=np.maximum(whole(limit_ms, 0), ran),
+        cores=parts(cores),
+        memory_gb=parts(memory_gb),
+        devices=parts(devices),
+        group=whole(group, 0),
         groups=tuple(groups),
+        home=whole(home, -1),
         homes=tuple(homes),
         epoch_ms=epoch_ms,
         left_out=tuple(left_out),
-        **{key: np.ascontiguousarray(column[order]) for key, column in columns.items()},
     )
 
 
@@ -173,19 +182,21 @@ def joined(traces: Sequence[Trace], *, name: str) -> Trace:
     groups = [f"{trace.name}/{group}" for trace in traces for group in trace.groups]
     homes = tuple(dict.fromkeys(home for trace in traces for home in trace.homes))
     shift = np.cumsum([0, *(len(trace.groups) for trace in traces)])
-    columns: dict[str, list[npt.NDArray[np.int64]]] = {key: [] for key in COLUMNS}
-    for index, trace in enumerate(traces):
-        places = np.array([*(homes.index(home) for home in trace.homes), -1], np.int64)
-        late = 0 if epoch is None or trace.epoch_ms is None else trace.epoch_ms - epoch
-        moved = {"submit_ms": trace.submit_ms + late, "group": trace.group + shift[index], "home": places[trace.home]}
-        for key in COLUMNS:
-            columns[key].append(moved.get(key, getattr(trace, key)))
+    late = [0 if epoch is None or trace.epoch_ms is None else trace.epoch_ms - epoch for trace in traces]
+    places = [np.array([*(homes.index(home) for home in trace.homes), -1], np.int64) for trace in traces]
     return trace_of(
         name=name,
         source="; ".join(dict.fromkeys(trace.source for trace in traces)),
+        submit_ms=np.concatenate([trace.submit_ms + more for trace, more in zip(traces, late, strict=True)]),
+        run_ms=np.concatenate([trace.run_ms for trace in traces]),
+        limit_ms=np.concatenate([trace.limit_ms for trace in traces]),
+        cores=np.concatenate([trace.cores for trace in traces]),
+        memory_gb=np.concatenate([trace.memory_gb for trace in traces]),
+        devices=np.concatenate([trace.devices for trace in traces]),
+        group=np.concatenate([trace.group + more for trace, more in zip(traces, shift, strict=False)]),
         groups=groups,
+        home=np.concatenate([place[trace.home] for trace, place in zip(traces, places, strict=True)]),
         homes=homes,
         epoch_ms=epoch,
         left_out=[f"{trace.name}: {told}" for trace in traces for told in trace.left_out],
-        **{key: np.concatenate(parts) for key, parts in columns.items()},
     )

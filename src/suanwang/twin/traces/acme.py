@@ -32,11 +32,9 @@ def read(path: Given, *, member: str | None = None, zone: str | None = ZONE) -> 
     if not len(table):
         raise InvalidRequest(f"{source.name} has no job that ran", field=source.name, allowed="one job or more")
     at, begins, ends = (table.instants(name, zone=zone) for name in ("submit_time", "start_time", "end_time"))
-    for name, found in (("submit_time", at.unix_ms >= 0), ("end_time", ends.unix_ms >= begins.unix_ms)):
-        if not found.all():
-            table.refuse(
-                int(np.argmin(found)), name, "what stands there", "a time, and the end is not before the start"
-            )
+    late = ends.unix_ms >= begins.unix_ms
+    if not late.all():
+        table.refuse(int(np.argmin(late)), "end_time", "a time before the start", "a time from start_time on")
     group, groups = table.coded("user")
     first = int(at.unix_ms.min())
     nodes = np.maximum(table.numbers("node_num", blank=1), 1)

@@ -31,8 +31,6 @@ def read(path: Given, *, member: str | None = None, zone: str | None = "UTC") ->
     if not len(table):
         raise InvalidRequest(f"{source.name} has no request that ended", field=source.name, allowed="one or more")
     at = table.instants("gmt_create", zone=zone)
-    if (at.unix_ms < 0).any():
-        table.refuse(int(np.argmax(at.unix_ms < 0)), "gmt_create", "an empty value", "a date and time")
     group, groups = table.coded("groupId")
     first = int(at.unix_ms.min())
     return trace_of(

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from suanwang.twin.trace import Trace, trace_of
 from suanwang.twin.traces.demand import Demand
 from suanwang.twin.traces.source import open_source
@@ -25,8 +23,6 @@ def read(
     source = open_source(path, member=member)
     table = read_csv(source, needs=NEEDS)
     at = table.instants("TIMESTAMP", zone=zone)
-    if (at.unix_ms < 0).any():
-        table.refuse(int(np.argmax(at.unix_ms < 0)), "TIMESTAMP", "an empty value", "a date and time")
     prompt, generated = (table.numbers(name, most=MOST_TOKENS) for name in ("ContextTokens", "GeneratedTokens"))
     run_ms, devices = (demand or Demand()).of(prompt, generated)
     first = int(at.unix_ms.min())

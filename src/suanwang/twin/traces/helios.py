@@ -31,8 +31,6 @@ def read(path: Given, *, member: str | None = None, zone: str | None = ZONE) -> 
     if not len(table):
         raise InvalidRequest(f"{source.name} has no job that ran", field=source.name, allowed="one job or more")
     at = table.instants("submit_time", zone=zone)
-    if (at.unix_ms < 0).any():
-        table.refuse(int(np.argmax(at.unix_ms < 0)), "submit_time", "an empty value", "a date and time")
     group, groups = table.coded("vc")
     first = int(at.unix_ms.min())
     return trace_of(

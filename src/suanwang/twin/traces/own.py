@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,6 @@ from suanwang.twin.traces.table import Floats, Ints, Table, check_columns, parse
 KEY = b"suanwang_trace"
 MARK = b"# suanwang trace "
 _VERSION = 1
-_WHOLE = ("submit_ms", "run_ms", "limit_ms")
 _MOST_MS = 2.0**52
 """Beyond it a float no longer tells milliseconds apart."""
 
@@ -60,27 +59,41 @@ def read(path: Given, *, member: str | None = None) -> Trace:
     source = open_source(path, member=member)
     table, about = _parquet(source) if source.data.startswith(b"PAR1") else _csv(source)
     numbers = {name: table.numbers(name, most=_MOST_MS) for name in COLUMNS if name != "home"}
-    texts = {key: about.get(key) for key in ("name", "source")}
-    lists = {key: about.get(key) for key in ("groups", "homes", "left_out")}
     epoch_ms = about.get("epoch_ms")
-    whole = epoch_ms is None or isinstance(epoch_ms, int)
-    if (
-        about.get("version") != _VERSION
-        or not whole
-        or not all(isinstance(text, str) for text in texts.values())
-        or not all(isinstance(value, list) and all(isinstance(one, str) for one in value) for value in lists.values())
-    ):
-        raise InvalidRequest(
-            f"{source.name}: its description is not one of ours", field="version", allowed=f"{_VERSION}"
-        )
+    if about.get("version") != _VERSION or not (epoch_ms is None or isinstance(epoch_ms, int)):
+        _refuse(source, "version", str(_VERSION))
     return Trace(
-        **{str(key): text for key, text in texts.items()},
-        **{key: tuple(value) for key, value in lists.items()},  # type: ignore[arg-type]  # checked above
-        epoch_ms=epoch_ms,
-        **{name: _whole(table, name, numbers[name]) for name in (*_WHOLE, "group")},
+        name=_text(source, about, "name"),
+        source=_text(source, about, "source"),
+        submit_ms=_whole(table, "submit_ms", numbers["submit_ms"]),
+        run_ms=_whole(table, "run_ms", numbers["run_ms"]),
+        limit_ms=_whole(table, "limit_ms", numbers["limit_ms"]),
+        cores=numbers["cores"],
+        memory_gb=numbers["memory_gb"],
+        devices=numbers["devices"],
+        group=_whole(table, "group", numbers["group"]),
+        groups=_texts(source, about, "groups"),
         home=_whole(table, "home", table.numbers("home", least=-1)),
-        **{name: numbers[name] for name in ("cores", "memory_gb", "devices")},
+        homes=_texts(source, about, "homes"),
+        epoch_ms=epoch_ms,
+        left_out=_texts(source, about, "left_out"),
     )
+
+
+def _text(source: Source, about: dict[str, Any], key: str) -> str:
+    value = about.get(key)
+    return value if isinstance(value, str) else _refuse(source, key, "text")
+
+
+def _texts(source: Source, about: dict[str, Any], key: str) -> tuple[str, ...]:
+    value = about.get(key)
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        _refuse(source, key, "a list of texts")
+    return tuple(value)
+
+
+def _refuse(source: Source, key: str, allowed: str) -> NoReturn:
+    raise InvalidRequest(f"{source.name}: its description is not one of ours: {key}", field=key, allowed=allowed)
 
 
 def _parquet(source: Source) -> tuple[Table, dict[str, Any]]:

@@ -99,9 +99,19 @@ def _attempts(where: str, attempts: list[Any]) -> tuple[float | None, int, bool]
         if spent < 0:
             _refuse(where, "end_time", ends, f"a time after {begins}")
         ran = (ran or 0.0) + spent
-        detail = attempt.get("detail") or []
-        most = max(most, sum(len(machine.get("gpus", ())) for machine in detail if isinstance(machine, dict)))
+        most = max(most, _gpus(where, attempt.get("detail") or []))
     return ran, most, open_end
+
+
+def _gpus(where: str, detail: Any) -> int:
+    """How many GPUs the machines of an attempt gave it."""
+    count = 0
+    for machine in detail if isinstance(detail, list) else [None]:
+        gpus = machine.get("gpus") if isinstance(machine, dict) else None
+        if not isinstance(gpus, list):
+            _refuse(where, "detail", detail, "a list of machines with their gpus")
+        count += len(gpus)
+    return count
 
 
 def _field(where: str, record: Any, key: str) -> Any:

@@ -18,8 +18,6 @@ def read(path: Given, *, member: str | None = None, zone: str | None = ZONE) -> 
     source = open_source(path, member=member)
     table = read_csv(source, needs=NEEDS)
     at = table.instants("timestamp", zone=zone)
-    if (at.unix_ms < 0).any():
-        table.refuse(int(np.argmax(at.unix_ms < 0)), "timestamp", "an empty value", "a date and time")
     group, groups = table.coded("cluster")
     first = int(at.unix_ms.min())
     return trace_of(

@@ -87,7 +87,7 @@ def _of_columns(
     """Each further column is an area."""
     if value is not None:
         wanted = [_value(table, wanted, value)]
-    at = _instants(table, when, zone)
+    at = table.instants(when, zone=zone, ordered=True).unix_ms
     return {name: _series(table, when, at, name, fill, step_ms) for name in wanted}
 
 
@@ -108,15 +108,9 @@ def _of_rows(
         if name not in names:
             raise NotFound(f"{table.file} has no area {name!r}", field="area", allowed=_listed(names))
         part = table.taken(code == names.index(name))
-        made[name] = _series(part, when, _instants(part, when, zone), value, fill, step_ms)
+        at = part.instants(when, zone=zone, ordered=True).unix_ms
+        made[name] = _series(part, when, at, value, fill, step_ms)
     return made
-
-
-def _instants(table: Table, when: str, zone: str | None) -> Ints:
-    at = table.instants(when, zone=zone, ordered=True).unix_ms
-    if (at < 0).any():
-        table.refuse(int(np.argmax(at < 0)), when, "an empty value", "a date and time since 1970")
-    return at
 
 
 def _series(table: Table, when: str, at: Ints, column: str, fill: Fill | None, step_ms: int | None) -> Series:

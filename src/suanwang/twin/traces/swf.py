@@ -13,7 +13,7 @@ import numpy as np
 from suanwang.domain.errors import InvalidRequest
 from suanwang.twin.trace import Trace, trace_of
 from suanwang.twin.traces.source import Given, Source, open_source
-from suanwang.twin.traces.table import LARGEST, Floats, Ints, Table, parse
+from suanwang.twin.traces.table import LARGEST, Bools, Floats, Ints, Table, parse
 
 FIELDS = (
     "job number",
@@ -41,6 +41,7 @@ _MOST_MEMORY_KB = 2.0**34
 """16 TiB for one processor: logs that say more write bytes where kilobytes belong."""
 _UNIX_SINCE = 631_152_000
 """1990-01-01: a log without a header whose first submission lies after it counts from 1970."""
+_WHOLE = re.compile(r"[0-9]{1,11}\Z")
 _COMMENT = re.compile(r";\s*([A-Za-z]+)\s*:\s*(.*?)\s*\Z")
 
 
@@ -99,7 +100,7 @@ def _header(data: bytes) -> tuple[dict[str, str], dict[int, str]]:
         key, value = found.groups()
         if key == "Partition":
             number, _, name = value.partition(" ")
-            if number.isdigit() and name.strip():
+            if _WHOLE.match(number) and name.strip():
                 partitions[int(number)] = name.strip()[:80]
         said.setdefault(key, value[:200])
     return said, partitions
@@ -124,8 +125,7 @@ def _table(source: Source) -> tuple[Table, int]:
     ), extra
 
 
-def _kept(table: Table, keep: Floats, notes: list[str], what: str) -> Table:
-    keep = np.asarray(keep, np.bool_)
+def _kept(table: Table, keep: Bools, notes: list[str], what: str) -> Table:
     if keep.all():
         return table
     notes.append(f"{int((~keep).sum())} {what}")
@@ -142,7 +142,7 @@ def _first_said(table: Table, *names: str) -> Floats:
 def _submitted(table: Table, header: dict[str, str]) -> tuple[Ints, int | None]:
     submit_s = table.numbers("submit time")
     begins = header.get("UnixStartTime", "")
-    if begins.isdigit():
+    if _WHOLE.match(begins):
         return _ms(submit_s), int(begins) * 1000
     first = float(submit_s.min())
     if first >= _UNIX_SINCE:

@@ -24,7 +24,7 @@ from suanwang.twin.traces.source import Source
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-LARGEST = 1e15
+LARGEST = 1e12
 """No duration, count or size in any log comes near it; what does is damage."""
 _BLOCK = 16 << 20
 _BLANK = ["", "nan", "NaN", "NULL", "null", "None", "NA", "N/A", "-"]
@@ -59,7 +59,7 @@ class Table:
     def numbers(self, column: str, *, least: float = 0.0, most: float = LARGEST, blank: float | None = None) -> Floats:
         """A column of numbers from `least` to `most`; where it is empty, `blank` stands, and must be given."""
         raw = self._text(column)
-        allowed = f"a number from {least:g} to {most:g}" if most < LARGEST else f"a number of at least {least:g}"
+        allowed = f"a number from {least:g} to {most:g}"
         try:
             cast = pc.cast(raw, pa.float64())
         except pa.ArrowInvalid:
@@ -90,19 +90,24 @@ class Table:
         return indices, tuple(encoded.dictionary.to_pylist())
 
     def instants(self, column: str, *, zone: str | None, ordered: bool = False) -> clock.Instants:
-        """A column of dates with times as Unix milliseconds; where it is empty, -1. `zone` is what naive times are in.
+        """A column of dates with times, all there and since 1970, as Unix ms. `zone` is what naive times are in.
 
         `ordered` says that rows follow each other in time, so that a repeated time is its hour's second coming.
         """
         raw = self.columns.column(column)
-        if pa.types.is_timestamp(raw.type):
-            return clock.of_timestamps(
-                raw, zone, lambda row, allowed: self.refuse(row, column, raw[row], allowed), ordered=ordered
-            )
-        text = self._text(column)
-        return clock.of_text(
-            text, zone, lambda row, allowed: self.refuse(row, column, repr(text[row].as_py()), allowed), ordered=ordered
-        )
+        stamps = pa.types.is_timestamp(raw.type)
+        told = raw if stamps else self._text(column)
+
+        def refuse(row: int, allowed: str) -> NoReturn:
+            self.refuse(row, column, told[row] if stamps else repr(told[row].as_py()), allowed)
+
+        empty = np.asarray(pc.is_null(told), np.bool_)
+        if empty.any():
+            self.refuse(int(np.argmax(empty)), column, "an empty value", "a date and time")
+        found = (clock.of_timestamps if stamps else clock.of_text)(told, zone, refuse, ordered=ordered)
+        if (found.unix_ms < 0).any():
+            refuse(int(np.argmax(found.unix_ms < 0)), "a time since 1970")
+        return found
 
     def unique(self, column: str) -> None:
         """Raise where a value of a column stands twice."""
