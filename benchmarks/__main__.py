@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import elsewhere, leasing, ledger, plan, quotes, serving
+from benchmarks import elsewhere, leasing, ledger, market, plan, quotes, serving
 from benchmarks.elsewhere import Absent
 from benchmarks.machine import described
 from benchmarks.report import Part, markdown, print_to, reached
@@ -43,6 +43,7 @@ def parts(arguments: argparse.Namespace) -> Mapping[str, tuple[str, Run]]:
         "page": ("Pages of many jobs", lambda say: serving.pages(1_000_000 // less, say)),
         "quote": ("Quotes", _quotes),
         "ledger": ("The ledger", lambda _: iter(ledger.measure(transfers=50_000 // less, lines=10_000 // less))),
+        "market": ("The market", lambda _: market.measure(auctions=1_000_000 // less, whole=5_000 // less)),
         "slurm": ("Beside it: Slurm on this machine", lambda _: elsewhere.slurm()),
         "skypilot": (
             "Beside it: SkyPilot's optimizer on the same choice",

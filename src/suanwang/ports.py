@@ -299,11 +299,11 @@ class Deal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dealt:
-    """Whether a deal was done; where not, `refused` is the chain that the ledger did not take, or None where something of
-    it has moved on: read again, decide again."""
+    """Whether a deal was done; where not, `refused` are the chains that the ledger did not take, none where something of it
+    has moved on: read again, decide again."""
 
     done: bool
-    refused: Outcome | None = None
+    refused: tuple[Outcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

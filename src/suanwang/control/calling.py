@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from suanwang.control.rules import Rules
+from suanwang.domain.errors import Unavailable
 from suanwang.domain.job import Event
 from suanwang.ports import Deal, OfferQuery, Store
 from suanwang.trading.ledger import Verdict
@@ -63,9 +64,11 @@ def call(store: Store, rules: Rules, first: int, now: datetime) -> bool:
         dealt = store.deal(deal, now)
         if dealt.done:
             return True
-        if dealt.refused is not None:
+        for outcome in dealt.refused:
+            if outcome.verdict not in (Verdict.NO_HOLD, Verdict.EXPIRED):
+                raise Unavailable(f"the call of {begins(first)} cannot be posted: {outcome}")
             # Its hold is gone: it takes no part, and the price is found without it.
-            lost.add(_order_of(dealt.refused.chain))
+            lost.add(_order_of(outcome.chain))
     return False
 
 
@@ -76,7 +79,7 @@ def _order_of(chain: str) -> str:
 def _deal(store: Store, rules: Rules, first: int, orders: Sequence[Order], lost: set[str], now: datetime) -> Deal:
     taking = [order for order in orders if order.id not in lost]
     offers = {offer.id: offer for offer in offers_for(store, taking, first)}
-    cleared = cleared_of(taking, list(offers.values()), rules, improve_s=rules.improve_s)
+    cleared = cleared_of(taking, list(offers.values()), rules, improve_s=rules.improve_s, tries=rules.improve_tries)
     filled = _filled(taking, cleared, offers, rules, first, now)
     gone = tuple(
         replace(order, state=OrderState.LAPSED, ended_at=now, revision=order.revision + 1)
@@ -155,7 +158,7 @@ def offers_for(store: Store, orders: Sequence[Order], first: int) -> Sequence[Of
 
 
 def cleared_of(
-    orders: Sequence[Order], offers: Sequence[Offer], rules: Rules, *, improve_s: float, bounded: bool = True
+    orders: Sequence[Order], offers: Sequence[Offer], rules: Rules, *, improve_s: float = 0.0, tries: int = 0, bounded: bool = True
 ) -> Cleared:
     """The result of a call of these orders, checked."""
     # Imported here: compiling and solving are for those who call.
@@ -185,7 +188,7 @@ def cleared_of(
         )
         for order in orders
     ]
-    cleared = clear(bids, asks, improve_s=improve_s, bounded=bounded)
+    cleared = clear(bids, asks, improve_s=improve_s, tries=tries, bounded=bounded)
     wrong = next(faults(bids, asks, cleared), None)
     assert wrong is None, f"a call must not be posted: {wrong}"
     return cleared
@@ -208,7 +211,7 @@ def end(store: Store, ended: Order, event: Event, now: datetime) -> bool:
     """Keep an order's end with its hold given back; False where the order moved on meanwhile."""
     deal = Deal(orders=(ended,), chains=((void(ended),),), events=(event,))
     dealt = store.deal(deal, now)
-    if dealt.refused is not None and dealt.refused.verdict is Verdict.NO_HOLD:
+    if any(outcome.verdict is Verdict.NO_HOLD for outcome in dealt.refused):
         dealt = store.deal(replace(deal, chains=()), now)
     return dealt.done
 
@@ -224,7 +227,7 @@ class Indication:
 def indication(store: Store, rules: Rules, first: int) -> Indication:
     """Trial of a call, without the solver."""
     orders = store.sealed(first)
-    cleared = cleared_of(orders, offers_for(store, orders, first), rules, improve_s=0.0, bounded=False)
+    cleared = cleared_of(orders, offers_for(store, orders, first), rules, bounded=False)
     units: dict[tuple[Zone, int], int] = {}
     for match in cleared.matches:
         for window, count in enumerate(match.counts, match.first):

@@ -40,7 +40,9 @@ class Rules:
     freeze_s: float = 300.0
     """How long before its call nothing may be taken back any more, and the price it would have is shown."""
     improve_s: float = 5.0
-    """Time the solver may take to improve the result of a call."""
+    """Time the solver may take to improve the result of a call that is not near its bound."""
+    improve_tries: int = 1000
+    """How often a call is tried anew with its bids served in another order."""
     points_limit: int = 100_000
     """Lines kept of a run's curve."""
 

@@ -68,8 +68,8 @@ def tick(
     readied, unmet = release(store, now)
     teach(store, now)
     placed = place(store, rules, places, now, decide_with, behind)
-    called = call_due(store, rules, now)
     settled = settle(store, rules, now)
+    called = call_due(store, rules, now)
     return replace(placed, fenced=fenced, readied=readied, failed=unmet, called=called, settled=settled)
 
 

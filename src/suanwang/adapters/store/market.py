@@ -41,9 +41,9 @@ _LOCK = "SELECT pg_advisory_xact_lock{}(hashtextextended('suanwang call ' || %s,
 class _Refused(Exception):
     """Undoes the transaction of a deal that cannot be done."""
 
-    def __init__(self, outcome: Outcome | None = None) -> None:
+    def __init__(self, outcomes: tuple[Outcome, ...] = ()) -> None:
         super().__init__()
-        self.outcome = outcome
+        self.outcomes = outcomes
 
 
 class MarketStore:
@@ -56,7 +56,7 @@ class MarketStore:
             try:
                 self._database.write(lambda connection: _carry_out(connection, deal, now))
             except _Refused as refused:
-                return Dealt(done=False, refused=refused.outcome)
+                return Dealt(done=False, refused=refused.outcomes)
             except pg.UniqueViolation as error:
                 if (error.diag.table_name or "").startswith("market_"):
                     return Dealt(done=False)
@@ -187,8 +187,8 @@ def _carry_out(connection: Connection, deal: Deal, now: datetime) -> None:
     wake(connection, {transfer.credit for chain in deal.chains for transfer in chain})
     _keep(connection, deal)
     posted = decide(connection, deal.chains, now)
-    refused = next((outcome for outcome in posted.outcomes if not outcome.done), None)
-    if refused is not None:
+    refused = tuple(outcome for outcome in posted.outcomes if not outcome.done)
+    if refused:
         raise _Refused(refused)
     transfers = [transfer for chain in posted.fresh for transfer in chain]
     if transfers:

@@ -36,7 +36,7 @@ class MemoryMarket(MemoryLedger):
             if not self._fits(deal):
                 return Dealt(done=False)
             refused = self._tried(deal, now)
-            if refused is not None:
+            if refused:
                 return Dealt(done=False, refused=refused)
             for chain in deal.chains:
                 self._post(chain, now)
@@ -69,8 +69,8 @@ class MemoryMarket(MemoryLedger):
             and all(trade.id not in self._trades for trade in deal.trades)
         )
 
-    def _tried(self, deal: Deal, now: datetime) -> Outcome | None:
-        """The first chain that the ledger would not take, tried on what they touch of it."""
+    def _tried(self, deal: Deal, now: datetime) -> tuple[Outcome, ...]:
+        """The chains that the ledger would not take, tried on what they touch of it."""
         transfers = [transfer for chain in deal.chains for transfer in chain]
         book, names = self._book, {transfer.chain for transfer in transfers}
         accounts = {side for transfer in transfers for side in (transfer.debit, transfer.credit)}
@@ -81,8 +81,8 @@ class MemoryMarket(MemoryLedger):
             chains={name: book.chains[name] for name in names if name in book.chains},
             holds={key: book.holds[key] for key in pending if key in book.holds},
         )
-        outcomes = (trial.post(chain, now) for chain in deal.chains)
-        return next((outcome for outcome in outcomes if not outcome.done), None)
+        outcomes = [trial.post(chain, now) for chain in deal.chains]
+        return tuple(outcome for outcome in outcomes if not outcome.done)
 
     def offer(self, offer_id: str) -> Offer | None:
         return self._offers.get(offer_id)

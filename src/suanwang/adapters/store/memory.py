@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.adapters.store.market_memory import MemoryMarket
+from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.domain.errors import Conflict
 from suanwang.domain.file import FileRecord
 from suanwang.domain.identity import Project, Token

@@ -79,6 +79,8 @@ class Arrays(NamedTuple):
 class Book:
     """Bids and asks in the order they are served, and their arrays."""
 
+    digest: bytes
+    """Over all identifiers."""
     bids: tuple[Bid, ...]
     asks: tuple[Ask, ...]
     zones: tuple[Zone, ...]
@@ -101,7 +103,14 @@ def arranged(bids: Sequence[Bid], asks: Sequence[Ask]) -> Book:
     )
     sold = sorted(asks, key=lambda ask: (place[ask.zone], ask.price_fen, -sum(ask.left), _drawn(digest, ask.id)))
     spans = _spans(met, sold)
-    return Book(bids=tuple(met), asks=tuple(sold), zones=zones, spans=spans, arrays=_arrays(met, sold, place, spans))
+    return Book(
+        digest=digest,
+        bids=tuple(met),
+        asks=tuple(sold),
+        zones=zones,
+        spans=spans,
+        arrays=_arrays(met, sold, place, spans),
+    )
 
 
 def _drawn(digest: bytes, name: str) -> bytes:

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from suanwang.trading.market.book import Ask, Bid, Book, Ints, arranged
-from suanwang.trading.market.filling import filled, price, share
-from suanwang.trading.market.improving import suggestion
+from suanwang.trading.market.filling import filled, price, search, share
+from suanwang.trading.market.improving import Suggestion, suggestion
 from suanwang.trading.market.product import Zone
 from suanwang.trading.market.values import Match
 
 MOST_CELLS = 400_000
 """Asks × spans up to which the programmes are solved; above it the bound is each bid's own best."""
+NEAR = 0.995
+"""Part of the bound above which a result is not improved any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,8 @@ class Cleared:
 
 @dataclass(frozen=True, slots=True)
 class _Result:
+    order: Ints
+    prefer: Ints
     given: Ints
     marginal: Ints
     slack: Ints
@@ -49,26 +53,42 @@ class _Result:
     surplus: int
 
 
-def clear(bids: Sequence[Bid], asks: Sequence[Ask], *, improve_s: float = 0.0, bounded: bool = True) -> Cleared:
-    """Clear the book. `improve_s` is the time the solver may take after the first result; without `bounded` it is asked
-    nothing, and the bound is each bid's own best."""
+def clear(
+    bids: Sequence[Bid], asks: Sequence[Ask], *, improve_s: float = 0.0, tries: int = 0, bounded: bool = True
+) -> Cleared:
+    """Clear the book. A result that is not near its bound is improved: by the solver for at most `improve_s`, then by
+    `tries` changes of whom to serve first. Without `bounded` nothing is solved, and the bound is each bid's own best."""
     book = arranged(bids, asks)
     arrays = book.arrays
     if not book.bids or not book.asks:
         return Cleared(prices={})
     plain, none = np.arange(len(book.bids), dtype=np.int64), np.full(len(book.bids), -1, np.int64)
-    best = _Result(*filled(arrays, plain, none))
+    best = _served(book, plain, none)
     bound = _alone(book)
     if bounded and arrays.ask_left.size <= MOST_CELLS:
-        relaxed = suggestion(book)
-        if relaxed is not None:
-            bound = min(bound, int(relaxed.bound_fen))
-            best = _better(best, _Result(*filled(arrays, relaxed.order, relaxed.prefer)))
-        if improve_s > 0 and best.surplus < bound:
+        best, bound = _suggested(book, best, bound, suggestion(book))
+        if improve_s > 0 and best.surplus < NEAR * bound:
             whole = suggestion(book, whole=True, time_limit_s=improve_s, at_least_fen=best.surplus)
-            if whole is not None:
-                best = _better(best, _Result(*filled(arrays, whole.order, whole.prefer)))
+            best, bound = _suggested(book, best, bound, whole)
+    if tries and best.surplus < NEAR * bound:
+        # Chance follows from the book, so that the same book has the same result.
+        dice = np.random.default_rng(int.from_bytes(book.digest[:8], "big"))
+        order = search(arrays, best.order, best.prefer, dice.random((tries, 7)))
+        best = _better(best, _served(book, order, best.prefer))
     return _told(book, best, max(bound, best.surplus))
+
+
+def _served(book: Book, order: Ints, prefer: Ints) -> _Result:
+    return _Result(order, prefer, *filled(book.arrays, order, prefer))
+
+
+def _suggested(book: Book, best: _Result, bound: int, found: Suggestion | None) -> tuple[_Result, int]:
+    """The better of the result so far and what a suggestion comes to, and the lesser bound."""
+    if found is None:
+        return best, bound
+    if found.bound_fen < bound:
+        bound = int(found.bound_fen)
+    return _better(best, _served(book, found.order, found.prefer)), bound
 
 
 def _better(one: _Result, other: _Result) -> _Result:
