@@ -44,7 +44,7 @@ def measure(*, auctions: int = 1_000_000, whole: int = 5_000) -> Iterator[Figure
         unit="",
         bound="≤ 0",
     )
-    clear(*_small(np.random.default_rng(0)), tries=1)
+    clear(*_large(100), improve_s=0.1, tries=1)
     yield from _large_ones()
 
 
@@ -88,7 +88,7 @@ def _large(seed: int) -> tuple[list[Bid], list[Ask]]:
             )
         )
     bids = [
-        _bid(dice, zones, f"bid-{number}", int(min(64, max(1, dice.lognormal(1.5, 1.1)))), bool(dice.random() < 0.4))
+        _bid(dice, zones, f"bid-{number}", min(64, max(1, int(dice.lognormal(1.5, 1.1)))), bool(dice.random() < 0.4))
         for number in range(1500)
     ]
     return bids, asks

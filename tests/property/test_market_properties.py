@@ -175,7 +175,8 @@ def test_a_small_call_by_hand() -> None:
     cleared = clear(*SMALL)
     assert cleared.matches == (Match(bid="b", ask="a", zone=ZONES[0], first=1, counts=(2, 2)),)
     assert cleared.prices == {(ZONES[0], 1): 5, (ZONES[0], 2): 5}, "units are left over, so the price is what they ask"
-    assert (cleared.surplus_fen, cleared.quality) == (16, pytest.approx(1.0, abs=0.1))
+    assert cleared.surplus_fen == 16
+    assert cleared.quality > 0.9
 
 
 @pytest.mark.parametrize(("word", "result"), spoilt())

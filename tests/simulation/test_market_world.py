@@ -15,7 +15,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.unit.api_world import offering
 
 from suanwang.adapters.store.memory import MemoryStore
 from suanwang.control.calling import call_due
@@ -33,6 +32,7 @@ from suanwang.trading.market.dealing import MARKET
 from suanwang.trading.market.product import HOUR, begins
 from suanwang.trading.market.values import Offer, OfferState, Order, OrderState, Reservation, Way
 from suanwang.trading.settlement import opened
+from tests.unit.api_world import offering
 
 START = begins(492_000)
 RULES = Rules(improve_s=0.0, improve_tries=0, project_credit_fen=0, commission_bp=200)

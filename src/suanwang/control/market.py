@@ -176,16 +176,6 @@ class Market(Selling):
         """Rights of the caller's projects, newest first."""
         return self._store.reservations(projects_of(caller), cursor, min(limit, _PAGE))
 
-    def reservation(self, caller: Principal, reservation_id: str) -> Reservation:
-        found = self._store.reservation(reservation_id)
-        if found is None or not caller.may_see(found.project):
-            raise NotFound(
-                f"there is no right {reservation_id[:100]!r} of yours",
-                field="reservation",
-                allowed="see `order rights`",
-            )
-        return found
-
     def trades(
         self, caller: Principal, order_id: str | None, cursor: str | None, limit: int
     ) -> tuple[Sequence[Trade], str | None]:

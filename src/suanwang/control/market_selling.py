@@ -162,6 +162,16 @@ class Selling:
                 return offer
         raise Unavailable(_BUSY)
 
+    def reservation(self, caller: Principal, reservation_id: str) -> Reservation:
+        found = self._store.reservation(reservation_id)
+        if found is None or not caller.may_see(found.project):
+            raise NotFound(
+                f"there is no right {reservation_id[:100]!r} of yours",
+                field="reservation",
+                allowed="see `order rights`",
+            )
+        return found
+
     def _known_offer(self, offer: Offer) -> Offer | None:
         known = self._store.offer(offer.id)
         if known is not None and known.asked != offer.asked:
