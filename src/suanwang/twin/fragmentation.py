@@ -1,6 +1,6 @@
 """How much of what is free cannot serve the work that is to come.
 
-Owns the measure of Weng et al. 2023 (*Beware of fragmentation*, USENIX ATC, section 3): a free device, or part of one, on
+Owns the measure of Weng et al. 2023 (*Beware of fragmentation*, USENIX ATC): a free device, or part of one, on
 a node is a fragment for a task where the node cannot run it, or where that device has less left than the task asks of
 one; the measure is its expectation over the workload. For a task without devices every free device is a fragment, as in
 the authors' simulator. Knows nothing of how tasks are placed.

@@ -33,7 +33,7 @@ Bools = npt.NDArray[np.bool_]
 
 SLOWDOWN_BOUND_MS = 10_000
 """Runs shorter than this count as this long (Feitelson and Rudolph 1998, *Metrics and benchmarking for parallel job
-scheduling*, section 3)."""
+scheduling*)."""
 MICROGRAMS_PER_KG = 1_000 * MICRO
 NO_NUMBER = float("nan")
 

@@ -30,7 +30,7 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """The two-parameter line of Fan, Weber and Barroso 2007 (*Power provisioning for a warehouse-sized computer*, section 4)."""
+    """The two-parameter line of Fan, Weber and Barroso 2007 (*Power provisioning for a warehouse-sized computer*)."""
 
     idle_w: float
     slope_w: float
