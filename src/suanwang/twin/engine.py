@@ -28,9 +28,9 @@ from suanwang.scheduling.columns import (
     Segments,
 )
 from suanwang.scheduling.policies import Policy, joint
-from suanwang.scheduling.policies.board import HELD, QUEUED, STARTED, Board, board_for
-from suanwang.scheduling.policies.compiled import kernel
-from suanwang.scheduling.policies.passing import enqueue, look_through
+from suanwang.scheduling.policies.board import HELD, PAUSABLE, QUEUED, STARTED, Board, board_for
+from suanwang.scheduling.policies.compiled import inlined, kernel
+from suanwang.scheduling.policies.passing import enqueue, enqueue_all, look_through
 from suanwang.scheduling.policies.reckoning import next_step_ms, transfer_ms
 from suanwang.scheduling.policies.rooms import fits, give_back
 
@@ -205,7 +205,7 @@ def _check(
         raise InvalidRequest("faults are not in the order of time", field="faults")
 
 
-@kernel
+@inlined
 def _push(heap: _Heap, at_ms: int, job: int, number: int) -> None:
     n = heap.size[0]
     heap.size[0] = n + 1
@@ -218,7 +218,7 @@ def _push(heap: _Heap, at_ms: int, job: int, number: int) -> None:
     heap.at_ms[n], heap.job[n], heap.number[n] = at_ms, job, number
 
 
-@kernel
+@inlined
 def _pop(heap: _Heap) -> None:
     n = heap.size[0] - 1
     heap.size[0] = n
@@ -240,7 +240,7 @@ def _pop(heap: _Heap) -> None:
     heap.at_ms[i], heap.job[i], heap.number[i] = at_ms, job, number
 
 
-@kernel
+@inlined
 def _write(book: _Book, board: Board, j: int, now_ms: int, how: int) -> None:
     n = book.count[0]
     book.job[n], book.row[n], book.how[n] = j, board.jobs[j].row, how
@@ -264,7 +264,7 @@ def _stop(truth: Truth, board: Board, book: _Book, j: int, now_ms: int, how: int
     book.state[j] = WAITING
 
 
-@kernel
+@inlined
 def _start(truth: Truth, board: Board, heap: _Heap, book: _Book, now_ms: int) -> None:
     """Give every job that the look started its end."""
     for n in range(board.count[STARTED]):
@@ -282,7 +282,7 @@ def _start(truth: Truth, board: Board, heap: _Heap, book: _Book, now_ms: int) ->
     board.count[STARTED] = 0
 
 
-@kernel
+@inlined
 def _end(truth: Truth, board: Board, book: _Book, j: int, now_ms: int) -> None:
     job = board.jobs[j]
     whole = int((truth.run_ms[j] - job.done_ms) * board.rows[job.row].slowness)
@@ -319,15 +319,18 @@ def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> 
         if 0 <= job.until_ms <= now_ms:
             job.fresh = 1
     kept, held = 0, board.count[HELD]
+    woken = np.empty(held, np.int64)
     for n in range(held):
         j = board.held[n]
         if board.jobs[j].until_ms <= now_ms:
-            enqueue(board, j)
+            woken[n - kept] = j
         else:
             board.held[kept] = j
             kept += 1
     board.count[HELD] = kept
-    if policy != JOINT:
+    if kept < held:
+        enqueue_all(board, woken[: held - kept])
+    if policy != JOINT or board.count[PAUSABLE] == 0:
         return
     for r in range(board.rows.shape[0]):
         row = board.rows[r]
@@ -342,7 +345,7 @@ def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> 
                 n += 1
 
 
-@kernel
+@inlined
 def _arrive(board: Board, book: _Book, j: int) -> bool:
     """True where nothing but the queue's end has changed."""
     for r in range(board.rows.shape[0]):
@@ -350,18 +353,6 @@ def _arrive(board: Board, book: _Book, j: int) -> bool:
             return enqueue(board, j)
     book.state[j] = REFUSED
     return True
-
-
-@kernel
-def _steps_matter(policy: int, board: Board) -> bool:
-    if board.count[QUEUED] + board.count[HELD] > 0:
-        return True
-    if policy == JOINT:
-        for r in range(board.rows.shape[0]):
-            for n in range(board.rows[r].first, board.rows[r].first + board.rows[r].busy):
-                if board.jobs[board.running[n]].interruptible != 0:
-                    return True
-    return False
 
 
 @kernel
@@ -388,7 +379,7 @@ def _play(
             now = min(now, heap.at_ms[0])
         if at[1] < faults.at_ms.shape[0] and (waiting > 0 or running > 0 or at[0] < count):
             now = min(now, max(faults.at_ms[at[1]], at[2]))
-        stepping = looks_ahead and _steps_matter(policy, board)
+        stepping = looks_ahead and (waiting > 0 or (policy == JOINT and board.count[PAUSABLE] > 0))
         if stepping:
             now = min(now, next_step_ms(board, at[2]))
         if now >= until_ms:

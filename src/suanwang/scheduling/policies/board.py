@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from suanwang.scheduling.columns import Bools, Floats, Ints, JobColumns, Outlook, RowColumns
 
-QUEUED, STARTED, HELD = 0, 1, 2
+QUEUED, STARTED, HELD, SINCE, PAUSABLE = 0, 1, 2, 3, 4
 PRICE, CARBON = 0, 1
 DELAY, TRANSFER_MS, TRANSFER_YUAN = 0, 1, 2
 FAR = 1e300
@@ -103,7 +103,8 @@ class Board(NamedTuple):
     clock: Ints
     """Start of the first issue, ms between issues, ms between values."""
     count: Ints
-    """`[QUEUED | STARTED | HELD]`: used lengths of the next three."""
+    """`[QUEUED | STARTED | HELD]`: used lengths of the next three; `[SINCE]`: looks since `least` was
+    measured; `[PAUSABLE]`: interruptible jobs that run."""
     queue: Ints
     """Jobs that want a place now, by rank."""
     started: Ints
@@ -115,7 +116,7 @@ class Board(NamedTuple):
     running: Ints
     """The jobs of `ends`."""
     least: Floats
-    """No queued job needs fewer cores, GB, devices."""
+    """No queued job needs fewer cores, GB, devices; it may be that none needs as few."""
 
 
 def board_for(
@@ -134,7 +135,7 @@ def board_for(
         near=np.stack((rows.delay_ms, rows.transfer_ms_per_gb, rows.transfer_yuan_per_gb)).astype(np.float64),
         ahead=np.stack((outlook.yuan, outlook.carbon_g)).astype(np.float64),
         clock=np.array([outlook.start_ms, outlook.issue_ms, outlook.step_ms], np.int64),
-        count=np.zeros(3, np.int64),
+        count=np.zeros(5, np.int64),
         queue=np.zeros(count + 1, np.int64),
         started=np.zeros(count + 1, np.int64),
         held=np.zeros(count + 1, np.int64),

@@ -45,3 +45,8 @@ numba.config.CACHE_DIR = str(_folder())
 def kernel(function: F) -> F:
     """`function` compiled on its first call."""
     return cast("F", numba.njit(cache=True, nogil=True)(function))
+
+
+def inlined(function: F) -> F:
+    """As `kernel`, but put into the kernels that call it: for what is called for every job and event."""
+    return cast("F", numba.njit(cache=True, nogil=True, inline="always")(function))

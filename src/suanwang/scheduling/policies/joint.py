@@ -1,7 +1,7 @@
 """The product's own: place and hour together, by the job's own weights of price, carbon and finish.
 
 Owns the score, the better hour, and when an interruptible job pauses. What is known of the future is the outlook in
-force; a job that is held is looked at again at every step, with the outlook of that step.
+force; a job that is held is decided anew where it is meant to start and whenever an outlook is issued.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from suanwang.scheduling.policies.board import CARBON, FAR, PRICE, Board
 from suanwang.scheduling.policies.compiled import kernel
 from suanwang.scheduling.policies.reckoning import (
+    EARLY,
+    LATE,
+    MIDDLE,
     grams,
     issue_at,
     left_ms,
@@ -16,6 +19,8 @@ from suanwang.scheduling.policies.reckoning import (
     power_kw,
     run_ms,
     transfer_ms,
+    unmetered_yuan,
+    value_hours,
     yuan,
 )
 from suanwang.scheduling.policies.rooms import fits, may_start
@@ -55,25 +60,18 @@ def score_now(board: Board, j: int, r: int, price: float, carbon: float, finish:
 
 
 @kernel
-def score_at(
-    board: Board, j: int, r: int, now_ms: int, at_ms: int, price: float, carbon: float, finish: float
-) -> float:
-    """Likewise for a start at a later step."""
-    job = board.jobs[j]
-    score = job.by_finish * (board.rows[r].finish_ms + (at_ms - now_ms)) / finish
-    if job.by_price > 0:
-        score += job.by_price * yuan(board, j, r, now_ms, at_ms) / price
-    if job.by_carbon > 0:
-        score += job.by_carbon * grams(board, j, r, now_ms, at_ms) / carbon
-    return score
-
-
-@kernel
 def last_start_ms(board: Board, j: int, r: int) -> int:
     """The latest start that patience and deadline allow on this row; what has run already adds to it."""
     job = board.jobs[j]
     safe = job.due_ms - transfer_ms(board, j, r) - left_ms(board, j, r, job.late_ms)
     return min(job.ready_ms + job.wait_ms + job.done_ms, safe)
+
+
+@kernel
+def look_again_ms(board: Board, now_ms: int, aim_ms: int) -> int:
+    """When a held job is decided anew: where it is meant to start, or where the next outlook is issued."""
+    next_issue = board.clock[0] + (issue_at(board, now_ms) + 1) * board.clock[1]
+    return max(next_step_ms(board, now_ms), min(aim_ms, next_issue))
 
 
 @kernel
@@ -84,25 +82,77 @@ def patient(board: Board, j: int, now_ms: int) -> bool:
 
 
 @kernel
+def best_step(
+    board: Board, j: int, r: int, now_ms: int, by_price: float, by_carbon: float, by_step: float
+) -> tuple[float, int]:
+    """The later step to start at with the least `by_price` × (yuan/kWh × h) + `by_carbon` × (g/kWh × h) + `by_step` × steps
+    waited, over the run that begins there; its value and instant. `FAR` where patience ends before a step begins."""
+    job, step = board.jobs[j], board.clock[2]
+    issue = issue_at(board, now_ms)
+    base = board.clock[0] + issue * board.clock[1]
+    site, size = board.rows[r].site, board.ahead.shape[3] - 1
+    costs, emits = board.ahead[PRICE, issue, site], board.ahead[CARBON, issue, site]
+    early, middle = left_ms(board, j, r, job.early_ms), left_ms(board, j, r, job.middle_ms)
+    late = left_ms(board, j, r, job.late_ms)
+    early_steps, middle_steps, late_steps = early // step, middle // step, late // step
+    early_part, middle_part = early / step - early_steps, middle / step - middle_steps
+    late_part = late / step - late_steps
+    first = (next_step_ms(board, now_ms) - base) // step
+    last = (last_start_ms(board, j, r) - base) // step
+    best, at = FAR, -1
+    for k in range(first, last + 1):
+        if k + late_steps < size:
+            e, m, n = k + early_steps, k + middle_steps, k + late_steps
+            value = by_price * (
+                EARLY * (costs[e] + early_part * (costs[e + 1] - costs[e]))
+                + MIDDLE * (costs[m] + middle_part * (costs[m + 1] - costs[m]))
+                + LATE * (costs[n] + late_part * (costs[n + 1] - costs[n]))
+                - costs[k]
+            ) + by_carbon * (
+                EARLY * (emits[e] + early_part * (emits[e + 1] - emits[e]))
+                + MIDDLE * (emits[m] + middle_part * (emits[m + 1] - emits[m]))
+                + LATE * (emits[n] + late_part * (emits[n + 1] - emits[n]))
+                - emits[k]
+            )
+        else:
+            start = base + k * step
+            value = by_price * value_hours(board, j, r, now_ms, start, PRICE)
+            value += by_carbon * value_hours(board, j, r, now_ms, start, CARBON)
+        value += by_step * (k - first + 1)
+        if value < best:
+            best, at = value, base + k * step
+    return best, at
+
+
+@kernel
 def best_hour(
     board: Board, j: int, now_ms: int, price: float, carbon: float, finish: float
 ) -> tuple[float, int, int]:
     """The best score of a start at a later step, its row and instant; or of one now, on rows that may be full."""
-    best, row, at = FAR, -1, now_ms
-    first = next_step_ms(board, now_ms)
+    best, chosen, at = FAR, -1, now_ms
+    job = board.jobs[j]
+    ahead = next_step_ms(board, now_ms) - now_ms
     for r in range(board.rows.shape[0]):
-        if board.rows[r].awake == 0 or not fits(board, j, r):
+        row = board.rows[r]
+        if row.awake == 0 or not fits(board, j, r):
             continue
         score = score_now(board, j, r, price, carbon, finish)
         if score < best:
-            best, row, at = score, r, now_ms
-        last, start = last_start_ms(board, j, r), first
-        while start <= last:
-            score = score_at(board, j, r, now_ms, start, price, carbon, finish)
-            if score < best:
-                best, row, at = score, r, start
-            start += board.clock[2]
-    return best, row, at
+            best, chosen, at = score, r, now_ms
+        kw = power_kw(board, j, r)
+        by_step = job.by_finish * board.clock[2] / finish
+        value, start = best_step(
+            board, j, r, now_ms, job.by_price * row.electricity_share * kw / price, job.by_carbon * kw / carbon, by_step
+        )
+        if start < 0:
+            continue
+        # What stays the same at every step: the posted price, the data's way, the run itself and the way to the first step.
+        fixed = job.by_finish * (row.finish_ms + ahead) / finish - by_step
+        if job.by_price > 0:
+            fixed += job.by_price * unmetered_yuan(board, j, r) / price
+        if value + fixed < best:
+            best, chosen, at = value + fixed, r, start
+    return best, chosen, at
 
 
 @kernel
@@ -147,7 +197,7 @@ def pauses(board: Board, j: int, now_ms: int) -> bool:
     price, carbon, finish = leasts(board, j, now_ms)
     elsewhen, first = better_steps(board, j, job.row, now_ms, price, carbon, finish, STAY)
     if elsewhen:
-        job.aim_row, job.aim_ms, job.until_ms = job.row, first, next_step_ms(board, now_ms)
+        job.aim_row, job.aim_ms, job.until_ms = job.row, first, look_again_ms(board, now_ms, first)
     return elsewhen
 
 
@@ -182,10 +232,10 @@ def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
     if not waits or (pausing and chosen >= 0):
         return chosen
     if pausing:
-        job.aim_row, job.aim_ms, job.until_ms = there, soonest, next_step_ms(board, now_ms)
+        job.aim_row, job.aim_ms, job.until_ms = there, soonest, look_again_ms(board, now_ms, soonest)
         return LATER
     later, aim, at = best_hour(board, j, now_ms, price, carbon, finish)
     if later * WORTH_WAITING < best:
-        job.aim_row, job.aim_ms, job.until_ms = aim, at, next_step_ms(board, now_ms)
+        job.aim_row, job.aim_ms, job.until_ms = aim, at, look_again_ms(board, now_ms, at)
         return LATER
     return chosen

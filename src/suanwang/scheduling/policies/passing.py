@@ -8,14 +8,21 @@ changed; the others are passed over, with the same result.
 
 from __future__ import annotations
 
+import numpy as np
+
+from suanwang.scheduling.columns import Ints
 from suanwang.scheduling.policies import cheapest, greenest, joint, least_loaded, nearest, wait_awhile
-from suanwang.scheduling.policies.board import DELAY, FAR, HELD, QUEUED, SLACK, STARTED, Board
-from suanwang.scheduling.policies.compiled import kernel
+from suanwang.scheduling.policies.board import DELAY, FAR, HELD, QUEUED, SINCE, SLACK, STARTED, Board
+from suanwang.scheduling.policies.compiled import inlined, kernel
 from suanwang.scheduling.policies.joint import BLOCKED, LATER, patient
 from suanwang.scheduling.policies.rooms import fits, foresee, may_start, take
 
 LEAST_LOADED, CHEAPEST, GREENEST = least_loaded.CODE, cheapest.CODE, greenest.CODE
 NEAREST, WAIT_AWHILE, JOINT = nearest.CODE, wait_awhile.CODE, joint.CODE
+OFTEN = 16
+DEPTH = 200
+"""So many of the jobs in front may have room kept for them, where they are not bound to one row (as Slurm's
+bf_max_job_test)."""
 _load, _price, _green = least_loaded.rank, cheapest.rank, greenest.rank
 _jointly, _greenest_start = joint.choose, wait_awhile.greenest_start
 
@@ -73,7 +80,7 @@ def choose(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> in
     return row
 
 
-@kernel
+@inlined
 def _reserve(board: Board, j: int, only: int) -> int:
     """Keep the next room of the row where the job has it soonest, among rows that keep none yet; that row, or -1."""
     soonest, chosen = 1 << 62, -1
@@ -90,7 +97,7 @@ def _reserve(board: Board, j: int, only: int) -> int:
     return chosen
 
 
-@kernel
+@inlined
 def _loosened(board: Board, j: int, r: int) -> bool:
     """Whether row `r`, now kept for `j`, leaves those behind more room than it did before."""
     row = board.rows[r]
@@ -105,7 +112,7 @@ def _loosened(board: Board, j: int, r: int) -> bool:
     )
 
 
-@kernel
+@inlined
 def _any_room(board: Board, backfill: bool) -> bool:
     """Whether a row that gained room has enough for the least that any queued job needs."""
     for r in range(board.rows.shape[0]):
@@ -121,7 +128,7 @@ def _any_room(board: Board, backfill: bool) -> bool:
     return False
 
 
-@kernel
+@inlined
 def _open_rows(board: Board, begin: int) -> int:
     """Rows that keep nothing for anybody; all of them where the queue is looked through from its front."""
     found = 0
@@ -153,21 +160,26 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
     if begin == 0:
         for r in range(width):
             holders += rows[r].was_reserved >= 0
+    at_home = policy == NEAREST or policy == WAIT_AWHILE
+    deep = total if at_home else DEPTH
     kept = i = begin
     stale = True
     room = True
     while i < total:
-        if unseen == 0 and open_rows == 0:
+        if unseen == 0 and (open_rows == 0 or kept >= deep):
             if stale:
                 room, stale = _any_room(board, backfill), False
-            if not room:
+            if not room and holders == 0:
                 break
         j = queue[i]
         job = jobs[j]
         i += 1
         possible = job.fresh != 0
-        if not possible:
-            for r in range(width):
+        if not possible and room:
+            low, high = 0, width
+            if (at_home or job.until_ms > now_ms) and job.aim_row >= 0:
+                low, high = job.aim_row, job.aim_row + 1
+            for r in range(low, high):
                 row = rows[r]
                 # What `may_start` asks, here without a call: this is gone through for every queued job.
                 if (
@@ -200,18 +212,19 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
             board.held[board.count[HELD]] = j
             board.count[HELD] += 1
         else:
+            waits = open_rows > 0 and kept < deep and not (at_home and job.aim_row >= 0 and rows[job.aim_row].reserved >= 0)
             queue[kept] = j
             kept += 1
-            waits = open_rows > 0
         kept_before = False
         if holders > 0:
             for r in range(width):
                 if rows[r].was_reserved == j:
                     kept_before = True
+                    holders -= 1
         if waits or kept_before:
             open_rows -= _keep_room(policy, board, j, begin, now_ms, waits)
-            holders -= kept_before
             stale = True
+            room = True
     if kept != i:
         while i < total:
             queue[kept] = queue[i]
@@ -220,11 +233,13 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
         board.count[QUEUED] = kept
     for r in range(width):
         rows[r].dirty = 0
-    if begin == 0 and i >= total:
+    board.count[SINCE] += 1
+    if begin == 0 and i >= total and board.count[SINCE] >= OFTEN:
+        board.count[SINCE] = 0
         _measure_least(board)
 
 
-@kernel
+@inlined
 def _keep_room(policy: int, board: Board, j: int, begin: int, now_ms: int, waits: bool) -> int:
     """Reserve the next room for a job that stays in the queue; 1 where a row is kept for it. Marks rows as dirty that
     the jobs behind find freer than before."""
@@ -241,9 +256,9 @@ def _keep_room(policy: int, board: Board, j: int, begin: int, now_ms: int, waits
     return 1 if held >= 0 else 0
 
 
-@kernel
+@inlined
 def _measure_least(board: Board) -> None:
-    """The least needs in the queue, anew."""
+    """The least needs in the queue, anew: between two measurements they may only be less than they are."""
     cores = memory_gb = devices = FAR
     for n in range(board.count[QUEUED]):
         job = board.jobs[board.queue[n]]
@@ -252,6 +267,22 @@ def _measure_least(board: Board) -> None:
 
 
 @kernel
+def enqueue_all(board: Board, jobs: Ints) -> None:
+    """Put many fresh jobs in their turns."""
+    queue, count = board.queue, board.count[QUEUED]
+    total = count + jobs.shape[0]
+    queue[count:total] = jobs
+    ranks = np.empty(total, np.int64)
+    for n in range(total):
+        ranks[n] = board.jobs[queue[n]].rank
+    queue[:total] = queue[:total][np.argsort(ranks)]
+    board.count[QUEUED] = total
+    for j in jobs:
+        board.jobs[j].fresh = 1
+    _measure_least(board)
+
+
+@inlined
 def enqueue(board: Board, j: int) -> bool:
     """Put a fresh job in its turn; True where that is the end of the queue."""
     jobs, queue = board.jobs, board.queue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from suanwang.scheduling.columns import Floats
 from suanwang.scheduling.policies.board import CARBON, PRICE, TRANSFER_MS, TRANSFER_YUAN, Board
-from suanwang.scheduling.policies.compiled import kernel
+from suanwang.scheduling.policies.compiled import inlined, kernel
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000.0
@@ -35,7 +35,7 @@ def until(total: Floats, ahead_ms: int, step_ms: int) -> float:
     return total[step] + (total[step + 1] - total[step]) * ((ahead_ms - step * step_ms) / step_ms)
 
 
-@kernel
+@inlined
 def transfer_ms(board: Board, j: int, r: int) -> int:
     """How long the job's data take to the row's site."""
     job = board.jobs[j]
@@ -71,7 +71,7 @@ def run_ms(board: Board, j: int, r: int) -> float:
 
 
 @kernel
-def _over(board: Board, j: int, r: int, now_ms: int, at_ms: int, what: int) -> float:
+def value_hours(board: Board, j: int, r: int, now_ms: int, at_ms: int, what: int) -> float:
     """Value × hours of a run that starts at `at_ms`, over the three points."""
     job, step = board.jobs[j], board.clock[2]
     issue = issue_at(board, now_ms)
@@ -84,21 +84,27 @@ def _over(board: Board, j: int, r: int, now_ms: int, at_ms: int, what: int) -> f
 
 
 @kernel
+def unmetered_yuan(board: Board, j: int, r: int) -> float:
+    """What does not depend on the hour: the posted price and the data's way."""
+    job = board.jobs[j]
+    price = hourly_yuan(board, j, r) * run_ms(board, j, r) / HOUR_MS
+    return price + job.data_gb * board.near[TRANSFER_YUAN, job.place, r] if job.data_gb > 0 else price
+
+
+@kernel
 def yuan(board: Board, j: int, r: int, now_ms: int, at_ms: int) -> float:
     """Expected price of a start at `at_ms`, as reckoned at `now_ms`: posted price, electricity, and the data's way."""
-    job, share = board.jobs[j], board.rows[r].electricity_share
-    price = hourly_yuan(board, j, r) * run_ms(board, j, r) / HOUR_MS
-    if job.data_gb > 0:
-        price += job.data_gb * board.near[TRANSFER_YUAN, job.place, r]
+    share = board.rows[r].electricity_share
+    price = unmetered_yuan(board, j, r)
     if share > 0:
-        price += share * power_kw(board, j, r) * _over(board, j, r, now_ms, at_ms, PRICE)
+        price += share * power_kw(board, j, r) * value_hours(board, j, r, now_ms, at_ms, PRICE)
     return price
 
 
 @kernel
 def grams(board: Board, j: int, r: int, now_ms: int, at_ms: int) -> float:
     """Expected emission of a start at `at_ms`, gCO2."""
-    return power_kw(board, j, r) * _over(board, j, r, now_ms, at_ms, CARBON)
+    return power_kw(board, j, r) * value_hours(board, j, r, now_ms, at_ms, CARBON)
 
 
 @kernel

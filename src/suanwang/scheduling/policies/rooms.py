@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from suanwang.scheduling.policies.board import SLACK, Board
-from suanwang.scheduling.policies.compiled import kernel
+from suanwang.scheduling.policies.board import PAUSABLE, SLACK, Board
+from suanwang.scheduling.policies.compiled import inlined
 from suanwang.scheduling.policies.reckoning import transfer_ms
 
 
-@kernel
+@inlined
 def fits(board: Board, j: int, r: int) -> bool:
     """Whether the row, empty, could run the job at all."""
     job, row = board.jobs[j], board.rows[r]
@@ -19,7 +19,7 @@ def fits(board: Board, j: int, r: int) -> bool:
     )
 
 
-@kernel
+@inlined
 def has_room(board: Board, j: int, r: int) -> bool:
     job, row = board.jobs[j], board.rows[r]
     return (
@@ -30,14 +30,14 @@ def has_room(board: Board, j: int, r: int) -> bool:
     )
 
 
-@kernel
+@inlined
 def latest_end_ms(board: Board, j: int, r: int, now_ms: int) -> int:
     """When a run that starts now is over at the latest."""
     job = board.jobs[j]
     return now_ms + transfer_ms(board, j, r) + max(1, job.limit_ms - job.done_ms)
 
 
-@kernel
+@inlined
 def may_start(board: Board, j: int, r: int, now_ms: int, backfill: bool) -> bool:
     """Room now, and no delay for the job that waits there in front: over before it begins, or beside it."""
     job, row = board.jobs[j], board.rows[r]
@@ -56,7 +56,7 @@ def may_start(board: Board, j: int, r: int, now_ms: int, backfill: bool) -> bool
     )
 
 
-@kernel
+@inlined
 def take(board: Board, j: int, r: int, now_ms: int) -> None:
     """The job holds its room from now on."""
     job, row = board.jobs[j], board.rows[r]
@@ -70,9 +70,10 @@ def take(board: Board, j: int, r: int, now_ms: int) -> None:
         row.extra_devices -= job.devices
     insert(board, j, r, end)
     job.row = r
+    board.count[PAUSABLE] += job.interruptible
 
 
-@kernel
+@inlined
 def insert(board: Board, j: int, r: int, end_ms: int) -> None:
     """Put the job among those that run on the row."""
     ends, running = board.ends, board.running
@@ -85,7 +86,7 @@ def insert(board: Board, j: int, r: int, end_ms: int) -> None:
     board.rows[r].busy += 1
 
 
-@kernel
+@inlined
 def give_back(board: Board, j: int) -> None:
     """The job's room is free again."""
     job = board.jobs[j]
@@ -98,13 +99,14 @@ def give_back(board: Board, j: int) -> None:
         ends[at], running[at] = ends[at + 1], running[at + 1]
         at += 1
     row.busy -= 1
+    board.count[PAUSABLE] -= job.interruptible
     row.free_cores += job.cores
     row.free_memory_gb += job.memory_gb
     row.free_devices += job.devices
     row.dirty = 1
 
 
-@kernel
+@inlined
 def foresee(board: Board, j: int, r: int) -> tuple[int, float, float, float]:
     """When the row will have room for the job at the latest, -1 for never; and cores, GB, devices free beside it then."""
     job, row = board.jobs[j], board.rows[r]

@@ -5,10 +5,10 @@ After Wiesner et al., "Let's Wait Awhile", Middleware 2021: the plan is made onc
 
 from __future__ import annotations
 
-from suanwang.scheduling.policies.board import Board
+from suanwang.scheduling.policies.board import CARBON, Board
 from suanwang.scheduling.policies.compiled import kernel
-from suanwang.scheduling.policies.joint import last_start_ms
-from suanwang.scheduling.policies.reckoning import grams, next_step_ms
+from suanwang.scheduling.policies.joint import best_step
+from suanwang.scheduling.policies.reckoning import value_hours
 
 CODE = 4
 
@@ -16,11 +16,6 @@ CODE = 4
 @kernel
 def greenest_start(board: Board, j: int, r: int, now_ms: int) -> int:
     """The instant of the least emission on row `r`, now or at a later step; the earliest among equals."""
-    best, at = grams(board, j, r, now_ms, now_ms), now_ms
-    start, last = next_step_ms(board, now_ms), last_start_ms(board, j, r)
-    while start <= last:
-        emitted = grams(board, j, r, now_ms, start)
-        if emitted < best:
-            best, at = emitted, start
-        start += board.clock[2]
-    return at
+    emitted = value_hours(board, j, r, now_ms, now_ms, CARBON)
+    best, at = best_step(board, j, r, now_ms, 0.0, 1.0, 0.0)
+    return at if best < emitted else now_ms
