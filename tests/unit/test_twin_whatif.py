@@ -1,0 +1,106 @@
+"""What if: the files made of the live network are ones that the twin's own readers take, with the change and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.browser.world import OPERATOR, USER, World, busy
+
+from suanwang.domain.errors import Forbidden, InvalidRequest
+from suanwang.twin.experimentfile import read_experiment
+from suanwang.twin.laboratory import Laboratory
+from suanwang.twin.network import Network
+from suanwang.twin.networkfile import parse_network
+from suanwang.twin.traces import read_trace
+from suanwang.twin.whatif import PLAN, Change, what_if
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    made = World()
+    busy(made)
+    return made
+
+
+def asked(world: World, home: Path, **change: Any) -> Path:
+    """The folder of a what-if that nobody plays."""
+    kept = Laboratory(home, world.clock.now, command=("true",))
+    made = what_if(world.network, kept, OPERATOR, Change(**change))
+    assert kept.settled(60)
+    return home / made.id
+
+
+def network(folder: Path, name: str) -> Network:
+    return parse_network((folder / name).read_bytes(), filename=name)
+
+
+def test_the_present_state_is_what_the_twin_reads(world: World, tmp_path: Path) -> None:
+    folder = asked(world, tmp_path, lose_site="guian")
+    now, changed = network(folder, "now.yaml"), network(folder, "changed.yaml")
+    live = {view.site.id: view.site for view in world.network.sites.all(OPERATOR)}
+    assert {site.id for site in now.sites} == set(live)
+    for site in now.sites:
+        offer, measured = live[site.id].offering, live[site.id].measured  # type: ignore[index]
+        assert measured is not None
+        assert sum(pool.cores for pool in site.pools) == pytest.approx(measured.cores - measured.foreign_cores)
+        free = {model: count - measured.foreign_devices.get(model, 0) for model, count in measured.devices.items()}
+        assert {pool.model: pool.devices for pool in site.pools if pool.model} == free
+        assert (site.name_zh, site.cooling.base) == (offer.name_zh, offer.pue)
+        assert site.power.carbon_g_per_kwh == offer.carbon_g_per_kwh
+    assert {site.id for site in changed.sites} == set(live) - {"guian"}
+    assert {place.id for place in changed.places} == set(live), "its users are still there"
+
+
+def test_the_work_is_what_waits_runs_and_ran(world: World, tmp_path: Path) -> None:
+    folder = asked(world, tmp_path, price_factor=2.0)
+    trace = read_trace(folder / "live.csv")
+    counts = world.network.jobs.counts(OPERATOR)
+    waiting = sum(count for state, count in counts.items() if state in ("waiting", "queued", "leased", "running"))
+    assert int((trace.submit_ms == 0).sum()) == waiting
+    assert len(trace) == waiting + counts["succeeded"] + counts["failed"]  # type: ignore[index]
+    assert trace.devices.max() == 4
+    assert trace.groups == ("project 1", "project 2")
+    text = "".join(path.read_text() for path in folder.iterdir())
+    assert "weather" not in text.lower(), "names of projects stay where they are"
+    plan = json.loads((folder / PLAN).read_text())
+    for name in plan["files"]:
+        assert read_experiment(folder / name).trace.path == folder / "live.csv"
+
+
+def test_prices_links_and_sites_are_changed(world: World, tmp_path: Path) -> None:
+    folder = asked(
+        world, tmp_path, price_factor=2.0, price_site="wuhu", lose_link="shaoguan", add_like="wuhu", add_capacity=3.0
+    )
+    now, changed = network(folder, "now.yaml"), network(folder, "changed.yaml")
+    before, after = ({site.id: site for site in each.sites} for each in (now, changed))
+    assert after["wuhu"].pools[0].core_hour_yuan == pytest.approx(2 * before["wuhu"].pools[0].core_hour_yuan)
+    assert after["guian"] == before["guian"]
+    assert after["wuhu-2"].pools[0].cores == pytest.approx(3 * before["wuhu"].pools[0].cores)
+    assert {frozenset(link.ends) for link in changed.links} == {
+        frozenset(("shaoguan", other)) for other in after if other != "shaoguan"
+    }
+    assert max(link.gbps for link in changed.links) < now.gbps / 100
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "nothing is changed"),
+        ({"lose_site": "nowhere"}, "no site 'nowhere'"),
+        ({"add_like": "x"}, "no site 'x'"),
+        ({"price_factor": 2.0, "price_site": "x"}, "no site 'x'"),
+    ],
+)
+def test_changes_that_make_no_sense(world: World, tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        asked(world, tmp_path, **change)
+    with pytest.raises(Forbidden):
+        what_if(world.network, Laboratory(tmp_path, world.clock.now), USER, Change(lose_site="guian"))
+
+
+def test_without_work_there_is_nothing_to_play(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="no work to play"):
+        asked(World(), tmp_path, lose_site="guian")
