@@ -117,7 +117,7 @@ def _bid(dice: np.random.Generator, zones: Sequence[Zone], name: str, count: int
         id=name,
         zones=tuple(zones[zone] for zone in dice.choice(len(zones), int(dice.integers(1, 4)), replace=False)),
         first=first,
-        windows=int(min(HOURS - first, dice.integers(1, 13))),
+        windows=min(HOURS - first, int(dice.integers(1, 13))),
         count=count,
         limit_fen=int(300 * dice.uniform(0.6, 1.8)),
         divisible=divisible,

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry
 from suanwang.api import describing, errors, metrics
 from suanwang.api.errors import ErrorPage
 from suanwang.api.metrics import Metrics
-from suanwang.api.routes import agents, bills, catalogue, files, jobs, ledger, people, quotes, sites, twin
+from suanwang.api.routes import agents, bills, catalogue, files, jobs, ledger, market, people, quotes, sites, twin
 from suanwang.api.routes import network as whole
 from suanwang.api.streams import StreamLimits, Streams
 from suanwang.api.watching import Watching
 from suanwang.api.work import WorkReader
-from suanwang.client import ledger_models, models, twin_models
+from suanwang.client import ledger_models, market_models, models, twin_models
 from suanwang.control.network import Network
 from suanwang.twin.laboratory import Laboratory
 
@@ -28,6 +28,7 @@ _TAGS = [
     {"name": "sites", "description": "Join computing centres and keep them"},
     {"name": "bills", "description": "What was used and what it costs"},
     {"name": "ledger", "description": "Accounts, transfers, signed checkpoints and proofs"},
+    {"name": "market", "description": "Offers, orders, rights to capacity, calls and prices"},
     {"name": "people", "description": "Callers, tokens, projects"},
     {"name": "files", "description": "Files of projects, by name and by content"},
     {"name": "agents", "description": "What a site's agent says and hears"},
@@ -64,14 +65,20 @@ def create_app(
     app.state.streams = Streams(network, stream_limits)
     app.state.laboratory = laboratory or Laboratory(None, network.clock.now)
     errors.install(app, error_page)
-    for part in (jobs, quotes, catalogue, sites, bills, ledger, people, files, agents, twin, whole):
+    for part in (jobs, quotes, catalogue, sites, bills, ledger, market, people, files, agents, twin, whole):
         app.include_router(part.router)
     app.include_router(metrics.router)
     describing.install(
         app,
         asked=(
             *(models.NewJobs, models.NewToken, models.NewProject, models.NewFile),
-            *(ledger_models.NewTopUp, ledger_models.NewLimit, twin_models.NewExperiment),
+            *(
+                market_models.NewOffer,
+                market_models.NewOrder,
+                ledger_models.NewTopUp,
+                ledger_models.NewLimit,
+                twin_models.NewExperiment,
+            ),
         ),
         strict=(sites.NEW_SITE, sites.OFFERING, agents.REQUEST, WorkReader()),
         told=(models.LogView, models.StateView),

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from suanwang.client import models, quote_models
 from suanwang.client.events import ServerEvent, parse
 from suanwang.client.ledger import LedgerCalls
+from suanwang.client.market import MarketCalls
 from suanwang.client.twin import TwinCalls
 from suanwang.client.wire import Patience, Wire
 from suanwang.domain.errors import Conflict, InvalidRequest, OutcomeUnknown, Unavailable, UnreadableReply
@@ -42,7 +43,7 @@ Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 
-class Client(LedgerCalls, TwinCalls):
+class Client(LedgerCalls, MarketCalls, TwinCalls):
     """One caller's line to the network at `url`; close it, or use it as a context manager."""
 
     def __init__(

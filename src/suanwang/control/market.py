@@ -84,7 +84,7 @@ class Market(Selling):
         now = self._clock.now()
         order = self._order(caller, wish, now)
         check_ahead(wish.start, order.first, now)
-        matches, paid = take(order, self._on_sale(order), self._rules.commission_bp)
+        matches, paid = take(order, self._on_sale(order), self.rules.commission_bp)
         return Priced(units=units_of(matches), amount_fen=paid, matches=matches)
 
     def _stand(self, caller: Principal, order: Order, now: datetime) -> Order:
@@ -101,7 +101,7 @@ class Market(Selling):
     def _buy(self, caller: Principal, order: Order, now: datetime) -> Order:
         for _ in range(_TRIES):
             offers = {offer.id: offer for offer in self._on_sale(order)}
-            matches, paid = take(order, list(offers.values()), self._rules.commission_bp)
+            matches, paid = take(order, list(offers.values()), self.rules.commission_bp)
             if not matches and order.way is Way.NOW:
                 raise Conflict(
                     "no zone has that many units on sale now at this limit",
@@ -112,9 +112,9 @@ class Market(Selling):
                 raise too_much("count")
 
             def price(match: Match, window: int, offers: dict[str, Offer] = offers) -> int:
-                return gross_fen(offers[match.ask].price_fen, self._rules.commission_bp)
+                return gross_fen(offers[match.ask].price_fen, self.rules.commission_bp)
 
-            filled = fill_order(order, matches, offers, price, self._rules.commission_bp, now)
+            filled = fill_order(order, matches, offers, price, self.rules.commission_bp, now)
             dealt = self._store.deal(self._bought(caller, filled, offers, now), now)
             if dealt.done:
                 return filled.order
@@ -149,9 +149,9 @@ class Market(Selling):
                 return order
             if order.state is not OrderState.OPEN:
                 raise Conflict(f"the order has ended: {order.state}", field="order")
-            if now >= freeze_at(order.first, self._rules):
+            if now >= freeze_at(order.first, self.rules):
                 raise Conflict(
-                    f"its call at {call_at(order.first, self._rules):%H:%M} UTC is near: nothing is taken back before it",
+                    f"its call at {call_at(order.first, self.rules):%H:%M} UTC is near: nothing is taken back before it",
                     field="order",
                 )
             ended = replace(order, state=OrderState.CANCELLED, ended_at=now, revision=order.revision + 1)
@@ -196,14 +196,14 @@ class Market(Selling):
 
     def _calling(self, first: int, now: datetime) -> Calling:
         auction = self._store.auction(first)
-        made_at, frozen_at = call_at(first, self._rules), freeze_at(first, self._rules)
+        made_at, frozen_at = call_at(first, self.rules), freeze_at(first, self.rules)
         if auction is not None:
             phase = Phase.CALLED
         elif now >= begins(first):
             phase = Phase.PASSED
         else:
             phase = Phase.FROZEN if now >= frozen_at else Phase.OPEN
-        shown = indication(self._store, self._rules, first) if phase == Phase.FROZEN else None
+        shown = indication(self._store, self.rules, first) if phase == Phase.FROZEN else None
         return Calling(
             first=first, call_at=made_at, freeze_at=frozen_at, phase=phase, auction=auction, indication=shown
         )
@@ -276,19 +276,19 @@ class Market(Selling):
     def _check_window(self, order: Order, now: datetime) -> None:
         check_ahead(begins(order.first), order.first, now)
         if order.way is Way.STANDING:
-            if now >= call_at(order.first, self._rules):
+            if now >= call_at(order.first, self.rules):
                 raise self._called(order.first)
-        elif freeze_at(order.first, self._rules) <= now < begins(order.first) and self._store.sealed(order.first):
+        elif freeze_at(order.first, self.rules) <= now < begins(order.first) and self._store.sealed(order.first):
             # Whoever bought now would take from under those who may not take back any more.
             raise Conflict(
-                f"these hours are called at {call_at(order.first, self._rules):%H:%M} UTC: until then only standing orders",
+                f"these hours are called at {call_at(order.first, self.rules):%H:%M} UTC: until then only standing orders",
                 field="way",
                 allowed="standing, or after the call",
             )
 
     def _called(self, first: int) -> Conflict:
         return Conflict(
-            f"the call of {begins(first):%Y-%m-%d %H:%M} UTC was at {call_at(first, self._rules):%H:%M}",
+            f"the call of {begins(first):%Y-%m-%d %H:%M} UTC was at {call_at(first, self.rules):%H:%M}",
             field="start",
             allowed="later hours, or buying at posted prices",
         )
@@ -314,7 +314,7 @@ class Market(Selling):
 
     def _open_accounts(self, order: Order) -> None:
         account = Account(
-            id=payer(order), owner=Owner.PROJECT, name=order.project, floor_fen=-self._rules.project_credit_fen
+            id=payer(order), owner=Owner.PROJECT, name=order.project, floor_fen=-self.rules.project_credit_fen
         )
         self._store.open_accounts([account, opened(MARKET), opened(NETWORK)])
 

@@ -56,7 +56,11 @@ class Selling:
     def __init__(self, store: Store, clock: Clock, rules: Rules) -> None:
         self._store = store
         self._clock = clock
-        self._rules = rules
+        self.rules = rules
+
+    def gross(self, offer: Offer) -> int:
+        """Fen per unit and hour of it, the commission on top."""
+        return gross_fen(offer.price_fen, self.rules.commission_bp)
 
     # offers
 
@@ -71,7 +75,7 @@ class Selling:
         check_range("least_hours", wanted.least_hours, windows)
         if wanted.plan not in (Plan.COMMITTED, Plan.SUBSCRIPTION) and wanted.least_hours != 1:
             raise InvalidRequest("only committed use has a least term", field="least_hours", allowed="1")
-        gross_fen(wanted.price_fen, self._rules.commission_bp)
+        gross_fen(wanted.price_fen, self.rules.commission_bp)
         if wanted.reservation is not None:
             return self._resell(caller, wanted, first, windows, now)
         return self._list(caller, wanted, first, windows, now)
@@ -191,7 +195,7 @@ class Selling:
             frozen = next(iter(self._frozen(offer.first, offer.end, now)), None)
             if frozen is not None:
                 raise Conflict(
-                    f"its call at {call_at(frozen, self._rules):%H:%M} UTC is near: nothing is taken back before it",
+                    f"its call at {call_at(frozen, self.rules):%H:%M} UTC is near: nothing is taken back before it",
                     field="offer",
                 )
             changed = replace(
@@ -234,11 +238,11 @@ class Selling:
 
     def _frozen(self, first: int, until: int, now: datetime) -> Sequence[int]:
         """Windows of these whose call is near."""
-        near = window_of(now + timedelta(seconds=self._rules.call_before_s + self._rules.freeze_s))
+        near = window_of(now + timedelta(seconds=self.rules.call_before_s + self.rules.freeze_s))
         return [
             window
             for window in range(first, min(until, near + 1))
-            if freeze_at(window, self._rules) <= now < call_at(window, self._rules)
+            if freeze_at(window, self.rules) <= now < call_at(window, self.rules)
         ]
 
     def _site(self, caller: Principal, site_id: SiteId | None) -> Site:
