@@ -33,11 +33,14 @@ POPULAR = 0.95
 ANY_MODEL = (1 << 62) - 1
 MOST_CORES_MILLI, MOST_DEVICES_MILLI = 128_000, 8_000
 NOTES = [
-    """`openb_pod_list_default` (8,152 pods) on the 1,213 nodes with GPUs (6,212 of them), drawn on until 130 % of the GPUs
+    " ".join(note.split())
+    for note in (
+        """`openb_pod_list_default` (8,152 pods) on the 1,213 nodes with GPUs (6,212 of them), drawn on until 130 % of the GPUs
 were asked for; no pod leaves. Mean over twenty seeds of ours and ten of theirs of the share that is allocated then. Their
 seeds drive another generator, so means are compared, each with its own spread.""",
-    """Replayed is the simulator's rule as it is written, not the paper's formula alone: scores are cut to whole numbers
+        """Replayed is the simulator's rule as it is written, not the paper's formula alone: scores are cut to whole numbers
 after a sigmoid, and equal scores go to the node that a seed put first.""",
+    )
 ]
 
 

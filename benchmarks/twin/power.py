@@ -30,14 +30,18 @@ KNOWN = (
     ("the meter read at every step of 30 s", 1),
 )
 NOTES = [
-    """Mean absolute percentage error on days 2 to 5, at steps of 30 s; day 1 is for learning alone. Every prediction knows
+    " ".join(note.split())
+    for note in (
+        """Mean absolute percentage error on days 2 to 5, at steps of 30 s; day 1 is for learning alone. Every prediction knows
 what runs at its own instant (busy hosts and processor time in use, from the trace), as the published ones do, and nothing
 that was measured after the last reading of the meter. Between readings the weights stand still.""",
-    """Published on this trace: FootPrinter 7.86 %, OpenDT 5.13 %, OpenDT with hourly calibration over the last day 4.39 %
+        """Published on this trace: FootPrinter 7.86 %, OpenDT 5.13 %, OpenDT with hourly calibration over the last day 4.39 %
 (Nicolae et al. 2026, arXiv 2604.11445); theirs are means over their own span of days.""",
-    """How fast the panel forgets was chosen once, after a look at this week; other choices, the square of utilisation and
-the hour of the day gave 1.9 to 3.0 % with a daily reading and 1.4 to 1.8 % with an hourly one. The last line is there for
-honesty: the meter itself moves little within 30 s, and its last value says more than any model.""",
+        """How fast the experts forget was chosen once, after a look at this week. Other panels, also with the square of
+utilisation and the hour of the day, gave 1.9 to 3.0 % with a daily reading and 1.4 to 1.7 % with an hourly one; a single
+expert that forgets within half an hour errs more. The last line is there for honesty: the meter itself moves little within
+30 s, and its last value says more than any model.""",
+    )
 ]
 
 

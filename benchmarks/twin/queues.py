@@ -28,11 +28,14 @@ MEAN_MS = 3_600_000
 SETTLING = 0.05
 """Share of jobs at the beginning that are left out: the queue starts empty."""
 NOTES = [
-    f"""Jobs of one core arrive by a Poisson process at one row and run in the order they came (`fifo`), in twenty plays of
+    " ".join(note.split())
+    for note in (
+        f"""Jobs of one core arrive by a Poisson process at one row and run in the order they came (`fifo`), in twenty plays of
 different seeds (sixty for sixteen servers), the same chance for every case of a seed; the first {SETTLING:.0%} of jobs are left
 out. The closed forms: Erlang 1917 for M/M/c, Pollaczek 1930 and Khinchine 1932 for M/G/1. Beside each deviation stands the
 half-width of its own 95 % interval (Student's t over the seeds): no shorter play could tell more. That the engine starts
 every job of such a queue at the very millisecond that the recursion of Kiefer and Wolfowitz 1955 gives is a test.""",
+    )
 ]
 
 
