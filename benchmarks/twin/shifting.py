@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.twin import eurosys, gaia, waiting
+from benchmarks.twin import eurosys, gaia, online, replanned, waiting
 from benchmarks.twin.chapters import Table
 
 TITLE = "Shifting work in time"
-NEEDED = "needs --data with carbon/, workloads/ and reference-results/ of the published series"
+PARTS = (eurosys, waiting, gaia, replanned, online)
 
 
 def measure(data: Path | None, *, quick: bool) -> Iterator[Table]:
     if data is None:
-        for title in ("EuroSys 2024", "Let's Wait Awhile", "GAIA"):
-            yield Table(title, absent=NEEDED)
+        needed = "needs --data with carbon/, workloads/ and reference-results/ of the published series"
+        yield Table("EuroSys 2024, Let's Wait Awhile, GAIA", absent=needed)
         return
-    yield from eurosys.measure(data, quick=quick)
-    yield from waiting.measure(data, quick=quick)
-    yield from gaia.measure(data, quick=quick)
+    for part in PARTS:
+        yield from part.measure(data, quick=quick)

@@ -245,3 +245,36 @@ def suspends(present: float, mean: Floats, first: int, end: int, value: float, p
             break
         over += mean[i] - value
     return over > pause
+
+
+@njit(cache=True)
+def chance_below(value: float, mean: float, spread: float) -> float:
+    """How likely a step of normal error turns out cheaper than `value`.
+
+    Its sum over the steps ahead is the cheap way to decide for much work: with many steps to choose, a step is worth using
+    if fewer cheaper ones are expected than are needed, and `reserve` need not be filled anew at every step.
+    """
+    if spread <= 0.0:
+        return 1.0 if mean < value else 0.0
+    return 0.5 * math.erfc((mean - value) / (spread * math.sqrt(2.0)))
+
+
+def calibrated(forecast: Floats, truth: Floats, known: int, reach: int = 6) -> tuple[Floats, float]:
+    """What a forecast is worth once its own record is known: the expected values of all steps, and their spread.
+
+    Only `truth[:known]` is read. A step's value is estimated from the forecasts `reach` steps around it by least squares
+    over that past, so that noise which neighbours do not share is averaged out and a bias is taken away. With less past
+    than four times the weights the forecast is returned as it is, with the spread of its errors so far.
+    """
+    around = np.arange(-reach, reach + 1)
+    last = len(forecast) - 1
+    rows = forecast[np.clip(np.arange(len(forecast))[:, None] + around, 0, last)]
+    rows = np.concatenate((rows, np.ones((len(forecast), 1))), axis=1)
+    past = slice(reach, max(min(known, len(truth)) - reach, reach))
+    seen, wanted = rows[past], truth[past]
+    if len(seen) < 4 * rows.shape[1]:
+        before = min(known, len(truth))
+        return forecast.copy(), float(np.std(truth[:before] - forecast[:before])) if before > 1 else 0.0
+    slight = 1e-9 * float(np.mean(seen**2)) * len(seen) + 1e-12
+    weights = np.linalg.solve(seen.T @ seen + slight * np.eye(rows.shape[1]), seen.T @ wanted)
+    return rows @ weights, float(np.std(wanted - seen @ weights))
