@@ -106,21 +106,22 @@ def check(text: str) -> Checked:
 
 def _refuse_files(text: str) -> None:
     """A text that others sent may not name files of this machine, neither as a trace nor as a network."""
-    from suanwang.twin.experimentfile import FEDERATION
+    from suanwang.twin.experimentfile import generated
     from suanwang.twin.networkfile import only_document, shipped
 
     document = only_document(text, filename=FILENAME)
     value = document.value if isinstance(document.value, Mapping) else {}
     trace, network = value.get("trace"), value.get("network")
     problems = []
-    named = trace if isinstance(trace, str) else trace.get("file") if isinstance(trace, Mapping) else None
-    if named is not None and named != FEDERATION:
-        where = ("trace",) if isinstance(trace, str) else ("trace", "file")
+    named = trace if isinstance(trace, str) and trace not in generated() else None
+    given = trace.get("file") if isinstance(trace, Mapping) else None
+    if named is not None or given is not None:
+        where = ("trace",) if given is None else ("trace", "file")
         problems.append(
             Problem(
                 field=".".join(where),
                 message="files of this machine are not read here",
-                allowed=f"{FEDERATION}; play your own traces with `suanwang twin run`",
+                allowed=f"{', '.join(generated())}; play your own traces with `suanwang twin run`",
                 line=document.line(where),
             )
         )
