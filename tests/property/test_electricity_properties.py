@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ def test_electricity_in_the_posted_price_cuts_and_costs_nothing() -> None:
 # plans
 
 
-def electric(name: str, area: str, *, core: str = "0.1", passed_on: bool = True, **changes: object) -> Site:
+def electric(name: str, area: str, *, core: str = "0.1", passed_on: bool = True, **changes: Any) -> Site:
     tariff = catalog.tariff_area(area).tariff
     price = Price(
         core_hour_yuan=Decimal(core),

@@ -29,7 +29,10 @@ from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.lifecycle import ENDED, JobState
 from suanwang.domain.site import Offering, Price
+from suanwang.domain.tariff import Period, Tariff, Tier
 from suanwang.domain.task import Output, Resources, Task
+from suanwang.electricity.supply import milliseconds
+from suanwang.electricity.tariff import next_change_ms
 from suanwang.ports import Extent
 from suanwang.sensing.agent import Agent, Kept
 from suanwang.sensing.connectors.fake import Behaviour, FakeConnector
@@ -37,7 +40,18 @@ from suanwang.trading.ledger import Owner, account_id
 from suanwang.trading.settlement import chain_name
 
 T = TypeVar("T")
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+EPOCH = datetime(2026, 1, 1, 0, 28, tzinfo=UTC)
+HALVES = Tariff(
+    flat_yuan_per_kwh=Decimal(40),
+    periods=(
+        Period(
+            tier=Tier.PEAK,
+            hours=tuple((hour * 60, hour * 60 + 30) for hour in range(24)),
+            multiplier=Decimal("1.5"),
+        ),
+    ),
+)
+"""Changes every half hour, the first time two minutes after the beginning; so dear that it shows in fen."""
 RULES = Rules(lease_ttl_s=30, fence_margin_s=8, suspect_after_s=10, poll_s=2, meter_every_s=20, plan_limit=50)
 PROJECT = ProjectId("demo")
 USER = Principal(name="user", role=Role.USER, projects=(PROJECT,))
@@ -303,9 +317,12 @@ class World:
             nodes=2,
             cores_per_node=4,
             memory_gb_per_node=16.0,
-            price=Price(core_hour_yuan=Decimal("0.137") + index),
+            price=Price(
+                core_hour_yuan=Decimal("0.137") + index, electricity=HALVES, electricity_passed_on=index % 2 == 0
+            ),
             pue=1.2,
             carbon_g_per_kwh=500.0,
+            core_power_w=800.0,
         )
         clean = Network(
             store=self.store, clock=self.clock, files=NoFiles(), identities=self.identities, places={}, rules=RULES
@@ -539,6 +556,12 @@ class World:
             if later.from_at < earlier.to_at:
                 raise Broken(f"seed {self.seed}: {later.id} overlaps {earlier.id}")
         lines = [line for line in self.store._bills if line.job_id == job_id]
+        if sum((line.rated_yuan for line in lines), Decimal(0)) != job.usage.cost_yuan:
+            raise Broken(f"seed {self.seed}: the lines of {job_id} do not sum to its cost")
+        for record in records:
+            at, until = milliseconds(record.from_at), milliseconds(record.to_at)
+            if int(record.site_id[1:]) % 2 == 0 and next_change_ms(HALVES, at, until) < until:
+                raise Broken(f"seed {self.seed}: {record.id} has two prices of electricity")
         if len(lines) != len(records) or sum(line.amount_fen for line in lines) != job.billed_fen:
             raise Broken(f"seed {self.seed}: the bill of {job_id} does not add up")
         if job.state is JobState.SUCCEEDED:

@@ -77,7 +77,7 @@ def test_a_site_without_the_section_is_as_before() -> None:
 def test_a_site_says_its_own_price_in_the_area_s_hours() -> None:
     tariff = read("electricity: {area: Guizhou, flat_yuan_per_kwh: 0.62, passed_on: false}\n").price.electricity
     assert tariff is not None
-    assert (tariff.flat_yuan_per_kwh, tariff.fixed_yuan_per_kwh) == (Decimal("0.62"), 0)
+    assert (tariff.flat_yuan_per_kwh, tariff.fixed_yuan_per_kwh) == (Decimal("0.62"), Decimal(0))
     assert tariff.periods == GUIZHOU.periods
     assert tariff.assumed == ()
 

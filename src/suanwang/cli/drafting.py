@@ -110,7 +110,7 @@ devices:{listed}{unknown}
 price: {{core_hour: 0.10, memory_gb_hour: 0.01}} # yuan
 pue: 1.30
 # carbon_g_per_kwh: 500 # without it, the official grid factor of the place's province
-# electricity: {{area: {catalog.provinces()[found.province][0]}, passed_on: true}} # users pay each kWh by the hour's price: docs/electricity.md
+# electricity: {{area: {catalog.provinces()[found.province][0]}, passed_on: true}} # docs/electricity.md
 connector:
   {connector}
 """

@@ -76,4 +76,5 @@ class Series:
         folded = np.clip(step - rounds * tail, 0, count - 1)
         part = np.where(ahead < 0, ahead, ahead - step * self.step_ms) / HOUR_MS
         day = self.cumulative[count] - self.cumulative[count - tail]
-        return self.cumulative[folded] + rounds * day + self.values[folded] * part
+        total: Floats = self.cumulative[folded] + rounds * day + self.values[folded] * part
+        return total

@@ -73,7 +73,7 @@ class Integrals:
         step = int(hours // _STEP_H)
         rounds = max(0, (step - len(self._columns)) // STEPS + 1)
         inside = step - rounds * STEPS
-        total = self._columns[inside] * (hours - step * _STEP_H) + self._total_columns[inside]
+        total: Floats = self._columns[inside] * (hours - step * _STEP_H) + self._total_columns[inside]
         return total + rounds * self._day if rounds else total
 
     def _until(self, profile: Ints, hours: Floats) -> Floats:
@@ -81,7 +81,9 @@ class Integrals:
         rounds = np.maximum(0, (step - self._values.shape[1]) // STEPS + 1)
         inside = step - rounds * STEPS
         rest = hours - step * _STEP_H
-        return self._totals[profile, inside] + rounds * self._day[profile] + self._values[profile, inside] * rest
+        total: Floats = self._totals[profile, inside] + self._values[profile, inside] * rest
+        total += rounds * self._day[profile]
+        return total
 
 
 class Ahead:
