@@ -274,7 +274,7 @@ def _said(
 
 def _when(noon: Sequence[SiteFinding], night: Sequence[SiteFinding]) -> str:
     return _either(
-        f"Electricity is cheapest at noon in {_valleys(noon)}; at night in {_valleys(night)}.",
+        f"Electricity has its valley at noon in {_valleys(noon)}; at night in {_valleys(night)}.",
         f"电价低谷在中午：{_valleys(noon)}；在夜间：{_valleys(night)}。",
     )
 

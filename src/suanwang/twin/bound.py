@@ -20,6 +20,8 @@ from scipy.optimize import linprog
 from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS, Floats, Ints, Series
 from suanwang.scheduling.columns import NEVER_MS, RESOURCES, JobColumns, RowColumns
+from suanwang.twin.accounting import MILLI
+from suanwang.twin.timeline import Steps, overlaps
 
 Bools = npt.NDArray[np.bool_]
 COARSE = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 21, 24, 27, 30, 36, 42, 48, 60, 72, 96, 120, 168, 240, 336, 480, 720)
@@ -60,6 +62,8 @@ class _Part:
     """Work of one kind in one resource, and its price in each objective: `cost[o][r, t]` per unit × hour."""
 
     windows: Windows
+    fixed: Floats
+    """`[t]`: unit × hours of jobs that may not wait: when those run is known."""
     capacity: Floats
     cost: tuple[Floats, ...]
 
@@ -84,7 +88,9 @@ def fluid_bound(
         return FluidBound(cost_yuan=0.0, electricity_yuan=0.0, carbon_g=0.0, weighted=0.0, widened_hours=0.0)
     for widened in WIDENED:
         parts = _parts(jobs, run_ms, rows, fits, yuan, carbon_g, widened=widened, step_ms=step_ms)
-        least = [_least(parts, at) for at in range(3)]
+        electricity_alone = all(np.array_equal(part.cost[0], part.cost[1]) for part in parts)
+        least = [_least(parts, at) for at in range(3) if at or not electricity_alone]
+        least = least[:1] * electricity_alone + least
         if all(value is not None for value in least):
             break
     else:
@@ -127,17 +133,14 @@ def _parts(
     step_ms: int,
 ) -> list[_Part]:
     start = int(jobs.ready_ms.min()) // step_ms * step_ms
+    slowest = rows.slowness / rows.slowness.min()
     run = (run_ms * rows.slowness.min()).astype(np.int64)
     late = np.where(jobs.due_ms < NEVER_MS, np.maximum(jobs.due_ms, jobs.ready_ms + run), NEVER_MS)
     end = np.minimum(jobs.ready_ms + jobs.wait_ms + run, late)
-    if rows.transfer_ms_per_gb.size:
-        end = end + (jobs.data_gb * rows.transfer_ms_per_gb.max()).astype(np.int64)
+    moved = jobs.data_gb * rows.transfer_ms_per_gb.max(initial=0.0)
+    firm = (jobs.wait_ms == 0) & (moved == 0) & (widened == 0) & (slowest.max() == 1)
     first = (jobs.ready_ms - start) // step_ms
-    last = -((start - end) // step_ms)
-    lengths = np.array(COARSE)
-    length = np.maximum(last - first, 1)
-    at = np.searchsorted(lengths, length)
-    length = np.where(at < len(lengths), lengths[np.minimum(at, len(lengths) - 1)], length) + widened
+    length = _coarse(np.maximum(-((start - end - moved.astype(np.int64)) // step_ms) - first, 1)) + widened
     steps = int((first + length).max())
     price = np.array([yuan[s].window(start, steps) for s in rows.site])
     carbon = np.array([carbon_g[s].window(start, steps) for s in rows.site])
@@ -145,8 +148,8 @@ def _parts(
     for kind in np.unique(jobs.kind):
         of, on = jobs.kind == kind, np.flatnonzero(fits[kind])
         for resource in range(RESOURCES):
-            need = jobs.need[of, resource]
-            if not need.any():
+            need = jobs.need[:, resource]
+            if not need[of].any():
                 continue
             kw = rows.power_w[on, resource, None] / 1000.0
             posted = rows.yuan_hour[on, resource, None]
@@ -155,12 +158,28 @@ def _parts(
                 kw * price[on],
                 kw * carbon[on],
             )
-            windows = _windows(first[of], length[of], need * run[of] / HOUR_MS, need * step_ms / HOUR_MS)
+            free = of & ~firm
+            windows = _windows(
+                first[free], length[free], need[free] * run[free] / HOUR_MS, need[free] * step_ms / HOUR_MS
+            )
             # A slower row does less work per hour, at the same draw.
-            slow = rows.slowness[on, None] / rows.slowness.min()
+            slow = slowest[on, None]
             capacity = rows.capacity[on, resource] * (step_ms / HOUR_MS) / slow[:, 0]
-            parts.append(_Part(windows=windows, capacity=capacity, cost=tuple(c * slow for c in costs)))
+            fixed = _fixed(jobs.ready_ms[of & firm], run[of & firm], need[of & firm], Steps(start, step_ms, steps))
+            parts.append(_Part(windows=windows, fixed=fixed, capacity=capacity, cost=tuple(c * slow for c in costs)))
     return parts
+
+
+def _coarse(length: Ints) -> Ints:
+    lengths = np.array(COARSE)
+    at = np.searchsorted(lengths, length)
+    return np.where(at < len(lengths), lengths[np.minimum(at, len(lengths) - 1)], length)
+
+
+def _fixed(ready_ms: Ints, run_ms: Ints, need: Floats, span: Steps) -> Floats:
+    rate = np.rint(need * MILLI).astype(np.int64)
+    done = overlaps(np.zeros_like(ready_ms), ready_ms, ready_ms + run_ms, rate, 1, span)[0]
+    return done / (MILLI * HOUR_MS)
 
 
 def _windows(first: Ints, length: Ints, work: Floats, rate: Floats) -> Windows:
@@ -180,31 +199,27 @@ def _solve(part: _Part, cost: Floats) -> float | None:
 
     `done[g, t]` of each window in each of its steps, `at[r, t]` of each row; what is done in a step is done somewhere.
     """
-    windows = part.windows
-    if not len(windows.work):
-        return 0.0
+    windows, steps, rows = part.windows, len(part.fixed), len(part.capacity)
     spans = windows.last - windows.first
     group = np.repeat(np.arange(len(spans)), spans)
     begun = np.cumsum(spans) - spans
     step = np.arange(int(spans.sum())) - np.repeat(begun - windows.first, spans)
-    steps, count, rows = int(windows.last.max()), len(group), len(part.capacity)
-    placed = rows * steps
-    variables = np.arange(count)
-    whole = sparse.coo_matrix((np.ones(count), (group, variables)), (len(spans), count + placed))
+    count, placed = len(group), rows * steps
+    whole = sparse.coo_matrix((np.ones(count), (group, np.arange(count))), (len(spans), count + placed))
     moved = sparse.coo_matrix(
         (
-            np.concatenate([np.ones(count), -np.ones(placed)]),
+            np.concatenate([np.full(count, -1.0), np.ones(placed)]),
             (np.concatenate([step, np.tile(np.arange(steps), rows)]), np.arange(count + placed)),
         ),
         (steps, count + placed),
     )
     high = np.concatenate([windows.rate[group], np.repeat(part.capacity, steps)])
     solved = linprog(
-        np.concatenate([np.zeros(count), cost[:, :steps].ravel()]),
+        np.concatenate([np.zeros(count), cost.ravel()]),
         A_eq=sparse.vstack([whole, moved]).tocsc(),
-        b_eq=np.concatenate([windows.work, np.zeros(steps)]),
+        b_eq=np.concatenate([windows.work, part.fixed]),
         bounds=np.stack([np.zeros(len(high)), high], axis=1),
-        method="highs",
+        method="highs-ipm",
     )
     if solved.status == 2:
         return None

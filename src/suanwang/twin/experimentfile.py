@@ -41,9 +41,10 @@ from suanwang.twin.networkfile import (
     problems_of,
     read_network,
 )
+from suanwang.twin.profile import shipped as profiles
 
 FEDERATION = "federation-week"
-"""The generated trace."""
+"""The trace of a federation of many centres that is generated."""
 ALL = ("joint", "cheapest", "greenest", "nearest", "least_loaded", "wait_awhile", "fifo")
 MOST_SEEDS = 1000
 Factor = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
@@ -52,7 +53,7 @@ Hours = Annotated[float, Field(ge=0, le=24 * 366, allow_inf_nan=False)]
 
 class TraceSection(Section):
     file: Line | None = None
-    generated: Literal["federation-week"] | None = None
+    generated: Line | None = None
     format: Line | None = None
     member: Line | None = None
     zone: Line | None = None
@@ -213,24 +214,38 @@ def _network(section: ExperimentSection, folder: Path, filename: str) -> Network
     return parse_network(yaml.safe_dump(section.network, allow_unicode=True), filename=f"{filename}, network")
 
 
+def generated() -> tuple[str, ...]:
+    """Traces that are drawn with each seed: the federation's week, and one for each shipped profile."""
+    return (FEDERATION, *profiles())
+
+
 def _trace(section: str | TraceSection, folder: Path) -> TraceSource:
     if isinstance(section, str):
-        section = TraceSection(generated=FEDERATION) if section == FEDERATION else TraceSection(file=section)
+        section = TraceSection(generated=section) if section in generated() else TraceSection(file=section)
     if (section.file is None) == (section.generated is None):
         raise InvalidRequest("say where the trace comes from", field="trace", allowed="file, or generated")
-    if section.file is None:
+    if section.generated is not None:
+        if section.generated not in generated():
+            raise InvalidRequest(
+                f"nothing generated is called {section.generated}",
+                field="trace.generated",
+                allowed=", ".join(generated()),
+            )
         return TraceSource(
-            name=FEDERATION,
+            name=section.generated,
             hours=section.hours,
             share=section.share,
             from_day=section.from_day,
             days=section.days,
         )
+    assert section.file is not None
     path = Path(section.file).expanduser()
     path = path if path.is_absolute() else folder / path
     if not path.is_file():
         raise InvalidRequest(
-            f"the trace {section.file} is not there", field="trace.file", allowed=f"a file, or {FEDERATION}"
+            f"the trace {section.file} is not there",
+            field="trace.file",
+            allowed=f"a file, or one of {', '.join(generated())}",
         )
     return TraceSource(
         name=path.name,

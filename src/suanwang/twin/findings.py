@@ -1,6 +1,6 @@
 """What a network's own figures say of hours and places, before anything is played.
 
-Owns two comparisons: at which hours each site's electricity is cheapest, and whether a site further west emits less.
+Owns two comparisons: at which hours each site's electricity is in its valley, and whether a site further west emits less.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from suanwang import catalog
+from suanwang.domain.tariff import Tier
 from suanwang.electricity.series import HOUR_MS
+from suanwang.electricity.tariff import slot_at
 from suanwang.twin.network import Network, Site, feeds
 
 NOON, NIGHT = (11, 12, 13), (1, 2, 3)
-NEAR_LEAST = 1.001
-"""Hours within this factor of the least price belong to the valley."""
+LOW = (Tier.VALLEY, Tier.DEEP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +25,9 @@ class SiteFinding:
     side: str
     """Of its hub: `east`, `west`, or empty."""
     valley: tuple[tuple[int, int], ...]
-    """Local hours of the least price, as (from, until); over midnight where until is less."""
+    """Local hours of valley and deep valley, as (from, until); over midnight where until is less."""
     at_noon: bool
-    """Whether all hours around noon belong to them."""
+    """Whether all hours around noon are in it."""
     at_night: bool
     carbon_g_per_kwh: float
     """Mean over the day."""
@@ -38,12 +39,12 @@ class Findings:
 
     @property
     def noon(self) -> tuple[SiteFinding, ...]:
-        """Cheapest at noon and not at night."""
+        """Valley at noon and not at night."""
         return tuple(one for one in self.sites if one.at_noon and not one.at_night)
 
     @property
     def night(self) -> tuple[SiteFinding, ...]:
-        """Cheapest at night and not at noon."""
+        """Valley at night and not at noon."""
         return tuple(one for one in self.sites if one.at_night and not one.at_noon)
 
     @property
@@ -71,8 +72,8 @@ def find(network: Network, start_ms: int) -> Findings:
     hubs = catalog.hubs()
     found = []
     for at, site in enumerate(network.sites):
-        by_hour = np.roll(given.yuan[at].values, first)
-        low = by_hour <= by_hour.min() * NEAR_LEAST
+        tiers = [slot_at(site.power.tariff, start_ms + hour * HOUR_MS).tier in LOW for hour in range(24)]
+        low = np.roll(np.array(tiers), first)
         hub = hubs.get(site.hub)
         found.append(
             SiteFinding(

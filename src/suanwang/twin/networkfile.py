@@ -196,26 +196,29 @@ def problems_of(error: ValidationError, document: Document, within: Where = ()) 
     """Pydantic's complaints with the file's lines; what only follows from another one is left out."""
     found: dict[Where, Problem] = {}
     for one in error.errors(include_url=False, include_input=False):
-        path = within + tuple(part for part in one["loc"] if isinstance(part, int) or _written(part))
-        if path in found or (one["type"] == "too_short" and any(path == other[: len(path)] for other in found)):
+        path = within + _written(one["loc"], document.value, missing=one["type"] == "missing")
+        if path in found:
             continue
         message = one["msg"].removeprefix("Value error, ")
         if one["type"] == "extra_forbidden":
             message = "this key is not known"
         found[path] = Problem(field=dotted(path), message=message, line=document.line(path))
-    return list(found.values())
+    return [
+        one for path, one in found.items() if not any(path == other[: len(path)] for other in found if other != path)
+    ]
 
 
-def _written(part: str) -> bool:
-    """Whether a part of a location is the file's, not the name of one of several forms."""
-    return part not in (
-        "float",
-        "constrained-float",
-        "literal['grid']",
-        "literal['flat','model']",
-        "tuple[constrained-float, ...]",
-        "CoolingSection",
-    )
+def _written(location: Where, value: object, *, missing: bool) -> Where:
+    """A location without the names of forms, which stand in it where a value may have one of several."""
+    path: list[str | int] = []
+    for at, part in enumerate(location):
+        inside = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
+        if inside:
+            value = value[part]  # type: ignore[index]
+        elif not (missing and at == len(location) - 1):
+            continue
+        path.append(part)
+    return tuple(path)
 
 
 def _network(section: NetworkSection, filename: str) -> Network:

@@ -24,9 +24,12 @@ from suanwang.twin.bound import fluid_bound
 from suanwang.twin.engine import Faults, Played, Truth, play
 from suanwang.twin.experiment import BOUND, Conditions, Experiment, Play, TraceSource, whole_hour
 from suanwang.twin.federation import federation
+from suanwang.twin.generator import generate
 from suanwang.twin.measures import PerJob, kept_ms, measure, per_job
 from suanwang.twin.network import Feeds, Network, feeds, outlook, resized, row_pools, rows
 from suanwang.twin.outages import outages
+from suanwang.twin.profile import read_profile
+from suanwang.twin.profile import shipped as profiles
 from suanwang.twin.timeline import Timeline, draw
 from suanwang.twin.trace import Trace
 from suanwang.twin.traces import read_trace
@@ -78,6 +81,14 @@ def load_trace(source: TraceSource) -> Trace | None:
         return None
     given: dict[str, Any] = {} if source.zone is None else {"zone": source.zone}
     return _cut(read_trace(source.path, source.format, member=source.member, **given), source)
+
+
+def drawn_trace(source: TraceSource, seed: int) -> Trace:
+    """The trace that a seed gives of a generated one."""
+    if source.name in profiles():
+        chance = np.random.default_rng([seed, 0])
+        return _cut(generate(read_profile(source.name), chance, days=source.hours / 24, load=source.share), source)
+    return _cut(federation(seed=seed, hours=source.hours, share=source.share), source)
 
 
 def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
@@ -138,7 +149,7 @@ def _staged(key: _Key, conditions: Conditions, seed: int) -> Stage:
     source = experiment.trace
     trace = key.trace
     if trace is None:
-        trace = _cut(federation(seed=seed, hours=source.hours, share=source.share), source)
+        trace = drawn_trace(source, seed)
     start_ms = experiment.start_ms if experiment.start_ms is not None else _own_start(trace)
     changes, rules = conditions.changes, conditions.rules
     network = resized(experiment.network, changes.capacity)
@@ -298,9 +309,9 @@ def _jobs(one: Play, staged: Stage, accounts: Accounts, each: PerJob, played: Pl
     )
 
 
-def capacities(experiment: Experiment, trace: Trace | None) -> dict[str, float]:
+def capacities(experiment: Experiment, trace: Trace) -> dict[str, float]:
     """What `busy` counts, by site."""
-    devices = trace is not None and bool((trace.devices > 0).any())
+    devices = bool((trace.devices > 0).any())
     found: dict[str, float] = {}
     for at, pool in row_pools(experiment.network, plain=not devices, devices=devices):
         name = experiment.network.sites[at].id

@@ -19,7 +19,7 @@ from typing import Any
 
 from suanwang.domain.errors import InvalidRequest, SuanwangError
 from suanwang.twin.experiment import Experiment, Play, plays
-from suanwang.twin.performing import Tables, capacities, load_trace, perform
+from suanwang.twin.performing import Tables, capacities, drawn_trace, load_trace, perform
 from suanwang.twin.results import Folder, sites_of
 from suanwang.twin.trace import Trace
 
@@ -91,26 +91,23 @@ def run(
                 there += 1
                 told(Happened(play, there, len(wanted), error))
         finally:
-            source = _source(experiment, trace)
+            first = trace if trace is not None else drawn_trace(experiment.trace, experiment.seeds[0])
+            source = _source(first)
             rows = folder.put_together(
                 experiment,
                 wanted,
                 {
                     "source": source,
-                    "sites": sites_of(experiment, capacities(experiment, trace)),
+                    "sites": sites_of(experiment, capacities(experiment, first)),
                     "failed": [f"{play}: {error}" for play, error in failed],
                 },
             )
     return Ran(folder=out, rows=rows, failed=failed, found=found, made=len(left) - len(failed), source=source)
 
 
-def _source(experiment: Experiment, trace: Trace | None) -> str:
-    if trace is not None:
-        left_out = "".join(f"; left out: {one}" for one in trace.left_out)
-        return f"{trace.name}: {trace.source}{left_out}"
-    from suanwang.twin.federation import SOURCE
-
-    return f"{experiment.trace.name}: {SOURCE}"
+def _source(trace: Trace) -> str:
+    left_out = "".join(f"; left out: {one}" for one in trace.left_out)
+    return f"{trace.name}: {trace.source}{left_out}"
 
 
 def _performed(

@@ -136,11 +136,14 @@ def _copies(trace: Trace, load: float, chance: np.random.Generator) -> tuple[Int
 
 
 def _places(trace: Trace, rules: Rules, network: Network, index: Ints, chance: np.random.Generator) -> Ints:
-    """`[j]`: what the log calls homes keeps together and goes where the places' shares leave most room, largest first."""
+    """`[j]`: what the log calls homes keeps together and goes where the places' shares leave most room, largest first.
+
+    A log with fewer homes, or groups, than there are places says too little: then each job is drawn on its own.
+    """
     share = np.array([place.share for place in network.places])
-    if rules.home == "jobs":
-        return chance.choice(len(share), len(index), p=share / share.sum())
     key = trace.home if rules.home == "homes" and len(trace.homes) else trace.group
+    if rules.home == "jobs" or len(np.unique(key)) < len(share):
+        return chance.choice(len(share), len(index), p=share / share.sum()).astype(np.int64)
     key = np.where(key < 0, key.max() + 1, key)
     work = np.bincount(
         key, weights=(trace.run_ms * np.maximum(trace.cores, trace.devices)), minlength=int(key.max()) + 1

@@ -1,0 +1,319 @@
+"""Running an experiment: real plays of a small federation, what is kept, what goes on after a failure or a kill."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+from suanwang.cli.app import run as command_line
+from suanwang.domain.errors import Conflict, InvalidRequest
+from suanwang.twin import running
+from suanwang.twin.experiment import BOUND, Experiment, Play, plays
+from suanwang.twin.experimentfile import parse_experiment
+from suanwang.twin.performing import Tables, perform
+from suanwang.twin.report import write_report
+from suanwang.twin.results import Folder, summarised
+from suanwang.twin.running import Happened, run
+from suanwang.twin.trace import Trace
+
+FILE = """
+experiment: small
+start: 2026-07-06
+trace: {generated: federation-week, hours: 6, share: 0.02}
+policies: [joint, nearest]
+seeds: [1, 2]
+conditions: {capacity: 0.02, interruptible_share: 0.5, deadline_share: 0.5}
+vary: {wait_hours: [0, 12]}
+record: {jobs: true}
+"""
+
+
+def read(text: str = FILE) -> Experiment:
+    return parse_experiment(text, filename="small.yaml", folder=Path())
+
+
+def numbers(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Without what is not a number, which equals nothing."""
+    return [{key: value for key, value in row.items() if value == value} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, running.Ran, list[Happened]]:
+    out, told = tmp_path_factory.mktemp("played"), list[Happened]()
+    return out, run(read(), out, jobs=1, told=told.append), told
+
+
+def test_each_play_has_a_row_and_all_tables_agree(played: tuple[Path, running.Ran, list[Happened]]) -> None:
+    out, ran, told = played
+    rows = parquet.read_table(out / "results.parquet").to_pylist()
+    assert numbers(rows) == numbers(ran.rows)
+    assert len(rows) == 2 * 2 * 2
+    assert [one.there for one in told] == list(range(1, 13))
+    assert {(row["policy"], row["order"]) for row in rows} == {("joint", "easy"), ("nearest", "easy")}
+    jobs, hours = (parquet.read_table(out / f"{name}.parquet").to_pylist() for name in ("jobs", "timeline"))
+    for row in rows:
+        mine = [one for one in jobs if one["play"] == row["play"]]
+        assert len(mine) == row["jobs_count"] == row["ended_count"]
+        assert sum(one["cost_yuan"] for one in mine) == pytest.approx(row["cost_yuan"])
+        assert sum(one["energy_kwh"] for one in mine) == pytest.approx(row["energy_kwh"])
+        assert sum(one["carbon_location_g"] for one in mine) == pytest.approx(row["carbon_location_kg"] * 1000)
+        assert sum(one["kw"] for one in hours if one["play"] == row["play"]) == pytest.approx(row["energy_kwh"])
+        assert all(one["start_ms"] >= one["ready_ms"] for one in mine)
+        if row["policy"] == "nearest" or row["wait_hours"] == 0:
+            assert row["interruptions_count"] == 0
+
+
+def test_plays_of_one_case_and_seed_have_the_same_work(played: tuple[Path, running.Ran, list[Happened]]) -> None:
+    jobs = parquet.read_table(played[0] / "jobs.parquet").to_pylist()
+    of = {row["play"]: (row["seed"], row["wait_hours"]) for row in played[1].rows}
+    seen: dict[object, object] = {}
+    for play, key in of.items():
+        work = [
+            (one["job"], one["ready_ms"], one["place"], one["wait_allowed_ms"]) for one in jobs if one["play"] == play
+        ]
+        assert seen.setdefault(key, work) == work
+
+
+def test_no_play_that_kept_its_windows_lies_below_the_bound(played: tuple[Path, running.Ran, list[Happened]]) -> None:
+    bounds = {
+        (one["seed"], one["wait_hours"]): one for one in parquet.read_table(played[0] / "bounds.parquet").to_pylist()
+    }
+    assert len(bounds) == 4
+    held = 0
+    for row in played[1].rows:
+        bound = bounds[row["seed"], row["wait_hours"]]
+        if row["began_late_count"] == 0 and row["interruptions_count"] == 0:
+            held += 1
+            for key in ("cost_yuan", "electricity_yuan", "carbon_location_kg"):
+                assert row[key] >= bound[key] * (1 - 1e-6)
+    assert held > 0
+
+
+def test_seeds_come_together_with_their_intervals(played: tuple[Path, running.Ran, list[Happened]]) -> None:
+    found = summarised(played[1].rows, ["wait_hours"])
+    assert [(dict(one.case)["wait_hours"], one.name) for one in found] == [
+        (0, "joint"), (0, "nearest"), (12, "joint"), (12, "nearest"),
+    ]  # fmt: skip
+    costs = [row["cost_yuan"] for row in played[1].rows if row["wait_hours"] == 12 and row["policy"] == "joint"]
+    cost = found[2].measures["cost_yuan"]
+    assert cost.estimate == pytest.approx(sum(costs) / 2)
+    assert cost.low < min(costs) < max(costs) < cost.high
+
+
+def test_a_second_run_plays_nothing_and_says_the_same(played: tuple[Path, running.Ran, list[Happened]]) -> None:
+    out, ran, _ = played
+    again = run(read(), out, jobs=1, told=lambda _: pytest.fail("nothing was left to play"))
+    assert (again.found, again.made) == (12, 0)
+    assert numbers(again.rows) == numbers(ran.rows)
+
+
+def test_what_the_report_needs_is_there(played: tuple[Path, running.Ran, list[Happened]]) -> None:
+    assert write_report(played[0]).stat().st_size > 10_000
+    about = json.loads((played[0] / "experiment.json").read_text())
+    assert about["varied"] == ["wait_hours"]
+    assert len(about["sites"]) == 10
+    assert "generated" in about["source"]
+    assert {json.dumps(one["case"]) for one in about["bounds"]} == {'{"wait_hours": 0.0}', '{"wait_hours": 12.0}'}
+
+
+def test_only_what_is_missing_is_played_and_gives_the_same_rows(
+    played: tuple[Path, running.Ran, list[Happened]], tmp_path: Path
+) -> None:
+    out, ran, _ = played
+    experiment = read()
+    wanted = plays(experiment)
+    (tmp_path / "parts").mkdir()
+    for play in wanted[::2]:
+        for part in (out / "parts").glob(f"{play.id}.*"):
+            (tmp_path / "parts" / part.name).write_bytes(part.read_bytes())
+    # A kill in the middle of a write leaves a file that is not whole under another name, or a part that is not read.
+    (tmp_path / "parts" / ".half.result.parquet.new").write_bytes(b"PAR1")
+    (tmp_path / "parts" / f"{wanted[1].id}.result.parquet").write_bytes(b"PAR1 cut short")
+    again = run(experiment, tmp_path, jobs=1)
+    assert (again.found, again.made) == (6, 6)
+    assert numbers(again.rows) == numbers(ran.rows)
+    assert not list((tmp_path / "parts").glob(".*"))
+
+
+def test_a_play_that_fails_is_reported_and_the_others_go_on(
+    played: tuple[Path, running.Ran, list[Happened]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = read()
+    wrong, worse = plays(experiment)[0], plays(experiment)[3]
+
+    def failing(experiment: Experiment, trace: Trace | None, play: Play) -> Tables:
+        if play == wrong:
+            raise InvalidRequest("the policy placed a job nowhere", field="policy")
+        if play == worse:
+            raise ZeroDivisionError("nothing to divide by")
+        return perform(experiment, trace, play)
+
+    monkeypatch.setattr(running, "perform", failing)
+    ran = run(experiment, tmp_path, jobs=1)
+    assert [(play, error) for play, error in ran.failed] == [
+        (wrong, "the policy placed a job nowhere (policy)"),
+        (worse, "ZeroDivisionError: nothing to divide by"),
+    ]
+    assert ran.made == 10
+    assert len(json.loads((tmp_path / "experiment.json").read_text())["failed"]) == 2
+    monkeypatch.undo()
+    healed = run(experiment, tmp_path, jobs=1)
+    assert (healed.found, healed.made, healed.failed) == (10, 2, [])
+    assert numbers(healed.rows) == numbers(played[1].rows)
+
+
+def test_what_had_ended_is_kept_when_a_run_is_interrupted(tmp_path: Path) -> None:
+    experiment = replace(read(), varied={}, seeds=(1,))
+
+    def enough(happened: Happened) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, tmp_path, jobs=1, told=enough)
+    assert len(parquet.read_table(tmp_path / "results.parquet")) == 1
+    assert run(experiment, tmp_path, jobs=1).found == 1
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    with Folder(tmp_path).kept(), pytest.raises(Conflict, match="another run"):
+        run(read(), tmp_path, jobs=1)
+
+
+def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidRequest, match="cannot be written") as told:
+        run(read(), tmp_path / "file", jobs=1)
+    assert told.value.field == "out"
+
+
+def test_without_ray_its_option_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InvalidRequest, match=r"suanwang\[ray\]") as told:
+        run(read(), tmp_path, ray="auto")
+    assert told.value.field == "ray"
+
+
+class FakeRay(ModuleType):
+    """As much of Ray as is used: tasks run where they are asked for, one of them is lost."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+    def __init__(self, lost: Play) -> None:
+        super().__init__("ray")
+        self.lost, self.open = lost, False
+
+    def init(self, *, address: str, **_: Any) -> None:
+        if address != "auto":
+            raise ConnectionError("refused")
+        self.open = True
+
+    def shutdown(self) -> None:
+        self.open = False
+
+    def put(self, value: object) -> list[object]:
+        return [value]
+
+    def remote(self, **_: Any) -> Any:
+        def decorated(function: Any) -> Any:
+            class Task:
+                @staticmethod
+                def remote(experiment: list[Any], trace: list[Any], play: Play) -> Any:
+                    return (play, lambda: function(experiment[0], trace[0], play))
+
+            return Task
+
+        return decorated
+
+    def wait(self, running: Sequence[Any], *, num_returns: int) -> tuple[list[Any], list[Any]]:
+        return [running[-1]], list(running[:-1])
+
+    def get(self, task: Any) -> Any:
+        play, call = task
+        if play == self.lost:
+            raise self.exceptions.RayError("the node is gone")
+        return call()
+
+
+def test_a_ray_cluster_gives_the_same_rows_and_a_lost_task_is_told(
+    played: tuple[Path, running.Ran, list[Happened]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = plays(read())[0]
+    ray = FakeRay(lost)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    ran = run(read(), tmp_path, ray="auto")
+    assert ran.failed == [(lost, "Ray lost it: the node is gone")]
+    assert not ray.open
+    assert numbers([row for row in played[1].rows if row["play"] != lost.id]) == numbers(ran.rows)
+    with pytest.raises(InvalidRequest, match="no Ray cluster answers"):
+        run(read(), tmp_path, ray="ray://nowhere:10001")
+
+
+def test_conditions_reach_the_play(tmp_path: Path) -> None:
+    base = replace(read(), varied={}, seeds=(1,), with_bound=False, policies=read().policies[1:], baseline="nearest")
+    text = FILE.replace(
+        "conditions: {", "conditions: {price: 3, carbon: 2, outage_every_days: 0.1, checkpoint_minutes: 10, "
+    )
+    changed = replace(base, conditions=read(text).conditions)
+    one = perform(base, None, plays(base)[0]).result.to_pylist()[0]
+    calm = replace(
+        changed,
+        conditions=replace(changed.conditions, changes=replace(changed.conditions.changes, outage_every_days=0.0)),
+    )
+    dear = perform(calm, None, plays(calm)[0]).result.to_pylist()[0]
+    assert dear["cost_yuan"] == pytest.approx(3 * one["cost_yuan"], rel=1e-6)
+    assert dear["carbon_location_kg"] == pytest.approx(2 * one["carbon_location_kg"], rel=1e-6)
+    assert one["interruptions_count"] == 0
+    assert perform(changed, None, plays(changed)[0]).result.to_pylist()[0]["interruptions_count"] > 0
+
+
+def test_the_bound_is_no_policy() -> None:
+    assert BOUND not in {one.name for one in read().policies}
+    with pytest.raises(InvalidRequest, match="there is no policy"):
+        read(FILE.replace("nearest", BOUND))
+
+
+def shell(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["suanwang", *arguments])
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        command_line()
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+def test_the_commands_check_play_and_say_what_came_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(FILE.replace("seeds: [1, 2]", "seeds: 1").replace("vary: {wait_hours: [0, 12]}\n", ""))
+    code, out, _ = shell(["twin", "check", str(file)], monkeypatch, capsys)
+    assert code == 0
+    assert "3 plays" in out
+    code, out, _ = shell(["twin", "run", str(file), "--out", str(tmp_path / "out"), "--jobs", "1"], monkeypatch, capsys)
+    assert code == 0
+    assert "joint" in out
+    assert "(bound)" in out
+    assert str(tmp_path / "out" / "report.html") in out
+    code, out, _ = shell(["twin", "run", str(file), "--out", str(tmp_path / "out"), "--json"], monkeypatch, capsys)
+    said = json.loads(out)
+    assert code == 0
+    assert (said["found"], said["made"], said["failed"]) == (3, 0, [])
+    assert [one["policy"] for one in said["results"]] == ["joint", "nearest"]
+    file.write_text(FILE.replace("seeds", "seedz"))
+    code, _, err = shell(["twin", "check", str(file)], monkeypatch, capsys)
+    assert code == 3
+    assert "line 6" in err
+    assert "seedz" in err
