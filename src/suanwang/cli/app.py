@@ -12,6 +12,7 @@ from suanwang.cli import (
     exits,
     files,
     jobs,
+    market,
     network,
     people,
     probing,
@@ -19,6 +20,7 @@ from suanwang.cli import (
     sites,
     submitting,
     trading,
+    twin_replay,
     twin_running,
     twinning,
 )
@@ -103,6 +105,9 @@ app.command()(jobs.cancel)
 bills.app.command()(trading.evidence)
 app.add_typer(bills.app, name="bill")
 app.add_typer(trading.app, name="wallet")
+app.add_typer(market.offers, name="offer")
+app.add_typer(market.orders, name="order")
+app.add_typer(market.auctions, name="auction")
 app.command()(trading.verify)
 app.add_typer(files.app, name="file")
 app.add_typer(sites.app, name="site")
@@ -118,6 +123,7 @@ app.add_typer(probing.testbed, name="testbed")
 twinning.app.command()(twin_running.run)
 twinning.app.command()(twin_running.check)
 twinning.app.command()(twin_running.demo)
+twinning.app.command()(twin_replay.replay)
 app.add_typer(twinning.app, name="twin")
 app.command()(schema)
 app.command()(version)
