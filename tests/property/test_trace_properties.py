@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +22,7 @@ from suanwang.twin.generator import generate
 from suanwang.twin.profile import read_profile, shipped
 from suanwang.twin.trace import Trace, trace_of
 from suanwang.twin.traces import clock, read_trace, write_trace
+from suanwang.twin.traces.series import Fill, read_areas
 
 AMOUNTS = st.floats(0, 1e6, allow_nan=False)
 TIMES = st.integers(0, 2**40)
@@ -91,19 +95,24 @@ def test_a_log_written_in_any_order_is_the_same_trace(rows: list[tuple[int, int,
     assert float((found[0].cores * found[0].run_ms).sum()) == sum(run * 1000 * cores for _, (_, run, cores, _) in told)
 
 
-@given(st.binary(max_size=400))
-@settings(max_examples=150, deadline=None)
-def test_no_bytes_end_in_anything_but_a_trace_or_our_own_error(data: bytes) -> None:
+def ends_well(read: Callable[[Path], object], data: bytes, name: str) -> None:
+    """Whatever the bytes are: a value, or an error of ours that names a field."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "any"
+        path = Path(folder) / name
         path.write_bytes(data)
         try:
-            read_trace(path)
+            read(path)
         except SuanwangError as error:
             named = error.field
         else:
-            named = "a trace"
+            named = "a value"
     assert named
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=150, deadline=None)
+def test_no_bytes_end_in_anything_but_a_trace_or_our_own_error(data: bytes) -> None:
+    ends_well(read_trace, data, "any")
 
 
 @given(st.data())
@@ -119,16 +128,40 @@ def test_a_damaged_sample_ends_in_a_trace_or_our_own_error(data: st.DataObject) 
         text[at : at + data.draw(st.integers(0, 5))] = data.draw(
             st.sampled_from([b"", b",", b"\n", b"-1", b"\xff", b"9" * 20, b'"', b"nan"])
         )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        path.write_bytes(bytes(text))
-        try:
-            read_trace(path)
-        except SuanwangError as error:
-            named = error.field
-        else:
-            named = "a trace"
-    assert named
+    ends_well(read_trace, bytes(text), name)
+
+
+SERIES = b"zone,datetime_utc,price\nA,2020-01-01 00:00:00,1\nA,2020-01-01 01:00:00,-2\nB,2020-01-01 01:00:00,3\nB,2020-01-01 02:00:00,4\n"
+
+
+@given(st.data(), st.sampled_from([None, "hold", "linear"]))
+@settings(max_examples=100, deadline=None)
+def test_a_damaged_series_ends_in_series_or_our_own_error(data: st.DataObject, fill: Fill | None) -> None:
+    text = bytearray(SERIES)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + data.draw(st.integers(0, 4))] = data.draw(
+            st.sampled_from([b"", b",", b"\n", b"-", b"\xff", b"9", b'"'])
+        )
+    ends_well(lambda path: read_areas(path, fill=fill), bytes(text), "series.csv")
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_damaged_archive_ends_in_a_trace_or_our_own_error(data: st.DataObject) -> None:
+    held = io.BytesIO()
+    with tarfile.open(
+        fileobj=held, mode="w", format=data.draw(st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))
+    ) as made:
+        for name in ("x" * 150 + ".csv", "β.csv"):
+            info = tarfile.TarInfo(name)
+            info.size = len(SERIES)
+            made.addfile(info, io.BytesIO(SERIES))
+    text = bytearray(held.getvalue()[:6_000])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at] = data.draw(st.integers(0, 255))
+    ends_well(lambda path: read_trace(path, member="β.csv"), bytes(text), "some.tar")
 
 
 @given(

@@ -9,10 +9,12 @@ import lzma
 import tarfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as papq
 import pytest
 
 from suanwang.domain.errors import InvalidRequest, NotFound, TooLarge
-from suanwang.twin.traces import read_trace, write_trace
+from suanwang.twin.traces import mooncake, opendc, read_trace, swf, table, write_trace
 from suanwang.twin.traces.source import open_source
 
 DATA = Path(__file__).parents[1] / "data" / "traces"
@@ -44,7 +46,7 @@ def refused(path: Path, kind: str | None = None, **options: object) -> InvalidRe
         (GAIA + "3.5,inf,2\n", "line 4, length: inf"),
         (GAIA + "3.5,1e300,2\n", "line 4, length: 1e+300"),
         (GAIA + "3.5,soon,2\n", "line 4, length: 'soon'"),
-        (GAIA + "\n3.5,1,2\n", "line 4, arrival_time: an empty value"),
+        (GAIA + "\n3.5,1,2\n", "line 4 is empty"),
         (GAIA.replace("cpus", "cpu"), "its format is not recognised"),
         (GAIA.replace("cpus", "cpus,colour"), "unknown column 'colour'"),
         (GAIA.replace("length", "arrival_time"), "its format is not recognised"),
@@ -210,3 +212,31 @@ def test_an_archive_that_ends_too_soon(tmp_path: Path) -> None:
     (tmp_path / "cut.tar").write_bytes(held.getvalue()[:1000])
     with pytest.raises(InvalidRequest, match=r"cut short|damaged"):
         read_trace(tmp_path / "cut.tar")
+
+
+def test_tables_too_large_for_memory_are_refused_before_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trace"
+    path.write_text(",".join(f"c{n}" for n in range(table.MOST_COLUMNS + 1)) + "\n1\n")
+    with pytest.raises(TooLarge):
+        read_trace(path)
+    for module in (table, swf, mooncake):
+        monkeypatch.setattr(module, "MOST_ROWS", 5)
+    for text in (GAIA + "3.5,1,1\n" * 9, SWF + "\n" * 9, '{"timestamp":0,"input_length":5,"output_length":6}\n' * 9):
+        path.write_text(text)
+        with pytest.raises(TooLarge):
+            read_trace(path)
+
+
+def test_a_small_parquet_file_cannot_hold_very_much_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "MOST_BYTES", 1_000_000)
+    columns = dict.fromkeys(opendc.NEEDS[1:], pa.array([1] * 2_000))
+    coded = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), pa.array(["x" * 1_000]))
+    for texts in (coded, coded.cast(pa.string())):
+        papq.write_table(pa.table({"id": texts, **columns}), tmp_path / "t.parquet")
+        assert (tmp_path / "t.parquet").stat().st_size < 100_000
+        with pytest.raises(TooLarge, match="too much text"):
+            read_trace(tmp_path / "t.parquet")
+    papq.write_table(pa.table({"id": pa.array([[1]] * 2_000), **columns}), tmp_path / "t.parquet")
+    assert "of kind list" in refused(tmp_path / "t.parquet").message

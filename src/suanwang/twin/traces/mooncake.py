@@ -6,16 +6,18 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, NoReturn
 
 import numpy as np
 import orjson
 
-from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.errors import InvalidRequest, TooLarge
 from suanwang.twin.trace import Trace, trace_of
 from suanwang.twin.traces.azure_llm import MOST_TOKENS
 from suanwang.twin.traces.demand import Demand
 from suanwang.twin.traces.source import Given, open_source
+from suanwang.twin.traces.table import MOST_ROWS
 
 FIELDS = ("timestamp", "input_length", "output_length")
 _MOST_MS = 1e13
@@ -26,7 +28,9 @@ def read(path: Given, *, member: str | None = None, demand: Demand | None = None
     """Run time and devices follow from the tokens by `demand`; blocks that a cache could have kept are worked through."""
     source = open_source(path, member=member)
     rows: list[tuple[float, float, float]] = []
-    for number, line in enumerate(source.data.splitlines(), start=1):
+    for number, line in enumerate(io.BytesIO(source.data), start=1):
+        if number > MOST_ROWS:
+            raise TooLarge(f"{source.name} is too long", field=source.name, allowed=f"up to {MOST_ROWS:,} lines")
         if not line.strip():
             continue
         where = f"{source.name}: line {number}"

@@ -13,19 +13,23 @@ from typing import Any, NoReturn
 import numpy as np
 import pyarrow as pa
 
-from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.errors import InvalidRequest, TooLarge
 from suanwang.twin.trace import Trace, trace_of
 from suanwang.twin.traces import clock
 from suanwang.twin.traces.philly_sia import ZONE
 from suanwang.twin.traces.source import Given, open_source
 
 _FORM = "%Y-%m-%d %H:%M:%S"
+MOST_JSON = 2**28
+"""As values of the language it takes some ten times as much."""
 _SECOND = timedelta(seconds=1)
 
 
 def read(path: Given, *, member: str | None = None, zone: str | None = ZONE) -> Trace:
     """A job ran as long as its attempts together, with the most GPUs any of them had; groups are the virtual clusters."""
     source = open_source(path, member=member)
+    if len(source.data) > MOST_JSON:
+        raise TooLarge(f"{source.name} is too large", field=source.name, allowed=f"up to {MOST_JSON:,} bytes of JSON")
     try:
         jobs = json.loads(source.data)
     except (ValueError, RecursionError) as error:

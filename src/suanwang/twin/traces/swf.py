@@ -6,14 +6,15 @@ the log does not say, comments behind `;`.
 
 from __future__ import annotations
 
+import io
 import re
 
 import numpy as np
 
-from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.errors import InvalidRequest, TooLarge
 from suanwang.twin.trace import Trace, trace_of
 from suanwang.twin.traces.source import Given, Source, open_source
-from suanwang.twin.traces.table import LARGEST, Bools, Floats, Ints, Table, parse
+from suanwang.twin.traces.table import LARGEST, MOST_ROWS, Bools, Floats, Ints, Table, parse
 
 FIELDS = (
     "job number",
@@ -110,7 +111,9 @@ def _table(source: Source) -> tuple[Table, int]:
     kept: list[bytes] = []
     lines: list[int] = []
     extra = 0
-    for number, line in enumerate(source.data.splitlines(), start=1):
+    for number, line in enumerate(io.BytesIO(source.data), start=1):
+        if number > MOST_ROWS:
+            raise TooLarge(f"{source.name} is too long", field=source.name, allowed=f"up to {MOST_ROWS:,} lines")
         fields = line.split(None, len(FIELDS))
         if not fields or fields[0][:1] == b";":
             continue

@@ -17,15 +17,18 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as papq
 
-from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.errors import InvalidRequest, TooLarge
 from suanwang.twin.traces import clock
-from suanwang.twin.traces.source import Source
+from suanwang.twin.traces.source import MOST_BYTES, Source
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 LARGEST = 1e12
 """No duration, count or size in any log comes near it; what does is damage."""
+MOST_ROWS = 20_000_000
+MOST_CELLS = 200_000_000
+MOST_COLUMNS = 10_000
 _BLOCK = 16 << 20
 _BLANK = ["", "nan", "NaN", "NULL", "null", "None", "NA", "N/A", "-"]
 
@@ -144,6 +147,11 @@ def parse(
 ) -> Table:
     """Rows of comma-separated text without their header. `lines` says where they stand, else they follow `first_line`."""
     kept = data.rstrip(b"\r\n \t")
+    blank = next((at for at in (kept.find(b"\n\n"), kept.find(b"\n\r\n")) if at >= 0), -1)
+    if blank >= 0:
+        line = first_line + kept.count(b"\n", 0, blank) + 1
+        raise InvalidRequest(f"{file}: line {line} is empty", field=f"line {line}", allowed=", ".join(header)[:300])
+    _check_amount(file, kept.count(b"\n") + 1, len(header))
     columns = _parsed(file, kept, list(header), first_line, lines, quotes)
     if lines is None:
         lines = np.arange(first_line, first_line + columns.num_rows, dtype=np.int64)
@@ -153,7 +161,11 @@ def parse(
 def read_parquet(source: Source, *, needs: Collection[str], may: Collection[str] | None = ()) -> Table:
     """The table of a Parquet file; `may` of None allows any further column. Rows are counted as lines from 1."""
     try:
-        columns = papq.read_table(io.BytesIO(source.data))
+        found = papq.ParquetFile(io.BytesIO(source.data))
+        _check_amount(source.name, found.metadata.num_rows, len(found.schema_arrow.names))
+        texts = [field.name for field in found.schema_arrow if pa.types.is_string(field.type)]
+        # Texts stay coded until it is known how much they come to: a small file can repeat a long one very often.
+        columns = _decoded(source.name, papq.read_table(io.BytesIO(source.data), read_dictionary=texts))
     except (pa.ArrowException, OSError) as error:
         raise InvalidRequest(
             f"{source.name} is a damaged Parquet file: {str(error)[:120]}", field=source.name, allowed="a whole file"
@@ -164,9 +176,37 @@ def read_parquet(source: Source, *, needs: Collection[str], may: Collection[str]
     return Table(file=source.name, columns=columns, lines=np.arange(1, columns.num_rows + 1, dtype=np.int64))
 
 
+def _decoded(file: str, columns: pa.Table) -> pa.Table:
+    for name, column in zip(columns.column_names, columns.columns, strict=True):
+        kind = column.type
+        if pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type):
+            longest = max((pc.max(pc.binary_length(part.dictionary)).as_py() or 0 for part in column.chunks), default=0)
+            if longest * len(column) > MOST_BYTES:
+                raise TooLarge(f"{file}: {name} holds too much text", field=name, allowed=f"up to {MOST_BYTES:,} bytes")
+            columns = columns.set_column(columns.column_names.index(name), name, pc.cast(column, pa.string()))
+        elif not (pa.types.is_primitive(kind) and not pa.types.is_duration(kind)):
+            raise InvalidRequest(f"{file}: {name} is of kind {kind}", field=name, allowed="numbers, times, texts")
+    return columns
+
+
+def _check_amount(file: str, rows: int, columns: int) -> None:
+    """Raise before a table is made that memory may not hold."""
+    if columns > MOST_COLUMNS or rows > MOST_ROWS or rows * columns > MOST_CELLS:
+        raise TooLarge(
+            f"{file} has {rows:,} rows of {columns:,} columns",
+            field=file,
+            allowed=f"up to {MOST_ROWS:,} rows, {MOST_COLUMNS:,} columns and {MOST_CELLS:,} values",
+        )
+
+
 def check_columns(file: str, header: Sequence[str], needs: Collection[str], may: Collection[str]) -> None:
     """Raise for a column that is missing, doubled or unknown."""
     known = (*needs, *(name for name in may if name not in needs))
+    if "" in header:
+        place = list(header).index("") + 1
+        raise InvalidRequest(
+            f"{file}: line 1: column {place} has no name", field="header", allowed=", ".join(known)[:400]
+        )
     missing = [name for name in needs if name not in header]
     doubled = [name for name in header if list(header).count(name) > 1]
     unknown = [name for name in header if name not in known]
@@ -176,9 +216,7 @@ def check_columns(file: str, header: Sequence[str], needs: Collection[str], may:
         ("has an unknown column", unknown),
     ):
         if names:
-            raise InvalidRequest(
-                f"{file}: line 1 {what} {names[0]!r}", field=names[0] or "header", allowed=", ".join(known)[:400]
-            )
+            raise InvalidRequest(f"{file}: line 1 {what} {names[0]!r}", field=names[0], allowed=", ".join(known)[:400])
 
 
 def header_of(source: Source) -> tuple[str, ...]:
@@ -191,6 +229,7 @@ def _header(file: str, line: bytes) -> list[str]:
         text = line.decode("utf-8").rstrip("\r")
     except UnicodeDecodeError:
         raise InvalidRequest(f"{file}: line 1 is no text", field=file, allowed="UTF-8") from None
+    _check_amount(file, 1, text.count(",") + 1)
     return [name.strip().strip('"') for name in text.split(",")]
 
 
