@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from tests.browser.world import OPERATOR, START, USER
@@ -13,6 +16,8 @@ from tests.browser.world import World as Network
 from tests.simulation.world import EPOCH, World
 from tests.simulation.world import OPERATOR as WATCHER
 
+from suanwang.cli.app import app
+from suanwang.cli.exits import UsageError
 from suanwang.domain.errors import Forbidden, InvalidRequest
 from suanwang.domain.ids import JobId, SiteId
 from suanwang.domain.lifecycle import ENDED, JobState
@@ -160,3 +165,25 @@ def _most_cores(runs: Sequence[Run], site: SiteId) -> int:
         held += cores
         most = max(most, held)
     return most
+
+
+def test_the_command_prints_what_was_billed_and_what_would_be(
+    network: Network, recording: Recording, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def opened(_: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(network=network.network)
+
+    monkeypatch.setattr("suanwang.wiring.network.open_network", opened)
+    app(["twin", "replay", "--from", "2026-03-02", "--to", "2026-03-03", "--json"], standalone_mode=False)
+    told = json.loads(capsys.readouterr().out)
+    real = sum(real_bills(network.network, recording).values())
+    assert told["billed_fen"] == real
+    for name in ("recorded", "live"):
+        assert sum(told["policies"][name]["by_project_fen"].values()) == real
+    assert sum(told["policies"]["cheapest"]["by_project_fen"].values()) <= real
+    app(["twin", "replay", "--from", "2026-03-02", "--to", "2026-03-03", "--policy", "greenest"], standalone_mode=False)
+    assert f"{real / 100:.2f}" in capsys.readouterr().out
+    for wrong in (["--policy", "x"], ["--from", "x"]):
+        with pytest.raises(UsageError):
+            app(["twin", "replay", "--from", "2026-03-02", "--to", "2026-03-03", *wrong], standalone_mode=False)
