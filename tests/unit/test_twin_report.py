@@ -38,7 +38,7 @@ def test_means_have_students_interval() -> None:
     assert mean_of([7.0]).mean == 7
     assert math.isnan(mean_of([7.0]).half)
     assert math.isnan(mean_of([math.nan]).mean)
-    assert mean_of([0.1, 0.1, 0.1]) == (pytest.approx(0.1), 0.0)
+    assert mean_of([0.1, 0.1, 0.1]).half == 0.0
 
 
 def test_differences_are_taken_seed_by_seed() -> None:
@@ -131,7 +131,7 @@ def test_the_summary_names_the_best_and_how_far_it_is(results: Results) -> None:
     cost = next(line for line in said if line.startswith("Cost to users: best"))
     values = {c: results.values(results.cases[0], c, "cost_yuan") for c in results.contenders(results.cases[0])}
     ours, base = values[Contender("cheapest", "easy")], values[Contender("nearest", "easy")]
-    percent = 100 * (np.mean(list(ours.values())) / np.mean(list(base.values())) - 1)
+    percent = 100 * (sum(ours.values()) / sum(base.values()) - 1)
     assert f"best is cheapest with {shown(COST, mean_of(list(ours.values())))}" in cost
     assert f"{written(abs(percent))} % less than nearest" in cost
     assert any(

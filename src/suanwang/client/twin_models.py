@@ -19,28 +19,28 @@ class AddedSite(Asked):
     """One more site like a live one, `capacity` times as large."""
 
     like: Name
-    capacity: float = Field(1.0, gt=0, le=100, allow_inf_nan=False)
+    capacity: float = Field(default=1.0, gt=0, le=100, allow_inf_nan=False)
 
 
 class WhatIf(Asked):
     """What is changed of the live network's present state; at least one of the changes."""
 
-    hours: int = Field(48, ge=6, le=336)
+    hours: int = Field(default=48, ge=6, le=336)
     add_site: AddedSite | None = None
     lose_site: Name | None = None
     lose_link: Name | None = None
     """A site whose line carries next to nothing."""
-    price_factor: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
+    price_factor: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
     """On posted prices and electricity, at `price_site` or everywhere."""
     price_site: Name | None = None
-    policies: list[Name] = Field(["joint", "nearest"], min_length=1, max_length=8)
+    policies: list[Name] = Field(default=["joint", "nearest"], min_length=1, max_length=8)
 
 
 class NewExperiment(Asked):
     """Exactly one of `text` (an experiment file), `example` (a shipped one) and `what_if`."""
 
-    title: str = Field("", max_length=200)
-    text: str | None = Field(None, max_length=64 * 1024)
+    title: str = Field(default="", max_length=200)
+    text: str | None = Field(default=None, max_length=64 * 1024)
     example: Name | None = None
     what_if: WhatIf | None = None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ QUANTILES = ((0.5, "waiting_p50_h"), (0.95, "waiting_p95_h"), (0.99, "waiting_p9
 SHARES = np.concatenate((np.linspace(0.0, 0.95, 39), [0.96, 0.97, 0.98, 0.99, 0.995, 1.0]))
 COURSES = ("busy", "kw", "queue", "price", "carbon")
 HOUR_MS = 3_600_000
+CHINA = timezone(timedelta(hours=8))
 NOTES = (
     Words(
         "Modelled: power is a line in what is in use, PUE follows a model of the outdoor temperature, prices are the tariff's, "
@@ -72,7 +74,26 @@ def read(folder: Path) -> Results:
         failed=tuple(str(line) for line in experiment.get("failed", [])),
         notes=(*NOTES, *([_words(experiment["note"], "")] if experiment.get("note") else [])),
         text=str(experiment.get("text", "")),
+        facts=_facts(experiment, plays, places),
     )
+
+
+def _facts(experiment: Mapping[str, Any], plays: Sequence[Play], places: Sequence[Place]) -> list[tuple[Words, str]]:
+    """What was played, in a few words."""
+    found = [
+        (Words("Plays", "运行次数"), f"{len(plays):,}"),
+        (Words("Seeds", "随机种子"), f"{len({play.seed for play in plays}):,}"),
+        (Words("Sites", "站点"), f"{len(places):,}"),
+    ]
+    jobs = [play.values["jobs_count"] for play in plays if "jobs_count" in play.values]
+    if jobs:
+        found.insert(0, (Words("Jobs in a play, at most", "单次运行作业数（最多）"), f"{max(jobs):,.0f}"))
+    if experiment.get("network"):
+        found.append((Words("Network", "网络"), str(experiment["network"])))
+    start_ms = experiment.get("start_ms")
+    if isinstance(start_ms, int):
+        found.append((Words("Begins", "开始于"), datetime.fromtimestamp(start_ms / 1000, CHINA).strftime("%Y-%m-%d")))
+    return found
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -14,11 +14,18 @@ from suanwang.twin.report.words import Measure, Number, Words, by_key, joined, s
 
 COST, CARBON, WAITING = "cost_yuan", "carbon_location_kg", "waiting_mean_h"
 MOST_ON_FRONT = 4
+VARIANT = "variant"
+"""What is varied where one network is played as it is and changed."""
+VARIANTS = {"as it is": Words("as it is", "现状"), "what if": Words("what if", "假如")}
 
 
 def case_name(case: Case) -> Words:
-    """`load 1.5, noise 0.05`; empty where nothing was varied."""
-    return Words(", ".join(f"{key} {value}" for key, value in case), "，".join(f"{key} {value}" for key, value in case))
+    """`load 1.5, noise 0.05`; empty where nothing was varied. A variant is called by its name alone."""
+    said = [
+        VARIANTS.get(value, Words(value, value)) if key == VARIANT else Words(*[f"{key} {value}"] * 2)
+        for key, value in case
+    ]
+    return Words(", ".join(one.en for one in said), "，".join(one.zh for one in said))
 
 
 def summary(results: Results, case: Case) -> list[Words]:
