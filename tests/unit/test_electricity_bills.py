@@ -18,6 +18,7 @@ from tests.unit.test_sitefile import PLAIN
 
 from suanwang import catalog
 from suanwang.adapters.signing import Ed25519Signer
+from suanwang.adapters.store.rows import OFFERING
 from suanwang.cli.drafting import of_this_host
 from suanwang.control.proofs import Proofs
 from suanwang.control.rules import Rules
@@ -122,6 +123,20 @@ def test_what_is_refused_names_the_field(more: str, field: str, words: str) -> N
         read(more)
     assert caught.value.field == field
     assert words in f"{caught.value.message} {caught.value.allowed}"
+
+
+def test_a_province_without_an_official_factor_has_a_modelled_day_all_the_same() -> None:
+    text = PLAIN.replace("place: 贵阳", "place: 拉萨\ncarbon_g_per_kwh: 200") + "carbon: {daily: modelled}\n"
+    offer = read_site(text).offering
+    assert offer.carbon_daily == modelled_day("tibet", offer.longitude)
+
+
+def test_what_was_stored_before_is_read_and_a_tariff_comes_back() -> None:
+    electric = read("electricity: {area: 安徽, passed_on: true}\ncarbon: {daily: modelled}\n")
+    assert OFFERING.load(OFFERING.dump(electric)) == electric
+    old = json.loads(OFFERING.dump(read("")))
+    del old["carbon_daily"], old["price"]["electricity"], old["price"]["electricity_passed_on"]
+    assert OFFERING.load(json.dumps(old)) == read("")
 
 
 def test_a_modelled_day_needs_a_province() -> None:

@@ -161,6 +161,10 @@ def period(**values: object) -> Period:
         (changed(periods=(PEAK, period(tier=Tier.DEEP, hours=((720, 900),)))), "t.periods"),
         (changed(periods=(PEAK, period(tier=Tier.PEAK, hours=((720, 900),), seasons=((1201, 131),)))), "t.periods"),
         (changed(periods=(PEAK,) * 61), "t.periods"),
+        (changed(area="x" * 81), "t.area"),
+        (changed(document="a\nb"), "t.document"),
+        (changed(assumed=("everything",)), "t.assumed"),
+        (changed(assumed=("price",) * 3), "t.assumed"),
     ],
 )
 def test_tariffs_that_cannot_be_true(tariff: Tariff, field: str) -> None:

@@ -28,6 +28,7 @@ from suanwang.domain.lifecycle import JobState
 from suanwang.domain.quote import Offer, Quote, Taught
 from suanwang.domain.site import Price, Site
 from suanwang.domain.task import DeviceRequest, Objective, Resources, Task
+from suanwang.electricity.daily import mean_factor
 from suanwang.electricity.supply import drawn_yuan, milliseconds
 from suanwang.measuring.calibration import EfficiencyState
 from suanwang.measuring.need import Need
@@ -292,6 +293,9 @@ def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts,
         return None
     hours = figures.finish_s / 3600
     later_yuan = _later_yuan(rank, site.offering.price, now, start_at)
+    begun = milliseconds(start_at)
+    factor = mean_factor(site.offering.carbon_daily, begun, begun + round(figures.finish_s * 1000))
+    carbon_g_per_kwh = site.offering.carbon_g_per_kwh * factor
     return Offer(
         number=number,
         site=site.id,
@@ -305,7 +309,7 @@ def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts,
         finish_at=start_at + timedelta(hours=hours),
         price_yuan=_exact(figures.price_yuan + later_yuan),
         energy_kwh=_exact(figures.energy_kwh),
-        carbon_g=_exact(figures.carbon_g),
+        carbon_g=_exact(figures.energy_kwh * carbon_g_per_kwh),
         score=rank.score,
         price=site.offering.price,
     )

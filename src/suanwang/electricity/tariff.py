@@ -29,6 +29,8 @@ MOST_YUAN, MOST_MULTIPLIER = Decimal(1000), Decimal(100)
 MOST_DECIMALS, MOST_MULTIPLIER_DECIMALS = 5, 4
 """A price is their product: a bill carries at most nine digits behind the point."""
 MOST_PERIODS, MOST_RANGES = 60, 24
+MOST_NAME, MOST_TEXT = 80, 200
+ASSUMED = ("price", "multipliers")
 _EPOCH = date(1970, 1, 1).toordinal()
 _WINS = (Tier.SHARP, Tier.DEEP, Tier.PEAK, Tier.VALLEY)
 """Of two periods at one instant the one whose tier stands first holds."""
@@ -94,6 +96,12 @@ def check_tariff(tariff: Tariff, field: str) -> None:
     """Raises `InvalidRequest` naming the field for a tariff that cannot be true or is ambiguous."""
     for name in ("flat_yuan_per_kwh", "fixed_yuan_per_kwh"):
         _check_amount(getattr(tariff, name), MOST_YUAN, MOST_DECIMALS, f"{field}.{name}")
+    for name, most in (("area", MOST_NAME), ("document", MOST_TEXT)):
+        text = getattr(tariff, name)
+        if len(text) > most or not text.isprintable():
+            raise InvalidRequest(f"this {name} cannot be", field=f"{field}.{name}", allowed=f"up to {most} characters")
+    if not set(tariff.assumed) <= set(ASSUMED) or len(tariff.assumed) > len(ASSUMED):
+        raise InvalidRequest("this cannot be assumed", field=f"{field}.assumed", allowed=", ".join(ASSUMED))
     if len(tariff.periods) > MOST_PERIODS:
         raise InvalidRequest("too many periods", field=f"{field}.periods", allowed=f"up to {MOST_PERIODS}")
     for at, period in enumerate(tariff.periods):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from suanwang import catalog
+from suanwang.catalog.geography import atlas
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import SiteId
 from suanwang.domain.site import Dataset, DevicePool, Offering, Price
@@ -161,7 +162,7 @@ def _daily(section: SiteSection, province: str | None, longitude: float) -> tupl
         return ()
     if province is None:
         raise InvalidRequest("say the province: the modelled day follows its sun", field="province", allowed="`甘肃`")
-    return modelled_day(catalog.grid_factor(province).province, longitude)
+    return modelled_day(atlas().province_names.one(province, "province"), longitude)
 
 
 def _connector(section: LocalSection | SlurmSection | RestSection, site: str) -> ConnectorOptions:
