@@ -35,6 +35,8 @@ CODES: Mapping[str, str] = {
     "commission": N_("Commission"),
     "top_up": N_("Top-up"),
     "expired": N_("Hold released"),
+    "order": N_("Order on the market"),
+    "sale": N_("Sold on the market"),
 }
 
 
