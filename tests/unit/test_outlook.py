@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,7 @@ from suanwang.electricity import outlook
 from suanwang.electricity.daily import HOURS, check_daily, factor_at, mean_factor, modelled_day
 from suanwang.electricity.outlook import Issues, accumulated, expected, forecast, known, noised, spread
 from suanwang.electricity.series import HOUR_MS, Floats, Series
-from suanwang.electricity.supply import drawn_yuan, electricity_of, milliseconds
+from suanwang.electricity.supply import drawn_yuan, electricity_of, milliseconds, published
 from suanwang.scheduling.columns import Outlook
 
 DAY_MS = 24 * HOUR_MS
@@ -142,6 +143,25 @@ def test_tariffs_are_known_exactly_and_the_arrays_fit_the_outlook() -> None:
         assert fits.yuan[issue, 0, 10] == pytest.approx(drawn_yuan(offer.price, 1.0, since, since + 5 * HOUR_MS))
     # The modelled day repeats without noise, so what is forecast of it is what comes.
     np.testing.assert_allclose(fits.carbon_g[:, 0], known(carbon, at), rtol=1e-9)
+
+
+def test_what_is_published_of_many_sites_is_what_each_charges_and_emits() -> None:
+    begun = milliseconds(NOW) + 7 * 60_000
+    offers = [offering()] + [
+        offering(
+            price=Price(core_hour_yuan=Decimal(1), electricity=area.tariff, electricity_passed_on=True),
+            carbon_daily=modelled_day(area.province, 110.0),
+        )
+        for area in list(catalog.tariff_areas().values())[:5]
+    ]
+    made = published(offers, Issues(start_ms=begun, issue_ms=HOUR_MS, count=30, step_ms=HOUR_MS // 4, steps=200))
+    assert made.yuan.shape == made.carbon_g.shape == (30, 6, 201)
+    for issue, site, k in ((0, 1, 200), (29, 5, 200), (13, 3, 17)):
+        since, long = begun + issue * HOUR_MS, k * HOUR_MS // 4
+        assert made.yuan[issue, site, k] == pytest.approx(drawn_yuan(offers[site].price, 1.0, since, since + long))
+        emitted = 500 * mean_factor(offers[site].carbon_daily, since, since + long) * long / HOUR_MS
+        assert made.carbon_g[issue, site, k] == pytest.approx(emitted)
+    assert (made.yuan[:, 0] == 0).all()
 
 
 def test_sites_of_another_shape_are_refused() -> None:

@@ -5,6 +5,7 @@ Owns the two series. Both are known ahead: a tariff is published, and the daily 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.site import Offering, Price
 from suanwang.domain.tariff import Tariff
 from suanwang.electricity.daily import HOURS, factor_at
+from suanwang.electricity.outlook import Expected, Issues, expected, known
 from suanwang.electricity.series import HOUR_MS, Series
 from suanwang.electricity.tariff import price_series
 
@@ -38,6 +40,15 @@ def electricity_of(offering: Offering, from_ms: int, to_ms: int) -> tuple[Series
     tariff = offering.price.electricity
     price = constant(0.0, from_ms, to_ms) if tariff is None else price_series(tariff, from_ms, to_ms)
     return price, carbon_series(offering, from_ms, to_ms)
+
+
+def published(offers: Sequence[Offering], issues: Issues) -> Expected:
+    """What is known ahead of every site, at each issue: tariffs are published, and the modelled day is the same each day."""
+    until_ms = issues.start_ms + issues.count * issues.issue_ms + issues.steps * issues.step_ms
+    pairs = [electricity_of(offer, issues.start_ms, until_ms) for offer in offers]
+    return expected(
+        issues, [known(price, issues) for price, _ in pairs], [known(carbon, issues) for _, carbon in pairs]
+    )
 
 
 def carbon_series(offering: Offering, from_ms: int, to_ms: int) -> Series:
