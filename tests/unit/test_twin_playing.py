@@ -21,6 +21,7 @@ from suanwang.twin.checking import MOST_BYTES, check, check_elsewhere
 from suanwang.twin.laboratory import Laboratory, State
 from suanwang.twin.playing import VARIANT, joined
 from suanwang.twin.report import write_report
+from suanwang.twin.report.reading import SHARES, read
 from suanwang.twin.whatif import Change, what_if
 
 ROOT = Path(__file__).parents[2]
@@ -153,5 +154,7 @@ def test_what_if_is_played_to_its_report(path: None, tmp_path: Path) -> None:
     (cost, _), (dearer, _) = before["figures"]["cost_yuan"][0], after["figures"]["cost_yuan"][0]
     assert dearer == pytest.approx(2 * cost)
     assert cost > 0
+    waited = read(tmp_path / made.id).waiting
+    assert {len(curve) for curve in waited.values()} == {len(SHARES)}, "from every job"
     kept.close()
     shutil.rmtree(tmp_path)

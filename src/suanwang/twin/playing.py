@@ -85,13 +85,14 @@ def joined(folder: Path, variants: Sequence[tuple[str, Path]]) -> None:
     from pyarrow import parquet
 
     from suanwang.twin.results import EXPERIMENT as ABOUT
-    from suanwang.twin.results import RESULTS, TIMELINE
+    from suanwang.twin.results import JOBS, RESULTS, TIMELINE
 
     rows = [{**row, VARIANT: name} for name, out in variants for row in parquet.read_table(out / RESULTS).to_pylist()]
     parquet.write_table(pa.Table.from_pylist(rows), folder / RESULTS)
-    parquet.write_table(
-        pa.concat_tables([parquet.read_table(out / TIMELINE) for _, out in variants]), folder / TIMELINE
-    )
+    for file in (TIMELINE, JOBS):
+        tables = [parquet.read_table(out / file) for _, out in variants if (out / file).exists()]
+        if tables:
+            parquet.write_table(pa.concat_tables(tables), folder / file)
     abouts = [json.loads((out / ABOUT).read_text(encoding="utf-8")) for _, out in variants]
     sites = {site["id"]: site for about in abouts for site in about["sites"]}
     failed = [f"{name}: {line}" for (name, _), about in zip(variants, abouts, strict=True) for line in about["failed"]]

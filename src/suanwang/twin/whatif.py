@@ -20,6 +20,7 @@ from suanwang.domain.identity import Principal
 from suanwang.domain.job import Job
 from suanwang.domain.lifecycle import ENDED, JobState, SiteState
 from suanwang.domain.site import Offering, Site
+from suanwang.domain.task import Objective
 from suanwang.electricity.series import HOUR_MS
 from suanwang.electricity.tariff import price_series
 from suanwang.ports import JobQuery
@@ -28,7 +29,13 @@ from suanwang.twin.laboratory import EXPERIMENT, STARTERS, Experiment, Laborator
 PLAN = "variants.json"
 TRACE = "live.csv"
 AS_IT_IS, CHANGED = "as it is", "what if"
-MOST_JOBS = 50_000
+MOST_JOBS = 20_000
+"""Of what waits and runs now, and as many again of what ended lately."""
+NOTE = (
+    "Sites, prices, PUE and carbon are as the sites declare them, less what others use of them now; every link is assumed to "
+    "carry 1 Gbit/s. Jobs are played without their constraints of place and without their files; what runs now begins with "
+    "what is left of it."
+)
 _PAGE = 500
 _BROKEN_GBPS = 0.001
 """What a lost line still carries: the twin has no place that cannot be reached, only one where waiting for data does not
@@ -57,7 +64,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One job of the live network as the twin plays it."""
+    """One job of the live network as the twin plays it; no more of it is kept, since there may be many."""
 
     submit_ms: int
     """From now."""
@@ -67,7 +74,9 @@ class Work:
     memory_gb: float
     devices: float
     group: str
-    job: Job
+    may_wait_s: int
+    may_be_interrupted: bool
+    objective: Objective
 
 
 def what_if(network: Network, laboratory: Laboratory, caller: Principal, change: Change, title: str = "") -> Experiment:
@@ -195,7 +204,7 @@ def _network_file(sites: Sequence[Site], now: datetime) -> dict[str, Any]:
     return {
         "network": "live",
         "title": {"en": "The live network", "zh": "当前网络"},
-        "note": "Sites, prices, PUE and carbon as the sites declare them; links are assumed.",
+        "note": NOTE,
         "links": {"gbps": _LINE_GBPS},
         "places": [{"site": site.id, "id": site.id, "share": float(site.offering.cores)} for site in sites],
         "sites": [_site_file(site, now) for site in sites],
@@ -307,7 +316,9 @@ def _piece(job: Job, submit_ms: int, run_s: float) -> Work:
         memory_gb=float(need.memory_gb * nodes),
         devices=float(need.devices.count * nodes) if need.devices else 0.0,
         group=job.project,
-        job=job,
+        may_wait_s=job.task.flexibility.may_wait_s,
+        may_be_interrupted=job.task.flexibility.may_be_interrupted,
+        objective=job.task.objective,
     )
 
 
@@ -332,10 +343,9 @@ def _trace_file(work: Sequence[Work], now: datetime) -> bytes:
 
 
 def _experiment_file(network: str, work: Sequence[Work], change: Change) -> dict[str, Any]:
-    jobs = [piece.job.task for piece in work]
-    patient = [task.flexibility.may_wait_s / 3600 for task in jobs if task.flexibility.may_wait_s > 0]
-    weights = [task.objective for task in jobs]
-    count = len(jobs)
+    patient = [piece.may_wait_s / 3600 for piece in work if piece.may_wait_s > 0]
+    weights = [piece.objective for piece in work]
+    count = len(work)
     return {
         "experiment": "what-if",
         "title": {"en": f"What if: {said(change)}", "zh": f"假如：{said(change)}"},
@@ -346,13 +356,13 @@ def _experiment_file(network: str, work: Sequence[Work], change: Change) -> dict
         "conditions": {
             "flexible_share": len(patient) / count,
             "wait_hours": min(sum(patient) / len(patient), 8784.0) if patient else 0.0,
-            "interruptible_share": sum(task.flexibility.may_be_interrupted for task in jobs) / count,
+            "interruptible_share": sum(piece.may_be_interrupted for piece in work) / count,
             "price_weight": sum(weight.price for weight in weights) / count,
             "carbon_weight": sum(weight.carbon for weight in weights) / count,
             "finish_weight": max(sum(weight.finish for weight in weights) / count, 0.01),
             "home": "groups",
         },
-        "record": {"bound": False},
+        "record": {"bound": False, "jobs": True},
     }
 
 
