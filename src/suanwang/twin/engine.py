@@ -28,7 +28,7 @@ from suanwang.scheduling.columns import (
     Segments,
 )
 from suanwang.scheduling.policies import Policy, joint
-from suanwang.scheduling.policies.board import HELD, PAUSABLE, QUEUED, STARTED, Board, board_for
+from suanwang.scheduling.policies.board import FRESH, HELD, PAUSABLE, QUEUED, STARTED, UNSEEN, Board, board_for
 from suanwang.scheduling.policies.compiled import inlined, kernel
 from suanwang.scheduling.policies.passing import enqueue, enqueue_all, look_through
 from suanwang.scheduling.policies.reckoning import next_step_ms, transfer_ms
@@ -81,7 +81,7 @@ class Played:
 class _Book(NamedTuple):
     """What the loop writes down."""
 
-    count: Ints
+    counts: Ints
     """Segments written, then passes."""
     job: Ints
     row: Ints
@@ -116,8 +116,11 @@ def play(
     *,
     faults: Faults = NO_FAULTS,
     until_ms: int = NEVER_MS,
+    anew: bool = False,
 ) -> Played:
     """Play `jobs` to their end, or to `until_ms`. `allowed[kind, r]` says where each kind of job may run at all.
+
+    `anew` looks at every queued job and every row each time, as the live network does: slower, and the same result.
 
     Raises `InvalidRequest` where columns do not fit together.
     """
@@ -125,29 +128,33 @@ def play(
     count = len(jobs.ready_ms)
     board = board_for(jobs, rows, allowed, outlook)
     room = 2 * count + 1024
-    nothing = np.full(count, -1, np.int64)
     heap = _Heap(np.zeros(1, np.int64), *(np.zeros(2 * count + 1024, np.int64) for _ in range(3)))
     arrivals = np.lexsort((board.jobs["rank"], jobs.ready_ms)).astype(np.int64)
     at = np.zeros(3, np.int64)
     at[2] = jobs.ready_ms[arrivals[0]] if count else 0
-    state = np.zeros(count, np.int64)
     book = _Book(
-        np.zeros(2, np.int64),
-        *(np.zeros(room, np.int64) for _ in range(5)),
-        nothing.copy(),
-        nothing.copy(),
-        nothing.copy(),
-        state,
-        np.zeros(count, np.int64),
+        counts=np.zeros(2, np.int64),
+        job=np.zeros(room, np.int64),
+        row=np.zeros(room, np.int64),
+        start_ms=np.zeros(room, np.int64),
+        end_ms=np.zeros(room, np.int64),
+        how=np.zeros(room, np.int64),
+        begun_ms=np.full(count, -1, np.int64),
+        first_ms=np.full(count, -1, np.int64),
+        over_ms=np.full(count, -1, np.int64),
+        state=np.zeros(count, np.int64),
+        number=np.zeros(count, np.int64),
     )
     while not _play(
-        policy.code, policy.backfill, policy.looks_ahead, until_ms, arrivals, at,
+        policy.code, policy.backfill, policy.looks_ahead, anew, until_ms, arrivals, at,
         truth, faults, board, heap, book,
     ):  # fmt: skip
         # A list is full: many suspensions or faults.
-        book = book._replace(**{name: _longer(getattr(book, name)) for name in ("job", "row", "start_ms", "end_ms", "how")})
+        book = book._replace(
+            **{name: _longer(getattr(book, name)) for name in ("job", "row", "start_ms", "end_ms", "how")}
+        )
         heap = heap._replace(**{name: _longer(getattr(heap, name)) for name in ("at_ms", "job", "number")})
-    n = int(book.count[0])
+    n = int(book.counts[0])
     ended = Segments(*(column[:n].copy() for column in (book.job, book.row, book.start_ms, book.end_ms, book.how)))
     limited = np.zeros(count, np.bool_)
     limited[ended.job[ended.how == ENDED_LIMIT]] = True
@@ -157,7 +164,7 @@ def play(
         end_ms=book.over_ms,
         state=book.state,
         limited=limited,
-        passes=int(book.count[1]),
+        passes=int(book.counts[1]),
     )
 
 
@@ -165,9 +172,7 @@ def _longer(column: Ints) -> Ints:
     return np.concatenate((column, np.zeros_like(column)))
 
 
-def _check(
-    jobs: JobColumns, truth: Truth, rows: RowColumns, allowed: Bools, outlook: Outlook, faults: Faults
-) -> None:
+def _check(jobs: JobColumns, truth: Truth, rows: RowColumns, allowed: Bools, outlook: Outlook, faults: Faults) -> None:
     """Kernels check no bounds: everything they index with is checked here, once."""
     count, width = len(jobs.ready_ms), len(rows.site)
     if not width:
@@ -242,10 +247,10 @@ def _pop(heap: _Heap) -> None:
 
 @inlined
 def _write(book: _Book, board: Board, j: int, now_ms: int, how: int) -> None:
-    n = book.count[0]
+    n = book.counts[0]
     book.job[n], book.row[n], book.how[n] = j, board.jobs[j].row, how
     book.start_ms[n], book.end_ms[n] = book.begun_ms[j], now_ms
-    book.count[0] = n + 1
+    book.counts[0] = n + 1
 
 
 @kernel
@@ -267,7 +272,7 @@ def _stop(truth: Truth, board: Board, book: _Book, j: int, now_ms: int, how: int
 @inlined
 def _start(truth: Truth, board: Board, heap: _Heap, book: _Book, now_ms: int) -> None:
     """Give every job that the look started its end."""
-    for n in range(board.count[STARTED]):
+    for n in range(board.counts[STARTED]):
         j = board.started[n]
         job = board.jobs[j]
         left = int((truth.run_ms[j] - job.done_ms) * board.rows[job.row].slowness)
@@ -279,7 +284,7 @@ def _start(truth: Truth, board: Board, heap: _Heap, book: _Book, now_ms: int) ->
             book.first_ms[j] = now_ms
         book.state[j] = RUNNING
         _push(heap, now_ms + left, j, book.number[j])
-    board.count[STARTED] = 0
+    board.counts[STARTED] = 0
 
 
 @inlined
@@ -300,7 +305,7 @@ def _fault(truth: Truth, board: Board, book: _Book, r: int, share: int, now_ms: 
     row.free_memory_gb -= row.memory_gb * (share / 1_000_000)
     row.free_devices -= row.devices * (share / 1_000_000)
     if share < 0:
-        row.dirty = 1
+        board.dirty[r] = 1
     while row.busy > 0 and (row.free_cores < -1e-6 or row.free_memory_gb < -1e-6 or row.free_devices < -1e-6):
         last, chosen = -1, -1
         for n in range(row.first, row.first + row.busy):
@@ -314,11 +319,12 @@ def _fault(truth: Truth, board: Board, book: _Book, r: int, share: int, now_ms: 
 @kernel
 def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> None:
     """A step of the outlook begins: held jobs are looked at again, and running ones that may be paused."""
-    for n in range(board.count[QUEUED]):
-        job = board.jobs[board.queue[n]]
-        if 0 <= job.until_ms <= now_ms:
-            job.fresh = 1
-    kept, held = 0, board.count[HELD]
+    for n in range(board.counts[QUEUED]):
+        j = board.queue[n]
+        if 0 <= board.jobs[j].until_ms <= now_ms and board.watch[j] != FRESH:
+            board.watch[j] = FRESH
+            board.counts[UNSEEN] += 1
+    kept, held = 0, board.counts[HELD]
     woken = np.empty(held, np.int64)
     for n in range(held):
         j = board.held[n]
@@ -327,10 +333,10 @@ def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> 
         else:
             board.held[kept] = j
             kept += 1
-    board.count[HELD] = kept
+    board.counts[HELD] = kept
     if kept < held:
         enqueue_all(board, woken[: held - kept])
-    if policy != JOINT or board.count[PAUSABLE] == 0:
+    if policy != JOINT or board.counts[PAUSABLE] == 0:
         return
     for r in range(board.rows.shape[0]):
         row = board.rows[r]
@@ -339,8 +345,8 @@ def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> 
             j = board.running[n]
             if _pauses(board, j, now_ms):
                 _stop(truth, board, book, j, now_ms, ENDED_SUSPENDED)
-                board.held[board.count[HELD]] = j
-                board.count[HELD] += 1
+                board.held[board.counts[HELD]] = j
+                board.counts[HELD] += 1
             else:
                 n += 1
 
@@ -357,7 +363,7 @@ def _arrive(board: Board, book: _Book, j: int) -> bool:
 
 @kernel
 def _play(
-    policy: int, backfill: bool, looks_ahead: bool, until_ms: int, arrivals: Ints, at: Ints, truth: Truth,
+    policy: int, backfill: bool, looks_ahead: bool, anew: bool, until_ms: int, arrivals: Ints, at: Ints, truth: Truth,
     faults: Faults, board: Board, heap: _Heap, book: _Book,
 ) -> bool:  # fmt: skip
     """Play on from where `at` stands: arrivals and faults taken, and the instant reached. False where a list has no room
@@ -367,9 +373,9 @@ def _play(
         running = 0
         for r in range(width):
             running += board.rows[r].busy
-        if book.count[0] + running >= book.job.shape[0] or heap.size[0] + count >= heap.at_ms.shape[0]:
+        if book.counts[0] + running >= book.job.shape[0] or heap.size[0] + count >= heap.at_ms.shape[0]:
             return False
-        waiting = board.count[QUEUED] + board.count[HELD]
+        waiting = board.counts[QUEUED] + board.counts[HELD]
         now = until_ms
         if at[0] < count:
             now = min(now, board.jobs[arrivals[at[0]]].ready_ms)
@@ -379,13 +385,13 @@ def _play(
             now = min(now, heap.at_ms[0])
         if at[1] < faults.at_ms.shape[0] and (waiting > 0 or running > 0 or at[0] < count):
             now = min(now, max(faults.at_ms[at[1]], at[2]))
-        stepping = looks_ahead and (waiting > 0 or (policy == JOINT and board.count[PAUSABLE] > 0))
+        stepping = looks_ahead and (waiting > 0 or (policy == JOINT and board.counts[PAUSABLE] > 0))
         if stepping:
             now = min(now, next_step_ms(board, at[2]))
         if now >= until_ms:
             break
         at[2] = now
-        begin = waiting - board.count[HELD]
+        begin = waiting - board.counts[HELD]
         while heap.size[0] > 0 and heap.at_ms[0] == now:
             j, current = heap.job[0], book.number[heap.job[0]] == heap.number[0]
             _pop(heap)
@@ -403,15 +409,18 @@ def _play(
         if stepping and (now - board.clock[0]) % board.clock[2] == 0:
             _step(policy, truth, board, book, now)
             begin = 0
-        if board.count[QUEUED] > 0:
+        if anew:
+            begin = 0
+            board.dirty[:] = 1
+        if board.counts[QUEUED] > 0:
             look_through(policy, backfill, begin, board, now)
-            book.count[1] += 1
+            book.counts[1] += 1
             _start(truth, board, heap, book, now)
         else:
             for r in range(width):
-                board.rows[r].dirty = 0
+                board.dirty[r] = 0
                 board.rows[r].reserved = -1
-        if at[0] == count and heap.size[0] == 0 and board.count[QUEUED] == 0 and board.count[HELD] == 0:
+        if at[0] == count and heap.size[0] == 0 and board.counts[QUEUED] == 0 and board.counts[HELD] == 0:
             break
     for r in range(width):
         for n in range(board.rows[r].first, board.rows[r].first + board.rows[r].busy):

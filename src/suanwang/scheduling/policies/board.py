@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from suanwang.scheduling.columns import Bools, Floats, Ints, JobColumns, Outlook, RowColumns
 
-QUEUED, STARTED, HELD, SINCE, PAUSABLE = 0, 1, 2, 3, 4
+QUEUED, STARTED, HELD, SINCE, PAUSABLE, UNSEEN = 0, 1, 2, 3, 4, 5
 PRICE, CARBON = 0, 1
+ANY, FRESH = -1, -2
 DELAY, TRANSFER_MS, TRANSFER_YUAN = 0, 1, 2
 FAR = 1e300
 SLACK = 1e-6
@@ -26,20 +27,19 @@ JOB = np.dtype(
         ("cores", "f8"),
         ("memory_gb", "f8"),
         ("devices", "f8"),
-        ("fresh", "i8"),  # not looked at since it came, or came back
         ("until_ms", "i8"),  # when it is looked at again, where it is held
         ("limit_ms", "i8"),
         ("done_ms", "i8"),  # run time that need not be repeated
         ("kind", "i8"),
         ("place", "i8"),
         ("data_gb", "f8"),
+        ("aim_row", "i8"),
         ("ready_ms", "i8"),
         ("rank", "i8"),  # its turn among all jobs
         ("wait_ms", "i8"),
         ("due_ms", "i8"),
         ("row", "i8"),  # where it runs, or ran last; -1 before
         ("aim_ms", "i8"),  # when a held job is meant to start, -1 before it ever was
-        ("aim_row", "i8"),
         ("early_ms", "i8"),  # how long it is expected to run: the 10 % point
         ("middle_ms", "i8"),
         ("late_ms", "i8"),
@@ -47,6 +47,7 @@ JOB = np.dtype(
         ("by_carbon", "f8"),
         ("by_finish", "f8"),
         ("interruptible", "i8"),
+        ("spare", "i8"),  # fills three lines
     ]
 )
 ROW = np.dtype(
@@ -70,8 +71,10 @@ ROW = np.dtype(
         ("awake", "i8"),  # takes new work
         ("first", "i8"),  # where its part of `ends` and `running` begins
         ("busy", "i8"),  # jobs that run there
-        ("dirty", "i8"),  # has more room than when the queue was last looked through
-        ("reserved", "i8"),  # the first job that waits for room there, or -1: nothing that starts behind it may delay it
+        (
+            "reserved",
+            "i8",
+        ),  # the first job that waits for room there, or -1: nothing that starts behind it may delay it
         ("shadow_ms", "i8"),  # when that job will have room at the latest
         ("extra_cores", "f8"),  # free beside it then
         ("extra_memory_gb", "f8"),
@@ -102,15 +105,20 @@ class Board(NamedTuple):
     """`[PRICE | CARBON, issue, site, k]`: the outlooks, cumulative."""
     clock: Ints
     """Start of the first issue, ms between issues, ms between values."""
-    count: Ints
-    """`[QUEUED | STARTED | HELD]`: used lengths of the next three; `[SINCE]`: looks since `least` was
-    measured; `[PAUSABLE]`: interruptible jobs that run."""
+    counts: Ints
+    """`[QUEUED | STARTED | HELD]`: used lengths of the three lists that follow; `[SINCE]`: looks since `least` was
+    measured; `[PAUSABLE]`: interruptible jobs that run; `[UNSEEN]`: fresh jobs in
+    the queue."""
     queue: Ints
     """Jobs that want a place now, by rank."""
     started: Ints
     """Jobs that this look started, in order."""
     held: Ints
     """Jobs that wait for a better hour, in no order."""
+    watch: Ints
+    """`[j]` of queued jobs: the only row it can start on, or `ANY`; `FRESH` where it was not looked at since it came."""
+    dirty: Ints
+    """`[r]`: 1 where the row has more room than when the queue was last looked through."""
     ends: Ints
     """When running jobs end at the latest, ascending within each row's part."""
     running: Ints
@@ -135,10 +143,12 @@ def board_for(
         near=np.stack((rows.delay_ms, rows.transfer_ms_per_gb, rows.transfer_yuan_per_gb)).astype(np.float64),
         ahead=np.stack((outlook.yuan, outlook.carbon_g)).astype(np.float64),
         clock=np.array([outlook.start_ms, outlook.issue_ms, outlook.step_ms], np.int64),
-        count=np.zeros(5, np.int64),
+        counts=np.zeros(6, np.int64),
         queue=np.zeros(count + 1, np.int64),
         started=np.zeros(count + 1, np.int64),
         held=np.zeros(count + 1, np.int64),
+        watch=np.full(count, FRESH, np.int64),
+        dirty=np.zeros(width, np.int64),
         ends=np.zeros(int(parts[-1]), np.int64),
         running=np.zeros(int(parts[-1]), np.int64),
         least=np.full(3, FAR),

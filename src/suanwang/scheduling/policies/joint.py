@@ -6,13 +6,13 @@ force; a job that is held is decided anew where it is meant to start and wheneve
 
 from __future__ import annotations
 
-from suanwang.scheduling.policies.board import CARBON, FAR, PRICE, Board
+from suanwang.scheduling.policies.board import CARBON, FAR, FRESH, PRICE, Board
 from suanwang.scheduling.policies.compiled import kernel
 from suanwang.scheduling.policies.reckoning import (
     EARLY,
     LATE,
     MIDDLE,
-    grams,
+    hours_of,
     issue_at,
     left_ms,
     next_step_ms,
@@ -20,8 +20,6 @@ from suanwang.scheduling.policies.reckoning import (
     run_ms,
     transfer_ms,
     unmetered_yuan,
-    value_hours,
-    yuan,
 )
 from suanwang.scheduling.policies.rooms import fits, may_start
 
@@ -37,13 +35,14 @@ BLOCKED, LATER = -1, -2
 def leasts(board: Board, j: int, now_ms: int) -> tuple[float, float, float]:
     """The least yuan, gCO2 and ms of a start now, over all rows that could run it; each row keeps its own."""
     price = carbon = finish = FAR
-    job = board.jobs[j]
     for r in range(board.rows.shape[0]):
         if not fits(board, j, r):
             continue
         row = board.rows[r]
-        row.yuan = yuan(board, j, r, now_ms, now_ms) if job.by_price > 0 else 0.0
-        row.carbon_g = grams(board, j, r, now_ms, now_ms) if job.by_carbon > 0 else 0.0
+        kw = power_kw(board, j, r)
+        yuan_hours, gram_hours = hours_of(board, j, r, now_ms, now_ms)
+        row.yuan = unmetered_yuan(board, j, r) + row.electricity_share * kw * yuan_hours
+        row.carbon_g = kw * gram_hours
         row.finish_ms = run_ms(board, j, r) + transfer_ms(board, j, r)
         price = min(price, row.yuan)
         carbon = min(carbon, row.carbon_g)
@@ -56,7 +55,9 @@ def leasts(board: Board, j: int, now_ms: int) -> tuple[float, float, float]:
 def score_now(board: Board, j: int, r: int, price: float, carbon: float, finish: float) -> float:
     """Of the figures that `leasts` left in the row, over the least of each; 1 is best in everything."""
     job, row = board.jobs[j], board.rows[r]
-    return job.by_price * row.yuan / price + job.by_carbon * row.carbon_g / carbon + job.by_finish * row.finish_ms / finish
+    return (
+        job.by_price * row.yuan / price + job.by_carbon * row.carbon_g / carbon + job.by_finish * row.finish_ms / finish
+    )
 
 
 @kernel
@@ -116,8 +117,8 @@ def best_step(
             )
         else:
             start = base + k * step
-            value = by_price * value_hours(board, j, r, now_ms, start, PRICE)
-            value += by_carbon * value_hours(board, j, r, now_ms, start, CARBON)
+            yuan_hours, gram_hours = hours_of(board, j, r, now_ms, start)
+            value = by_price * yuan_hours + by_carbon * gram_hours
         value += by_step * (k - first + 1)
         if value < best:
             best, at = value, base + k * step
@@ -125,9 +126,7 @@ def best_step(
 
 
 @kernel
-def best_hour(
-    board: Board, j: int, now_ms: int, price: float, carbon: float, finish: float
-) -> tuple[float, int, int]:
+def best_hour(board: Board, j: int, now_ms: int, price: float, carbon: float, finish: float) -> tuple[float, int, int]:
     """The best score of a start at a later step, its row and instant; or of one now, on rows that may be full."""
     best, chosen, at = FAR, -1, now_ms
     job = board.jobs[j]
@@ -207,7 +206,7 @@ def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
     job, count = board.jobs[j], board.rows.shape[0]
     some = False
     for r in range(count):
-        if (job.fresh != 0 or board.rows[r].dirty != 0) and may_start(board, j, r, now_ms, backfill):
+        if (board.watch[j] == FRESH or board.dirty[r] != 0) and may_start(board, j, r, now_ms, backfill):
             some = True
             break
     if not some:
@@ -218,7 +217,7 @@ def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
     best, chosen = FAR, BLOCKED
     soonest, there = 1 << 62, -1
     for r in range(count):
-        if (job.fresh == 0 and board.rows[r].dirty == 0) or not may_start(board, j, r, now_ms, backfill):
+        if (board.watch[j] != FRESH and board.dirty[r] == 0) or not may_start(board, j, r, now_ms, backfill):
             continue
         if pausing:
             elsewhen, first = better_steps(board, j, r, now_ms, price, carbon, finish, 1.0)

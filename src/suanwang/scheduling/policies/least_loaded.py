@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from suanwang.scheduling.policies.board import Board
-from suanwang.scheduling.policies.compiled import kernel
+from suanwang.scheduling.policies.compiled import inlined
 from suanwang.scheduling.policies.reckoning import load
 
 CODE = 0
 
 
-@kernel
+@inlined
 def rank(board: Board, j: int, r: int, now_ms: int) -> float:
     """The least is chosen."""
     return load(board, r)

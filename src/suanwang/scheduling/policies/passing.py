@@ -12,7 +12,19 @@ import numpy as np
 
 from suanwang.scheduling.columns import Ints
 from suanwang.scheduling.policies import cheapest, greenest, joint, least_loaded, nearest, wait_awhile
-from suanwang.scheduling.policies.board import DELAY, FAR, HELD, QUEUED, SINCE, SLACK, STARTED, Board
+from suanwang.scheduling.policies.board import (
+    ANY,
+    DELAY,
+    FAR,
+    FRESH,
+    HELD,
+    QUEUED,
+    SINCE,
+    SLACK,
+    STARTED,
+    UNSEEN,
+    Board,
+)
 from suanwang.scheduling.policies.compiled import inlined, kernel
 from suanwang.scheduling.policies.joint import BLOCKED, LATER, patient
 from suanwang.scheduling.policies.rooms import fits, foresee, may_start, take
@@ -42,7 +54,7 @@ def own_row(board: Board, j: int) -> int:
 @kernel
 def _at_home(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> int:
     job = board.jobs[j]
-    if job.fresh != 0:
+    if board.watch[j] == FRESH:
         job.aim_row = own_row(board, j)
     row = job.aim_row
     if row < 0:
@@ -55,7 +67,7 @@ def _at_home(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> 
     return row if may_start(board, j, row, now_ms, backfill) else BLOCKED
 
 
-@kernel
+@inlined
 def choose(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> int:
     """The row to start on now, `BLOCKED`, or `LATER` with `aim_row`, `aim_ms` and `until_ms` set."""
     job = board.jobs[j]
@@ -64,11 +76,11 @@ def choose(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> in
         return job.aim_row if may_start(board, j, job.aim_row, now_ms, backfill) else LATER
     if policy == JOINT:
         return _jointly(board, j, now_ms, backfill)
-    if policy == NEAREST or policy == WAIT_AWHILE:
+    if policy in (NEAREST, WAIT_AWHILE):
         return _at_home(policy, board, j, now_ms, backfill)
     best, row = FAR, BLOCKED
     for r in range(board.rows.shape[0]):
-        if (job.fresh != 0 or board.rows[r].dirty != 0) and may_start(board, j, r, now_ms, backfill):
+        if (board.watch[j] == FRESH or board.dirty[r] != 0) and may_start(board, j, r, now_ms, backfill):
             if policy == CHEAPEST:
                 rank = _price(board, j, r, now_ms)
             elif policy == GREENEST:
@@ -118,7 +130,7 @@ def _any_room(board: Board, backfill: bool) -> bool:
     for r in range(board.rows.shape[0]):
         row = board.rows[r]
         if (
-            row.dirty != 0
+            board.dirty[r] != 0
             and (backfill or row.reserved < 0)
             and row.free_cores + SLACK >= board.least[0]
             and row.free_memory_gb + SLACK >= board.least[1]
@@ -150,17 +162,15 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
 
     `begin` is 0 unless nothing but fresh jobs at the queue's end has changed.
     """
-    total, width = board.count[QUEUED], board.rows.shape[0]
-    jobs, rows, queue = board.jobs, board.rows, board.queue
+    total, width = board.counts[QUEUED], board.rows.shape[0]
+    jobs, rows, queue, watch, dirty = board.jobs, board.rows, board.queue, board.watch, board.dirty
     open_rows = _open_rows(board, begin)
-    unseen = 0
-    for n in range(begin, total):
-        unseen += jobs[queue[n]].fresh
+    unseen = board.counts[UNSEEN]
     holders = 0
     if begin == 0:
         for r in range(width):
             holders += rows[r].was_reserved >= 0
-    at_home = policy == NEAREST or policy == WAIT_AWHILE
+    at_home = policy in (NEAREST, WAIT_AWHILE)
     deep = total if at_home else DEPTH
     kept = i = begin
     stale = True
@@ -174,16 +184,14 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
         j = queue[i]
         job = jobs[j]
         i += 1
-        possible = job.fresh != 0
-        if not possible and room:
-            low, high = 0, width
-            if (at_home or job.until_ms > now_ms) and job.aim_row >= 0:
-                low, high = job.aim_row, job.aim_row + 1
-            for r in range(low, high):
+        only = watch[j]
+        possible = only == FRESH
+        if room and not possible and (only < 0 or dirty[only] != 0):
+            for r in range(max(only, 0), only + 1 if only >= 0 else width):
                 row = rows[r]
                 # What `may_start` asks, here without a call: this is gone through for every queued job.
                 if (
-                    row.dirty != 0
+                    dirty[r] != 0
                     and job.cores <= row.free_cores + SLACK
                     and job.devices <= row.free_devices + SLACK
                     and job.memory_gb <= row.free_memory_gb + SLACK
@@ -200,19 +208,19 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
                     possible = True
         chosen, waits = BLOCKED, False
         if possible:
-            unseen -= job.fresh
+            unseen -= only == FRESH
             chosen = choose(policy, board, j, now_ms, backfill)
-            job.fresh = 0
+            watch[j] = job.aim_row if at_home or chosen == LATER else ANY
             stale = stale or chosen >= 0
         if chosen >= 0:
             take(board, j, chosen, now_ms)
-            board.started[board.count[STARTED]] = j
-            board.count[STARTED] += 1
+            board.started[board.counts[STARTED]] = j
+            board.counts[STARTED] += 1
         elif chosen == LATER and job.aim_ms > now_ms:
-            board.held[board.count[HELD]] = j
-            board.count[HELD] += 1
+            board.held[board.counts[HELD]] = j
+            board.counts[HELD] += 1
         else:
-            waits = open_rows > 0 and kept < deep and not (at_home and job.aim_row >= 0 and rows[job.aim_row].reserved >= 0)
+            waits = open_rows > 0 and kept < deep and (watch[j] < 0 or (at_home and rows[watch[j]].reserved < 0))
             queue[kept] = j
             kept += 1
         kept_before = False
@@ -230,12 +238,12 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
             queue[kept] = queue[i]
             kept += 1
             i += 1
-        board.count[QUEUED] = kept
-    for r in range(width):
-        rows[r].dirty = 0
-    board.count[SINCE] += 1
-    if begin == 0 and i >= total and board.count[SINCE] >= OFTEN:
-        board.count[SINCE] = 0
+        board.counts[QUEUED] = kept
+    dirty[:] = 0
+    board.counts[SINCE] += 1
+    board.counts[UNSEEN] = unseen
+    if begin == 0 and i >= total and board.counts[SINCE] >= OFTEN:
+        board.counts[SINCE] = 0
         _measure_least(board)
 
 
@@ -245,14 +253,14 @@ def _keep_room(policy: int, board: Board, j: int, begin: int, now_ms: int, waits
     the jobs behind find freer than before."""
     held = -1
     if waits and not (policy == JOINT and patient(board, j, now_ms)):
-        only = board.jobs[j].aim_row if policy == NEAREST or policy == WAIT_AWHILE else -1
+        only = board.jobs[j].aim_row if policy in (NEAREST, WAIT_AWHILE) else -1
         held = _reserve(board, j, only)
     if begin == 0:
         for r in range(board.rows.shape[0]):
             if board.rows[r].was_reserved == j and held != r:
-                board.rows[r].dirty = 1
+                board.dirty[r] = 1
         if held >= 0 and _loosened(board, j, held):
-            board.rows[held].dirty = 1
+            board.dirty[held] = 1
     return 1 if held >= 0 else 0
 
 
@@ -260,7 +268,7 @@ def _keep_room(policy: int, board: Board, j: int, begin: int, now_ms: int, waits
 def _measure_least(board: Board) -> None:
     """The least needs in the queue, anew: between two measurements they may only be less than they are."""
     cores = memory_gb = devices = FAR
-    for n in range(board.count[QUEUED]):
+    for n in range(board.counts[QUEUED]):
         job = board.jobs[board.queue[n]]
         cores, memory_gb, devices = min(cores, job.cores), min(memory_gb, job.memory_gb), min(devices, job.devices)
     board.least[0], board.least[1], board.least[2] = cores, memory_gb, devices
@@ -269,16 +277,17 @@ def _measure_least(board: Board) -> None:
 @kernel
 def enqueue_all(board: Board, jobs: Ints) -> None:
     """Put many fresh jobs in their turns."""
-    queue, count = board.queue, board.count[QUEUED]
+    queue, count = board.queue, board.counts[QUEUED]
     total = count + jobs.shape[0]
     queue[count:total] = jobs
     ranks = np.empty(total, np.int64)
     for n in range(total):
         ranks[n] = board.jobs[queue[n]].rank
     queue[:total] = queue[:total][np.argsort(ranks)]
-    board.count[QUEUED] = total
+    board.counts[QUEUED] = total
     for j in jobs:
-        board.jobs[j].fresh = 1
+        board.watch[j] = FRESH
+    board.counts[UNSEEN] += jobs.shape[0]
     _measure_least(board)
 
 
@@ -286,14 +295,15 @@ def enqueue_all(board: Board, jobs: Ints) -> None:
 def enqueue(board: Board, j: int) -> bool:
     """Put a fresh job in its turn; True where that is the end of the queue."""
     jobs, queue = board.jobs, board.queue
-    at = board.count[QUEUED]
+    at = board.counts[QUEUED]
     last = at == 0 or jobs[queue[at - 1]].rank < jobs[j].rank
     while at > 0 and jobs[queue[at - 1]].rank > jobs[j].rank:
         queue[at] = queue[at - 1]
         at -= 1
     queue[at] = j
-    board.count[QUEUED] += 1
-    jobs[j].fresh = 1
+    board.counts[QUEUED] += 1
+    board.watch[j] = FRESH
+    board.counts[UNSEEN] += 1
     board.least[0] = min(board.least[0], jobs[j].cores)
     board.least[1] = min(board.least[1], jobs[j].memory_gb)
     board.least[2] = min(board.least[2], jobs[j].devices)

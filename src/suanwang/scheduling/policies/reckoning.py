@@ -71,16 +71,32 @@ def run_ms(board: Board, j: int, r: int) -> float:
 
 
 @kernel
-def value_hours(board: Board, j: int, r: int, now_ms: int, at_ms: int, what: int) -> float:
-    """Value × hours of a run that starts at `at_ms`, over the three points."""
+def hours_of(board: Board, j: int, r: int, now_ms: int, at_ms: int) -> tuple[float, float]:
+    """(yuan/kWh × h, g/kWh × h) of a run that starts at `at_ms`, over the three points, as reckoned at `now_ms`."""
     job, step = board.jobs[j], board.clock[2]
     issue = issue_at(board, now_ms)
-    total = board.ahead[what, issue, board.rows[r].site]
+    site, count = board.rows[r].site, board.ahead.shape[3] - 1
+    costs, emits = board.ahead[PRICE, issue, site], board.ahead[CARBON, issue, site]
     start = max(0, at_ms - (board.clock[0] + issue * board.clock[1]))
-    over = MIDDLE * until(total, start + left_ms(board, j, r, job.middle_ms), step)
-    over += EARLY * until(total, start + left_ms(board, j, r, job.early_ms), step)
-    over += LATE * until(total, start + left_ms(board, j, r, job.late_ms), step)
-    return over - until(total, start, step)
+    yuan_hours = gram_hours = 0.0
+    for point in range(4):
+        if point == 0:
+            weight, ahead = -1.0, start
+        elif point == 1:
+            weight, ahead = EARLY, start + left_ms(board, j, r, job.early_ms)
+        elif point == 2:
+            weight, ahead = MIDDLE, start + left_ms(board, j, r, job.middle_ms)
+        else:
+            weight, ahead = LATE, start + left_ms(board, j, r, job.late_ms)
+        k = ahead // step
+        if k < count:
+            part = (ahead - k * step) / step
+            yuan_hours += weight * (costs[k] + part * (costs[k + 1] - costs[k]))
+            gram_hours += weight * (emits[k] + part * (emits[k + 1] - emits[k]))
+        else:
+            yuan_hours += weight * until(costs, ahead, step)
+            gram_hours += weight * until(emits, ahead, step)
+    return yuan_hours, gram_hours
 
 
 @kernel
@@ -97,17 +113,17 @@ def yuan(board: Board, j: int, r: int, now_ms: int, at_ms: int) -> float:
     share = board.rows[r].electricity_share
     price = unmetered_yuan(board, j, r)
     if share > 0:
-        price += share * power_kw(board, j, r) * value_hours(board, j, r, now_ms, at_ms, PRICE)
+        price += share * power_kw(board, j, r) * hours_of(board, j, r, now_ms, at_ms)[0]
     return price
 
 
 @kernel
 def grams(board: Board, j: int, r: int, now_ms: int, at_ms: int) -> float:
     """Expected emission of a start at `at_ms`, gCO2."""
-    return power_kw(board, j, r) * value_hours(board, j, r, now_ms, at_ms, CARBON)
+    return power_kw(board, j, r) * hours_of(board, j, r, now_ms, at_ms)[1]
 
 
-@kernel
+@inlined
 def load(board: Board, r: int) -> float:
     """The fullest resource's share in use."""
     row = board.rows[r]

@@ -70,7 +70,7 @@ def take(board: Board, j: int, r: int, now_ms: int) -> None:
         row.extra_devices -= job.devices
     insert(board, j, r, end)
     job.row = r
-    board.count[PAUSABLE] += job.interruptible
+    board.counts[PAUSABLE] += job.interruptible
 
 
 @inlined
@@ -99,11 +99,11 @@ def give_back(board: Board, j: int) -> None:
         ends[at], running[at] = ends[at + 1], running[at + 1]
         at += 1
     row.busy -= 1
-    board.count[PAUSABLE] -= job.interruptible
+    board.counts[PAUSABLE] -= job.interruptible
     row.free_cores += job.cores
     row.free_memory_gb += job.memory_gb
     row.free_devices += job.devices
-    row.dirty = 1
+    board.dirty[job.row] = 1
 
 
 @inlined
@@ -113,9 +113,7 @@ def foresee(board: Board, j: int, r: int) -> tuple[int, float, float, float]:
     cores, memory_gb, devices = row.free_cores, row.free_memory_gb, row.free_devices
     at, last = row.first, row.first + row.busy
     shadow = 0
-    while (
-        job.cores > cores + SLACK or job.memory_gb > memory_gb + SLACK or job.devices > devices + SLACK
-    ):
+    while job.cores > cores + SLACK or job.memory_gb > memory_gb + SLACK or job.devices > devices + SLACK:
         if at == last:
             return -1, 0.0, 0.0, 0.0
         shadow = board.ends[at]
