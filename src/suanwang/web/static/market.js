@@ -11,7 +11,7 @@
     const soft = property("--soft");
     return {
       name, nameLocation: "middle", nameGap: 34, nameTextStyle: { color: soft }, axisLine: { lineStyle: { color: soft } },
-      axisLabel: { color: soft }, splitLine: { lineStyle: { color: property("--edge") } }, ...more,
+      axisLabel: { color: soft, hideOverlap: true }, splitLine: { lineStyle: { color: property("--edge") } }, ...more,
     };
   };
   const show = (box, count, options) => {
