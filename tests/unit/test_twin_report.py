@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,17 @@ def _bare(sites: list[Place], hours: Hours) -> Results:
         hours=[hours],
         waiting={},
     )
+
+
+def test_a_network_that_was_made_smaller_is_drawn_full_where_it_was_full() -> None:
+    sites = [Place(id="a", name=Words("a", "a"), capacity=75.0), Place(id="b", name=Words("b", "b"), capacity=25.0)]
+    busy = np.array([[22.5, 15.0], [7.5, 0.0]])  # Of 30, which is 0.3 of what is described: 1.0 and 0.5.
+    courses = dict.fromkeys(("busy", "kw", "queue", "price", "carbon"), busy)
+    hours = Hours(play="p", sites=("a", "b"), start_ms=0, step_ms=3_600_000, **courses)
+    bare = _bare(sites, hours)
+    (play,) = bare.plays
+    played = replace(play, values={**play.values, "cores_busy_share": 0.75})
+    assert drawn(replace(bare, plays=[played]))["cases"][0]["capacity"] == 0.3
 
 
 @pytest.mark.parametrize("missing", ["results.parquet", "experiment.json"])

@@ -47,11 +47,24 @@ def _case(results: Results, case: Case, names: Sequence[str], sites: Sequence[Pl
             plays.append({"of": names.index(contender.name), "seed": shown.seed, **_hours(hours[shown.id], sites)})
     return {
         "name": case_name(case)._asdict(),
+        "capacity": _scale(results, case),
         "baseline": names.index(results.baseline_of(case).name),
         "pareto": _pareto(results, case, contenders, names),
         "waiting": _waiting(results, case, contenders, names),
         "plays": plays,
     }
+
+
+def _scale(results: Results, case: Case) -> float:
+    """How many times as large as it is described the network was in this case: from the share of it that was busy."""
+    described = sum(place.capacity for place in results.places)
+    hours = {hours.play: hours for hours in results.hours}
+    for play in results.plays:
+        share = play.values.get("devices_busy_share", 0.0) or play.values.get("cores_busy_share", 0.0)
+        if play.case == case and play.id in hours and share > 0 and described > 0:
+            found = float(np.nansum(hours[play.id].busy, axis=0).mean()) / share / described
+            return _round(found) or 1.0
+    return 1.0
 
 
 def _pareto(results: Results, case: Case, contenders: Sequence[Contender], names: Sequence[str]) -> Row:

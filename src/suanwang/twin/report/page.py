@@ -35,6 +35,7 @@ class Cell:
     text: str
     apart: str
     best: bool
+    zero: bool
 
 
 def page(results: Results) -> str:
@@ -70,12 +71,14 @@ def _script(text: str) -> str:
 def _section(results: Results, case: Case) -> dict[str, Any]:
     contenders = results.contenders(case)
     baseline = results.baseline_of(case)
+    rows = [(measure, _row(results, case, measure, contenders, baseline)) for measure in results.measures]
     return {
         "name": case_name(case),
         "summary": summary(results, case),
         "contenders": contenders,
         "baseline": baseline,
-        "rows": [(measure, _row(results, case, measure, contenders, baseline)) for measure in results.measures],
+        "rows": [(measure, cells) for measure, cells in rows if not all(cell.zero for cell in cells)],
+        "zero": [measure for measure, cells in rows if all(cell.zero for cell in cells)],
     }
 
 
@@ -86,12 +89,14 @@ def _row(
     means = {contender: mean_of(list(found.values())) for contender, found in values.items()}
     known = [number.mean for number in means.values() if number.mean == number.mean]
     top = (max if measure.more_is_better else min)(known) if known else None
-    same = len(set(known)) == 1
+    # Where most share the best figure it tells them apart from few: a mark on it would tell nothing.
+    marked = 1 <= known.count(top) <= max(1, len(contenders) // 2) if top is not None and len(known) > 1 else False
     return [
         Cell(
             text=shown(measure, means[contender]),
             apart="" if contender == baseline else _apart(measure, difference(measure, found, values[baseline])),
-            best=not same and means[contender].mean == top,
+            best=marked and means[contender].mean == top,
+            zero=means[contender].mean == 0,
         )
         for contender, found in values.items()
     ]

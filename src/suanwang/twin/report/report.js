@@ -55,6 +55,7 @@
     const size = (p) => (longest > 0 && p.wait !== null ? 9 + 37 * Math.sqrt(Math.max(p.wait, 0) / longest) : 14);
     const soft = property("--soft");
     const lines = bounds.flatMap((bound) => [bound.x !== null && bound.y === null ? { xAxis: bound.x, name: named(bound.name) } : null, bound.y !== null && bound.x === null ? { yAxis: bound.y, name: named(bound.name) } : null].filter(Boolean));
+    const alike = (p) => points.filter((other) => other.x === p.x && other.y === p.y);
     const crosses = points.flatMap((p) => [...(p.dx ? [[Math.max(0, p.x - p.dx), p.y], [p.x + p.dx, p.y], ["-", "-"]] : []), ...(p.dy ? [[p.x, Math.max(0, p.y - p.dy)], [p.x, p.y + p.dy], ["-", "-"]] : [])]);
     chart("pareto", {
       legend: legend(),
@@ -67,7 +68,7 @@
         { type: "line", data: crosses, connectNulls: false, symbol: "none", silent: true, lineStyle: { color: soft, width: 1 } },
         ...points.map((p) => ({
           type: "scatter", name: data.contenders[p.of], symbolSize: size(p), itemStyle: { color: colour(p.of), opacity: 0.75, borderColor: property("--panel"), borderWidth: 1 },
-          label: { show: points.length <= 12, formatter: data.contenders[p.of], position: "top", color: property("--text"), fontSize: 11 }, labelLayout: { hideOverlap: true, moveOverlap: "shiftY" },
+          label: { show: points.length <= 12 && alike(p)[0] === p, formatter: alike(p).map((other) => data.contenders[other.of]).join(", "), position: "top", color: property("--text"), fontSize: 11 }, labelLayout: { hideOverlap: true, moveOverlap: "shiftY" },
           data: [{ value: [p.x, p.y], p }],
         })),
         ...bounds.filter((b) => b.x !== null && b.y !== null).map((b) => ({ type: "scatter", name: named(b.name), symbol: "diamond", symbolSize: 14, itemStyle: { color: property("--accent") }, data: [{ value: [b.x, b.y], name: named(b.name) }] })),
@@ -78,7 +79,7 @@
 
   const share = (play, site, bin) => {
     const busy = play.busy[site][bin];
-    return busy === null ? null : Math.min(1, busy / (data.capacity[site] || 1));
+    return busy === null ? null : Math.min(1, busy / (data.capacity[site] * caseNow().capacity || 1));
   };
   const rgb = (name) => property(name).split(" ").map(Number);
   const heats = () => {
@@ -189,7 +190,7 @@
         shape("circle", { class: "ring", cx: x, cy: y, r }),
         shape("circle", { cx: x, cy: y, r: Math.max(0.5, r * Math.sqrt(used)), fill: property(step === null ? "--none" : `--carbon-${step}`) }),
         shape("text", { x, y: y - r - 7, "text-anchor": "middle" }, short(named(data.sites[at].name))),
-        shape("text", { class: "said", x, y: y + r + 17, "text-anchor": "middle" }, `${percent(used)}${play.queue[at][bin] ? ` · ${word("queue")} ${figure(play.queue[at][bin])}` : ""}`),
+        shape("text", { class: "said", x, y: y + r + 17, "text-anchor": "middle" }, `${percent(used)}${play.queue[at][bin] ? ` · ${figure(play.queue[at][bin])} ${word("queue")}` : ""}`),
       );
     }
   };
@@ -203,6 +204,8 @@
     const tall = 100 / rows.length;
     const soft = property("--soft");
     const series = [];
+    // Of many policies two are shown at first: the baseline and the network's own, or the last.
+    const shownBeside = (plays.find((play) => data.contenders[play.of] === "joint") || plays[plays.length - 1]).of;
     rows.forEach(([name, key], row) => {
       for (const play of key === "kw" ? plays : plays.slice(0, 1)) {
         // The axis counts in UTC, so what it shows is moved to the zone.
@@ -214,10 +217,10 @@
     });
     chart("site-chart", {
       useUTC: true,
-      legend: { ...legend(), data: plays.map((play) => data.contenders[play.of]), selected: Object.fromEntries(plays.map((play) => [data.contenders[play.of], plays.length <= 3 || play.of === caseNow().baseline || play.of === plays[plays.length - 1].of])) },
+      legend: { ...legend(), data: plays.map((play) => data.contenders[play.of]), selected: Object.fromEntries(plays.map((play) => [data.contenders[play.of], plays.length <= 3 || play.of === caseNow().baseline || play.of === shownBeside])) },
       axisPointer: { link: [{ xAxisIndex: "all" }] },
       tooltip: { trigger: "axis", renderMode: "richText", confine: true, formatter: (items) => [instant(items[0].value[0] - ZONE), ...items.map((item) => `${item.seriesName}: ${figure(item.value[1])}`)].join("\n") },
-      grid: rows.map((_, row) => ({ left: 12, right: 20, top: `${row * tall * 0.92 + 9}%`, height: `${tall * 0.92 - 9}%`, containLabel: true })),
+      grid: rows.map((_, row) => ({ left: 12, right: 20, top: `${row * tall * 0.94 + 9}%`, height: `${tall * 0.94 - 8}%`, containLabel: true })),
       xAxis: rows.map((_, row) => axis("", { type: "time", gridIndex: row, axisLabel: { show: row === rows.length - 1, formatter: (ms) => instant(ms - ZONE).slice(...(instant(ms - ZONE).endsWith("00:00") ? [0, 5] : [6])) } })),
       yAxis: rows.map(([name, , unit], row) => axis(`${word(name)}, ${unit}`, { type: "value", gridIndex: row, scale: row > 0, splitNumber: 3, nameLocation: "end", nameTextStyle: { color: soft, align: "left" } })),
       series,
@@ -234,7 +237,7 @@
       tooltip: { trigger: "item", renderMode: "richText", confine: true, formatter: ({ seriesName, value }) => `${seriesName}\n${percent(value[1])} ${word("atMost")} ${duration(value[2])}` },
       xAxis: axis(word("atMost"), { type: "value", min: 0, max: Math.log10(Math.max(600, ...curves.flatMap(({ points }) => points.map(([, s]) => s))) * 1.2), nameGap: 30, splitLine: { show: false }, axisTick: { customValues: TICKS.map(Math.log10) }, axisLabel: { customValues: TICKS.map(Math.log10), formatter: (at) => (at <= 0 ? "≤ 1 s" : duration(Math.round(10 ** at))) } }),
       yAxis: axis(word("share"), { type: "value", min: 0, max: 1, nameLocation: "end", nameTextStyle: { color: property("--soft"), align: "left" }, axisLabel: { formatter: percent } }),
-      series: curves.map(({ of, points }) => ({ type: "line", name: data.contenders[of], symbol: SYMBOLS[of % 8], symbolSize: 6, showSymbol: points.length < 40, lineStyle: { width: 2, color: colour(of) }, itemStyle: { color: colour(of) }, data: points.map(([part, s]) => [Math.log10(Math.max(1, s)), part, s]) })),
+      series: curves.map(({ of, points }) => ({ type: "line", name: data.contenders[of], symbol: SYMBOLS[of % 8], symbolSize: 6, showSymbol: points.length < 40, lineStyle: { width: 2, color: colour(of), type: points.length < 5 ? "dotted" : "solid" }, itemStyle: { color: colour(of) }, data: points.map(([part, s]) => [Math.log10(Math.max(1, s)), part, s]) })),
     });
   };
 
