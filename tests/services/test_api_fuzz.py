@@ -42,6 +42,8 @@ SELDOM_RIGHT = 6
 QUERIES = {"account": "project:demo", "from_size": 1, "index": 0}
 """Query parameters that name something there is."""
 
+_HOURS = {"start": "2026-03-02T00:00:00Z", "end": "2026-03-02T02:00:00Z"}
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[World]:
@@ -61,7 +63,13 @@ def _known(made: World) -> Mapping[str, str]:
     named = made.ask("PUT", "/v1/projects/demo/files/data", json={"sha256": sha256, "size": 4})
     assert named.status_code == 200, named.text
     quoted = made.ask("POST", "/v1/quotes", json={"work": "core_hours", "core_hours": 2})
+    on_sale = {"id": "fuzzed-cores-1", "site": "guian", "device": "core", "count": 1, "price_fen": 8, **_HOURS}
+    assert made.ask("POST", "/v1/market/offers", by="olga", json=on_sale).status_code == 201
+    stands = {"id": "fuzzed-order-1", "devices": ["core"], "count": 1, "limit_fen": 12, **_HOURS}
+    assert made.ask("POST", "/v1/market/orders", json=stands).status_code == 201
     return {
+        "offer_id": "fuzzed-cores-1",
+        "order_id": "fuzzed-order-1",
         "job_id": job["id"],
         "site_id": "guian",
         "project": "demo",

@@ -158,7 +158,13 @@ def offers_for(store: Store, orders: Sequence[Order], first: int) -> Sequence[Of
 
 
 def cleared_of(
-    orders: Sequence[Order], offers: Sequence[Offer], rules: Rules, *, improve_s: float = 0.0, tries: int = 0, bounded: bool = True
+    orders: Sequence[Order],
+    offers: Sequence[Offer],
+    rules: Rules,
+    *,
+    improve_s: float = 0.0,
+    tries: int = 0,
+    bounded: bool = True,
 ) -> Cleared:
     """The result of a call of these orders, checked."""
     # Imported here: compiling and solving are for those who call.
