@@ -76,6 +76,8 @@ class RowColumns(NamedTuple):
     """`[place, r]`"""
     transfer_yuan_per_gb: Floats
     """`[place, r]`"""
+    hall: Ints | None = None
+    """Rows of one hall share their cores and memory, as the device pools of a site do: 0, 1, …; None where none do."""
 
 
 class Outlook(NamedTuple):

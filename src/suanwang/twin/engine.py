@@ -32,10 +32,10 @@ from suanwang.scheduling.policies.board import FRESH, HELD, PAUSABLE, QUEUED, ST
 from suanwang.scheduling.policies.compiled import inlined, kernel
 from suanwang.scheduling.policies.passing import enqueue, enqueue_all, look_through
 from suanwang.scheduling.policies.reckoning import next_step_ms, transfer_ms
-from suanwang.scheduling.policies.rooms import fits, give_back
+from suanwang.scheduling.policies.rooms import fits, freer, give_back
 
 WAITING, RUNNING, ENDED, REFUSED = 0, 1, 2, 3
-JOINT, _pauses = joint.CODE, joint.pauses
+JOINT, _pauses, _patient = joint.CODE, joint.pauses, joint.patient
 
 
 class Truth(NamedTuple):
@@ -198,7 +198,11 @@ def _check(jobs: JobColumns, truth: Truth, rows: RowColumns, allowed: Bools, out
         raise InvalidRequest("an outlook needs one or more steps of price and carbon", field="outlook")
     if outlook.step_ms < 1 or outlook.issue_ms < 1 or outlook.issue_ms % outlook.step_ms:
         raise InvalidRequest("issues do not fall on steps", field="issue_ms", allowed="a multiple of step_ms")
+    hall = np.arange(width) if rows.hall is None else rows.hall
+    if hall.shape != (width,):
+        raise InvalidRequest("every row is in a hall", field="hall", allowed=f"{width} numbers")
     for name, index, size in (
+        ("hall", hall, width),
         ("kind", jobs.kind, allowed.shape[0]),
         ("place", jobs.place, places),
         ("site", rows.site, outlook.yuan.shape[1]),
@@ -262,6 +266,8 @@ def _stop(truth: Truth, board: Board, book: _Book, j: int, now_ms: int, how: int
     every = truth.checkpoint_ms[j]
     if how == ENDED_LOST:
         did = max(0, ((job.done_ms + did) // every) * every - job.done_ms) if every > 0 else 0
+    if job.done_ms == 0 and did > 0:
+        job.limit_ms += truth.resume_ms[j]  # Taking up again is not the job's own time.
     job.done_ms += did
     _write(book, board, j, now_ms, how)
     give_back(board, j)
@@ -291,7 +297,8 @@ def _start(truth: Truth, board: Board, heap: _Heap, book: _Book, now_ms: int) ->
 def _end(truth: Truth, board: Board, book: _Book, j: int, now_ms: int) -> None:
     job = board.jobs[j]
     whole = int((truth.run_ms[j] - job.done_ms) * board.rows[job.row].slowness)
-    _write(book, board, j, now_ms, ENDED_LIMIT if whole > job.limit_ms - job.done_ms else ENDED_DONE)
+    again = truth.resume_ms[j] if job.done_ms > 0 else 0
+    _write(book, board, j, now_ms, ENDED_LIMIT if whole + again > job.limit_ms - job.done_ms else ENDED_DONE)
     give_back(board, j)
     book.state[j] = ENDED
     book.over_ms[j] = now_ms
@@ -301,17 +308,19 @@ def _end(truth: Truth, board: Board, book: _Book, j: int, now_ms: int) -> None:
 def _fault(truth: Truth, board: Board, book: _Book, r: int, share: int, now_ms: int) -> None:
     """Capacity goes or comes back; what no longer has room is lost, the last started first."""
     row = board.rows[r]
-    row.free_cores -= row.cores * (share / 1_000_000)
-    row.free_memory_gb -= row.memory_gb * (share / 1_000_000)
+    hall = board.halls[row.hall]
+    hall.free_cores -= row.cores * (share / 1_000_000)
+    hall.free_memory_gb -= row.memory_gb * (share / 1_000_000)
     row.free_devices -= row.devices * (share / 1_000_000)
     if share < 0:
-        board.dirty[r] = 1
-    while row.busy > 0 and (row.free_cores < -1e-6 or row.free_memory_gb < -1e-6 or row.free_devices < -1e-6):
+        freer(board, row.hall)
+    while hall.busy > 0 and (hall.free_cores < -1e-6 or hall.free_memory_gb < -1e-6 or row.free_devices < -1e-6):
         last, chosen = -1, -1
-        for n in range(row.first, row.first + row.busy):
+        for n in range(hall.first, hall.first + hall.busy):
             j = board.running[n]
-            if book.begun_ms[j] > last or (book.begun_ms[j] == last and j > chosen):
-                last, chosen = book.begun_ms[j], j
+            begun = book.begun_ms[j]
+            if begun > last or (begun == last and board.jobs[j].rank > board.jobs[chosen].rank):
+                last, chosen = begun, j
         _stop(truth, board, book, chosen, now_ms, ENDED_LOST)
         enqueue(board, chosen)
 
@@ -338,10 +347,10 @@ def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> 
         enqueue_all(board, woken[: held - kept])
     if policy != JOINT or board.counts[PAUSABLE] == 0:
         return
-    for r in range(board.rows.shape[0]):
-        row = board.rows[r]
-        n = row.first
-        while n < row.first + row.busy:
+    for h in range(board.halls.shape[0]):
+        hall = board.halls[h]
+        n = hall.first
+        while n < hall.first + hall.busy:
             j = board.running[n]
             if _pauses(board, j, now_ms):
                 _stop(truth, board, book, j, now_ms, ENDED_SUSPENDED)
@@ -362,17 +371,27 @@ def _arrive(board: Board, book: _Book, j: int) -> bool:
 
 
 @kernel
+def _hopeless(board: Board, faults: Faults, told: int, now_ms: int) -> bool:
+    """Whether nothing will start any more though nothing runs: no row comes back, and nobody waits for a better hour."""
+    for n in range(board.counts[QUEUED]):
+        j = board.queue[n]
+        if told < faults.at_ms.shape[0] or board.jobs[j].until_ms > now_ms or _patient(board, j, now_ms):
+            return False
+    return True
+
+
+@kernel
 def _play(
     policy: int, backfill: bool, looks_ahead: bool, anew: bool, until_ms: int, arrivals: Ints, at: Ints, truth: Truth,
     faults: Faults, board: Board, heap: _Heap, book: _Book,
 ) -> bool:  # fmt: skip
     """Play on from where `at` stands: arrivals and faults taken, and the instant reached. False where a list has no room
     for what one instant may bring."""
-    count, width = arrivals.shape[0], board.rows.shape[0]
+    count, width = arrivals.shape[0], board.halls.shape[0]
     while True:
         running = 0
-        for r in range(width):
-            running += board.rows[r].busy
+        for h in range(width):
+            running += board.halls[h].busy
         if book.counts[0] + running >= book.job.shape[0] or heap.size[0] + count >= heap.at_ms.shape[0]:
             return False
         waiting = board.counts[QUEUED] + board.counts[HELD]
@@ -417,12 +436,12 @@ def _play(
             book.counts[1] += 1
             _start(truth, board, heap, book, now)
         else:
-            for r in range(width):
-                board.dirty[r] = 0
-                board.rows[r].reserved = -1
-        if at[0] == count and heap.size[0] == 0 and board.counts[QUEUED] == 0 and board.counts[HELD] == 0:
+            board.dirty[:] = 0
+            for h in range(width):
+                board.halls[h].reserved = -1
+        if at[0] == count and heap.size[0] == 0 and board.counts[HELD] == 0 and _hopeless(board, faults, at[1], now):
             break
-    for r in range(width):
-        for n in range(board.rows[r].first, board.rows[r].first + board.rows[r].busy):
+    for h in range(width):
+        for n in range(board.halls[h].first, board.halls[h].first + board.halls[h].busy):
             _write(book, board, board.running[n], until_ms, ENDED_OPEN)
     return True

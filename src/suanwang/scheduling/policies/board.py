@@ -1,6 +1,7 @@
 """The board: all that policies look at and change, packed for compiled kernels.
 
-Owns the layout. One record per job and one per row keep what a decision reads together in memory; the columns of
+Owns the layout. One record per job, row and hall (rows that share cores and memory) keeps what a decision reads
+together in memory; the columns of
 `scheduling.columns` are where it comes from. Instants and durations are integer milliseconds.
 """
 
@@ -53,9 +54,12 @@ JOB = np.dtype(
 ROW = np.dtype(
     [
         ("site", "i8"),
+        ("hall", "i8"),
         ("cores", "f8"),
         ("memory_gb", "f8"),
         ("devices", "f8"),
+        ("free_devices", "f8"),
+        ("awake", "i8"),  # takes new work
         ("core_kw", "f8"),
         ("memory_kw", "f8"),
         ("device_kw", "f8"),
@@ -64,29 +68,32 @@ ROW = np.dtype(
         ("device_yuan", "f8"),
         ("slowness", "f8"),
         ("electricity_share", "f8"),
-        # what changes
+        ("yuan", "f8"),  # a kernel's own reckoning for one job, as the next two
+        ("carbon_g", "f8"),
+        ("finish_ms", "f8"),
+    ]
+)
+HALL = np.dtype(
+    [
         ("free_cores", "f8"),
         ("free_memory_gb", "f8"),
-        ("free_devices", "f8"),
-        ("awake", "i8"),  # takes new work
         ("first", "i8"),  # where its part of `ends` and `running` begins
         ("busy", "i8"),  # jobs that run there
         (
             "reserved",
             "i8",
         ),  # the first job that waits for room there, or -1: nothing that starts behind it may delay it
+        ("reserved_row", "i8"),  # and on which row
         ("shadow_ms", "i8"),  # when that job will have room at the latest
         ("extra_cores", "f8"),  # free beside it then
         ("extra_memory_gb", "f8"),
-        ("extra_devices", "f8"),
-        ("was_reserved", "i8"),  # the same three, before the present look
+        ("extra_devices", "f8"),  # on its row
+        ("was_reserved", "i8"),  # the same, before the present look
+        ("was_row", "i8"),
         ("was_shadow_ms", "i8"),
         ("was_extra_cores", "f8"),
         ("was_extra_memory_gb", "f8"),
         ("was_extra_devices", "f8"),
-        ("yuan", "f8"),  # a kernel's own reckoning for one job
-        ("carbon_g", "f8"),
-        ("finish_ms", "f8"),
     ]
 )
 Records = npt.NDArray[Any]
@@ -97,6 +104,8 @@ class Board(NamedTuple):
     """`[j]` of `JOB`."""
     rows: Records
     """`[r]` of `ROW`."""
+    halls: Records
+    """`[h]` of `HALL`."""
     allowed: Bools
     """`[kind, r]`"""
     near: Floats
@@ -120,7 +129,7 @@ class Board(NamedTuple):
     dirty: Ints
     """`[r]`: 1 where the row has more room than when the queue was last looked through."""
     ends: Ints
-    """When running jobs end at the latest, ascending within each row's part."""
+    """When running jobs end at the latest, ascending within each hall's part."""
     running: Ints
     """The jobs of `ends`."""
     least: Floats
@@ -130,15 +139,16 @@ class Board(NamedTuple):
 def board_for(
     jobs: JobColumns, rows: RowColumns, allowed: Bools, outlook: Outlook, also_running: Ints | None = None
 ) -> Board:
-    """Everything free, nothing queued. `also_running[r]` are jobs that may run there beside those of `jobs`."""
+    """Everything free, nothing queued. `also_running[h]` jobs may run in a hall beside those of `jobs`."""
     count, width = len(jobs.ready_ms), len(rows.site)
-    most = _most_at_once(jobs, rows)
-    if also_running is not None:
-        most = most + also_running
-    parts = np.concatenate(([0], np.cumsum(most + 1))).astype(np.int64)
+    hall = np.arange(width) if rows.hall is None else rows.hall
+    records, halls = _row_records(rows, hall), _hall_records(jobs, rows, hall, also_running)
+    parts = int(halls["first"][-1] + halls["busy"][-1]) if width else 0
+    halls["busy"] = 0
     return Board(
         jobs=_job_records(jobs),
-        rows=_row_records(rows, parts[:-1]),
+        rows=records,
+        halls=halls,
         allowed=np.ascontiguousarray(allowed, np.bool_),
         near=np.stack((rows.delay_ms, rows.transfer_ms_per_gb, rows.transfer_yuan_per_gb)).astype(np.float64),
         ahead=np.stack((outlook.yuan, outlook.carbon_g)).astype(np.float64),
@@ -149,8 +159,8 @@ def board_for(
         held=np.zeros(count + 1, np.int64),
         watch=np.full(count, FRESH, np.int64),
         dirty=np.zeros(width, np.int64),
-        ends=np.zeros(int(parts[-1]), np.int64),
-        running=np.zeros(int(parts[-1]), np.int64),
+        ends=np.zeros(parts, np.int64),
+        running=np.zeros(parts, np.int64),
         least=np.full(3, FAR),
     )
 
@@ -182,18 +192,34 @@ def _aligned(count: int, dtype: np.dtype[Any]) -> Records:
     return raw[begin : begin + count * dtype.itemsize].view(dtype)
 
 
-def _row_records(rows: RowColumns, first: Ints) -> Records:
+def _row_records(rows: RowColumns, hall: Ints) -> Records:
     found = np.zeros(len(rows.site), ROW)
     for name in ("site", "slowness", "electricity_share"):
         found[name] = getattr(rows, name)
     for k, name in enumerate(("cores", "memory_gb", "devices")):
-        found[name] = found[f"free_{name}"] = rows.capacity[:, k]
+        found[name] = rows.capacity[:, k]
     for k, name in enumerate(("core", "memory", "device")):
         found[f"{name}_kw"] = rows.power_w[:, k] / 1000
         found[f"{name}_yuan"] = rows.yuan_hour[:, k]
-    found["first"] = first
-    found["reserved"] = -1
+    found["free_devices"] = rows.capacity[:, 2]
+    found["hall"] = hall
     found["awake"] = 1
+    return found
+
+
+def _hall_records(jobs: JobColumns, rows: RowColumns, hall: Ints, also_running: Ints | None) -> Records:
+    """With as much room for running jobs as each may need, its size in `busy` for the moment."""
+    found = np.zeros(int(hall.max()) + 1 if len(hall) else 0, HALL)
+    size = np.ones(len(found), np.int64)
+    np.add.at(size, hall, _most_at_once(jobs, rows))
+    size = np.minimum(size, len(jobs.ready_ms) + 1)
+    if also_running is not None:
+        size += also_running
+    found["busy"] = size
+    found["first"] = np.concatenate(([0], np.cumsum(size)[:-1])) if len(size) else 0
+    for k, name in enumerate(("free_cores", "free_memory_gb")):
+        np.maximum.at(found[name], hall, rows.capacity[:, k])
+    found["reserved"] = found["was_reserved"] = -1
     return found
 
 

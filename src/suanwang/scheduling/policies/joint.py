@@ -6,6 +6,7 @@ force; a job that is held is decided anew where it is meant to start and wheneve
 
 from __future__ import annotations
 
+from suanwang.scheduling.columns import NEVER_MS
 from suanwang.scheduling.policies.board import CARBON, FAR, FRESH, PRICE, Board
 from suanwang.scheduling.policies.compiled import kernel
 from suanwang.scheduling.policies.reckoning import (
@@ -28,6 +29,8 @@ WORTH_WAITING = 1.02
 """A job is held for another hour or a full site only where that is better by more than this factor."""
 STAY = 0.98
 """A running job is paused only for steps that are better by more than this factor."""
+TOO_LATE = 1e6
+"""Added to the score of a start that may miss the deadline: it is chosen only where every other may, too."""
 BLOCKED, LATER = -1, -2
 
 
@@ -66,6 +69,16 @@ def last_start_ms(board: Board, j: int, r: int) -> int:
     job = board.jobs[j]
     safe = job.due_ms - transfer_ms(board, j, r) - left_ms(board, j, r, job.late_ms)
     return min(job.ready_ms + job.wait_ms + job.done_ms, safe)
+
+
+@kernel
+def score_of_now(board: Board, j: int, r: int, now_ms: int, price: float, carbon: float, finish: float) -> float:
+    """`score_now`, with what a deadline adds to it."""
+    score = score_now(board, j, r, price, carbon, finish)
+    job = board.jobs[j]
+    if job.due_ms < NEVER_MS and now_ms + transfer_ms(board, j, r) + left_ms(board, j, r, job.late_ms) > job.due_ms:
+        score += TOO_LATE
+    return score
 
 
 @kernel
@@ -135,7 +148,7 @@ def best_hour(board: Board, j: int, now_ms: int, price: float, carbon: float, fi
         row = board.rows[r]
         if row.awake == 0 or not fits(board, j, r):
             continue
-        score = score_now(board, j, r, price, carbon, finish)
+        score = score_of_now(board, j, r, now_ms, price, carbon, finish)
         if score < best:
             best, chosen, at = score, r, now_ms
         kw = power_kw(board, j, r)
@@ -225,7 +238,7 @@ def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
                 if first < soonest:
                     soonest, there = first, r
                 continue
-        score = score_now(board, j, r, price, carbon, finish)
+        score = score_of_now(board, j, r, now_ms, price, carbon, finish)
         if score < best:
             best, chosen = score, r
     if not waits or (pausing and chosen >= 0):

@@ -27,7 +27,7 @@ from suanwang.scheduling.policies.board import (
 )
 from suanwang.scheduling.policies.compiled import inlined, kernel
 from suanwang.scheduling.policies.joint import BLOCKED, LATER, patient
-from suanwang.scheduling.policies.rooms import fits, foresee, may_start, take
+from suanwang.scheduling.policies.rooms import fits, foresee, freer, may_start, take
 
 LEAST_LOADED, CHEAPEST, GREENEST = least_loaded.CODE, cheapest.CODE, greenest.CODE
 NEAREST, WAIT_AWHILE, JOINT = nearest.CODE, wait_awhile.CODE, joint.CODE
@@ -94,33 +94,36 @@ def choose(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> in
 
 @inlined
 def _reserve(board: Board, j: int, only: int) -> int:
-    """Keep the next room of the row where the job has it soonest, among rows that keep none yet; that row, or -1."""
+    """Keep the next room of the row where the job has it soonest, in halls that keep none yet; that hall, or -1."""
     soonest, chosen = 1 << 62, -1
     for r in range(board.rows.shape[0]):
         row = board.rows[r]
-        if row.reserved >= 0 or row.awake == 0 or (only >= 0 and r != only) or not fits(board, j, r):
+        hall = board.halls[row.hall]
+        if hall.reserved >= 0 or row.awake == 0 or (only >= 0 and r != only) or not fits(board, j, r):
             continue
         shadow, cores, memory_gb, devices = foresee(board, j, r)
         if 0 <= shadow < soonest:
-            soonest, chosen = shadow, r
-            row.shadow_ms, row.extra_cores, row.extra_memory_gb, row.extra_devices = shadow, cores, memory_gb, devices
+            soonest, chosen = shadow, row.hall
+            hall.reserved_row, hall.shadow_ms = r, shadow
+            hall.extra_cores, hall.extra_memory_gb, hall.extra_devices = cores, memory_gb, devices
     if chosen >= 0:
-        board.rows[chosen].reserved = j
+        board.halls[chosen].reserved = j
     return chosen
 
 
 @inlined
-def _loosened(board: Board, j: int, r: int) -> bool:
-    """Whether row `r`, now kept for `j`, leaves those behind more room than it did before."""
-    row = board.rows[r]
-    if row.was_reserved < 0:
+def _loosened(board: Board, j: int, h: int) -> bool:
+    """Whether hall `h`, now kept for `j`, leaves those behind more room than it did before."""
+    hall = board.halls[h]
+    if hall.was_reserved < 0:
         return False  # Nothing was kept there, so nothing can have become looser.
     return (
-        row.was_reserved != j
-        or row.shadow_ms > row.was_shadow_ms
-        or row.extra_cores > row.was_extra_cores + SLACK
-        or row.extra_memory_gb > row.was_extra_memory_gb + SLACK
-        or row.extra_devices > row.was_extra_devices + SLACK
+        hall.was_reserved != j
+        or hall.reserved_row != hall.was_row
+        or hall.shadow_ms > hall.was_shadow_ms
+        or hall.extra_cores > hall.was_extra_cores + SLACK
+        or hall.extra_memory_gb > hall.was_extra_memory_gb + SLACK
+        or hall.extra_devices > hall.was_extra_devices + SLACK
     )
 
 
@@ -129,11 +132,12 @@ def _any_room(board: Board, backfill: bool) -> bool:
     """Whether a row that gained room has enough for the least that any queued job needs."""
     for r in range(board.rows.shape[0]):
         row = board.rows[r]
+        hall = board.halls[row.hall]
         if (
             board.dirty[r] != 0
-            and (backfill or row.reserved < 0)
-            and row.free_cores + SLACK >= board.least[0]
-            and row.free_memory_gb + SLACK >= board.least[1]
+            and (backfill or hall.reserved < 0)
+            and hall.free_cores + SLACK >= board.least[0]
+            and hall.free_memory_gb + SLACK >= board.least[1]
             and row.free_devices + SLACK >= board.least[2]
         ):
             return True
@@ -141,17 +145,17 @@ def _any_room(board: Board, backfill: bool) -> bool:
 
 
 @inlined
-def _open_rows(board: Board, begin: int) -> int:
-    """Rows that keep nothing for anybody; all of them where the queue is looked through from its front."""
+def _open_halls(board: Board, begin: int) -> int:
+    """Halls that keep nothing for anybody; all of them where the queue is looked through from its front."""
     found = 0
-    for r in range(board.rows.shape[0]):
-        row = board.rows[r]
+    for h in range(board.halls.shape[0]):
+        hall = board.halls[h]
         if begin == 0:
-            row.was_reserved, row.was_shadow_ms = row.reserved, row.shadow_ms
-            row.was_extra_cores, row.was_extra_memory_gb = row.extra_cores, row.extra_memory_gb
-            row.was_extra_devices = row.extra_devices
-            row.reserved = -1
-        if row.reserved < 0 and row.awake != 0:
+            hall.was_reserved, hall.was_row, hall.was_shadow_ms = hall.reserved, hall.reserved_row, hall.shadow_ms
+            hall.was_extra_cores, hall.was_extra_memory_gb = hall.extra_cores, hall.extra_memory_gb
+            hall.was_extra_devices = hall.extra_devices
+            hall.reserved = -1
+        if hall.reserved < 0:
             found += 1
     return found
 
@@ -163,20 +167,21 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
     `begin` is 0 unless nothing but fresh jobs at the queue's end has changed.
     """
     total, width = board.counts[QUEUED], board.rows.shape[0]
-    jobs, rows, queue, watch, dirty = board.jobs, board.rows, board.queue, board.watch, board.dirty
-    open_rows = _open_rows(board, begin)
+    jobs, rows, halls = board.jobs, board.rows, board.halls
+    queue, watch, dirty = board.queue, board.watch, board.dirty
+    open_halls = _open_halls(board, begin)
     unseen = board.counts[UNSEEN]
     holders = 0
     if begin == 0:
-        for r in range(width):
-            holders += rows[r].was_reserved >= 0
+        for h in range(halls.shape[0]):
+            holders += halls[h].was_reserved >= 0
     at_home = policy in (NEAREST, WAIT_AWHILE)
     deep = total if at_home else DEPTH
     kept = i = begin
     stale = True
     room = True
     while i < total:
-        if unseen == 0 and (open_rows == 0 or kept >= deep):
+        if unseen == 0 and (open_halls == 0 or kept >= deep):
             if stale:
                 room, stale = _any_room(board, backfill), False
             if not room and holders == 0:
@@ -189,20 +194,17 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
         if room and not possible and (only < 0 or dirty[only] != 0):
             for r in range(max(only, 0), only + 1 if only >= 0 else width):
                 row = rows[r]
+                hall = halls[row.hall]
                 # What `may_start` asks, here without a call: this is gone through for every queued job.
                 if (
                     dirty[r] != 0
-                    and job.cores <= row.free_cores + SLACK
+                    and job.cores <= hall.free_cores + SLACK
                     and job.devices <= row.free_devices + SLACK
-                    and job.memory_gb <= row.free_memory_gb + SLACK
+                    and job.memory_gb <= hall.free_memory_gb + SLACK
                     and (
-                        row.reserved < 0
-                        or now_ms + job.limit_ms - job.done_ms <= row.shadow_ms
-                        or (
-                            job.cores <= row.extra_cores + SLACK
-                            and job.devices <= row.extra_devices + SLACK
-                            and job.memory_gb <= row.extra_memory_gb + SLACK
-                        )
+                        hall.reserved < 0
+                        or now_ms + job.limit_ms - job.done_ms <= hall.shadow_ms
+                        or (job.cores <= hall.extra_cores + SLACK and job.memory_gb <= hall.extra_memory_gb + SLACK)
                     )
                 ):
                     possible = True
@@ -220,17 +222,21 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
             board.held[board.counts[HELD]] = j
             board.counts[HELD] += 1
         else:
-            waits = open_rows > 0 and kept < deep and (watch[j] < 0 or (at_home and rows[watch[j]].reserved < 0))
+            waits = (
+                open_halls > 0
+                and kept < deep
+                and (watch[j] < 0 or (at_home and halls[rows[watch[j]].hall].reserved < 0))
+            )
             queue[kept] = j
             kept += 1
         kept_before = False
         if holders > 0:
-            for r in range(width):
-                if rows[r].was_reserved == j:
+            for h in range(halls.shape[0]):
+                if halls[h].was_reserved == j:
                     kept_before = True
                     holders -= 1
         if waits or kept_before:
-            open_rows -= _keep_room(policy, board, j, begin, now_ms, waits)
+            open_halls -= _keep_room(policy, board, j, begin, now_ms, waits)
             stale = True
             room = True
     if kept != i:
@@ -249,18 +255,18 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
 
 @inlined
 def _keep_room(policy: int, board: Board, j: int, begin: int, now_ms: int, waits: bool) -> int:
-    """Reserve the next room for a job that stays in the queue; 1 where a row is kept for it. Marks rows as dirty that
+    """Reserve the next room for a job that stays in the queue; 1 where a hall is kept for it. Marks rows as dirty that
     the jobs behind find freer than before."""
     held = -1
     if waits and not (policy == JOINT and patient(board, j, now_ms)):
         only = board.jobs[j].aim_row if policy in (NEAREST, WAIT_AWHILE) else -1
         held = _reserve(board, j, only)
     if begin == 0:
-        for r in range(board.rows.shape[0]):
-            if board.rows[r].was_reserved == j and held != r:
-                board.dirty[r] = 1
+        for h in range(board.halls.shape[0]):
+            if board.halls[h].was_reserved == j and held != h:
+                freer(board, h)
         if held >= 0 and _loosened(board, j, held):
-            board.dirty[held] = 1
+            freer(board, held)
     return 1 if held >= 0 else 0
 
 

@@ -127,9 +127,10 @@ def grams(board: Board, j: int, r: int, now_ms: int, at_ms: int) -> float:
 def load(board: Board, r: int) -> float:
     """The fullest resource's share in use."""
     row = board.rows[r]
-    most = 1.0 - row.free_cores / row.cores if row.cores > 0 else 0.0
+    hall = board.halls[row.hall]
+    most = 1.0 - hall.free_cores / row.cores if row.cores > 0 else 0.0
     if row.memory_gb > 0:
-        most = max(most, 1.0 - row.free_memory_gb / row.memory_gb)
+        most = max(most, 1.0 - hall.free_memory_gb / row.memory_gb)
     if row.devices > 0:
         most = max(most, 1.0 - row.free_devices / row.devices)
     return most
