@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -174,3 +175,13 @@ def test_secrets_stay_with_the_control_plane(make: Callable[..., Laboratory], mo
     os.kill(process.pid, signal.SIGKILL)
     assert kept.settled(PATIENCE_S)
     assert "memory" in kept.get(USER, made.id).reason
+
+
+def test_the_control_plane_loads_nothing_that_only_playing_needs() -> None:
+    code = (
+        "import sys; import suanwang.control.network; before = set(sys.modules);"
+        "import suanwang.twin.whatif, suanwang.api.routes.twin, suanwang.web.pages.twin, suanwang.twin.replay;"
+        "print({name.partition('.')[0] for name in set(sys.modules) - before} & {'numba', 'pyarrow', 'scipy', 'pandas'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

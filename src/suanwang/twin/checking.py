@@ -7,6 +7,7 @@ experiment loads the compiled policies; `suanwang.twin.checking` as a program is
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ MOST_TIMES = 20.0
 """Of the generated trace's rate, the load's factor included."""
 FILENAME = "experiment"
 _LONGEST_S = 60.0
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "TMPDIR", "NUMBA_CACHE_DIR", "VIRTUAL_ENV")
 _AT_ONCE = threading.BoundedSemaphore(2)
 
 
@@ -43,6 +45,11 @@ class Checked:
 Check = Callable[[str], Checked]
 
 
+def passed_on() -> dict[str, str]:
+    """The environment of the twin's processes: none of the control plane's own settings and secrets."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+
+
 def check_text(text: str) -> None:
     """Raises `InvalidRequest` for a text that no experiment file can be."""
     if not text.strip():
@@ -54,19 +61,23 @@ def check_text(text: str) -> None:
 def check_elsewhere(text: str) -> Checked:
     """The check in a process of its own. Raises `InvalidRequest` with every problem, `Unavailable`."""
     check_text(text)
-    with _AT_ONCE:
-        try:
-            ended = subprocess.run(
-                [sys.executable, "-m", "suanwang.twin.checking"],
-                input=text.encode(),
-                capture_output=True,
-                timeout=_LONGEST_S,
-                check=True,
-                start_new_session=True,
-            )
-            said: Mapping[str, Any] = json.loads(ended.stdout)
-        except (OSError, subprocess.SubprocessError, ValueError) as error:
-            raise Unavailable("the experiment could not be checked now: try again") from error
+    if not _AT_ONCE.acquire(timeout=_LONGEST_S):
+        raise Unavailable("too many experiments are being checked now: try again")
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "suanwang.twin.checking"],
+            input=text.encode(),
+            capture_output=True,
+            timeout=_LONGEST_S,
+            check=True,
+            env=passed_on(),
+            start_new_session=True,
+        )
+        said: Mapping[str, Any] = json.loads(ended.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise Unavailable("the experiment could not be checked now: try again") from error
+    finally:
+        _AT_ONCE.release()
     if "problems" in said:
         problems = [Problem(**problem) for problem in said["problems"]]
         raise InvalidTask(problems, filename=FILENAME)

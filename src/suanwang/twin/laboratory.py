@@ -28,7 +28,7 @@ import orjson
 
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
-from suanwang.twin.checking import Check, Checked, check_elsewhere
+from suanwang.twin.checking import Check, Checked, check_elsewhere, passed_on
 
 EXPERIMENT = "experiment.yaml"
 MEMORY = "SUANWANG_TWIN_MEMORY_GB"
@@ -44,8 +44,6 @@ REPORT_POLICY = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 )
 """Under which a report is shown: its script may run, in an origin of its own, and reaches no cookie, no page, no network."""
-_KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "TMPDIR", "NUMBA_CACHE_DIR", "VIRTUAL_ENV")
-"""Nothing of the control plane's own settings and secrets goes to the process."""
 
 
 class State(StrEnum):
@@ -274,8 +272,7 @@ class Laboratory:
     def _play(self, begun: Experiment) -> str:
         """Why it failed; empty where it is done."""
         folder = self._folder(begun.id)
-        environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-        environment[MEMORY] = str(self.limits.memory_gb)
+        environment = {**passed_on(), MEMORY: str(self.limits.memory_gb)}
         with (folder / LOG).open("wb") as log:
             process = self._begin(folder, environment, log)
             if process is None:
