@@ -366,6 +366,9 @@ class Market(Protocol):
     ) -> tuple[Sequence[Reservation], str | None]:
         """Newest first."""
 
+    def reserved(self, first: int, end: int) -> Sequence[Reservation]:
+        """Rights that have units left in any of these windows, by identifier."""
+
     def trades(self, query: TradeQuery, cursor: str | None, limit: int) -> tuple[Sequence[Trade], str | None]:
         """Newest first."""
 

@@ -47,6 +47,9 @@ def submit(
     offer: Annotated[
         int | None, typer.Option(min=1, help="Which offer of the quote; by default the first.", show_default=False)
     ] = None,
+    reservation: Annotated[
+        str | None, typer.Option(help="Run on this right to capacity: see `suanwang order rights`.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Submit a task file; local files it names are uploaded first."""
@@ -57,6 +60,8 @@ def submit(
         raise UsageError("--watch and --preview do not go together: a preview submits nothing")
     if preview and quote:
         raise UsageError("--preview and --quote do not go together: the quote says where it runs")
+    if reservation and (preview or quote):
+        raise UsageError("--reservation goes with neither --preview nor --quote: the right says where it runs")
     if offer and not quote:
         raise UsageError("--offer goes with --quote")
     text, name = read_input(file)
@@ -67,14 +72,26 @@ def submit(
         if preview:
             _preview(client, submission, project or default_project(client), as_json=as_json)
             return
-        pays = project or (client.quoted(quote).project if quote else default_project(client))
+        pays = project or _payer(client, quote, reservation)
         with transfer_bars() as bar:
             upload_inputs(client, submission.uploads, project=pays, folder=Path.cwd(), progress=bar)
-        done = client.submit(submission.tasks, project=pays, key=key, quote=quote, offer=offer)
+        done = client.submit(submission.tasks, project=pays, key=key, quote=quote, offer=offer, reservation=reservation)
         _say(done, as_json=as_json, watched=watch)
         _refuse(client, done)
         if watch:
             _watch(client, done, as_json=as_json)
+
+
+def _payer(client: Client, quote: str | None, reservation: str | None) -> str:
+    """The project of the quote or right, else the caller's first."""
+    if quote is not None:
+        return client.quoted(quote).project
+    if reservation is not None:
+        found = next((right for right in client.rights() if right.id == reservation), None)
+        if found is None:
+            raise UsageError(f"you hold no right {reservation!r}", field="reservation", allowed="see `order rights`")
+        return found.project
+    return default_project(client)
 
 
 def read_input(file: str) -> tuple[bytes, str]:

@@ -88,13 +88,15 @@ class Client(LedgerCalls, MarketCalls, TwinCalls):
         key: str | None = None,
         quote: str | None = None,
         offer: int | None = None,
+        reservation: str | None = None,
     ) -> models.Submitted:
         """Submit a task file's text, or tasks. `key` makes repetition harmless; one is made where none is given.
 
-        With `quote`, the one task runs as its offer number `offer` (the first by default) says, at the prices quoted.
+        With `quote`, the one task runs as its offer number `offer` (the first by default) says, at the prices quoted;
+        with `reservation` on a right to capacity that was bought.
         """
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        terms = {"quote": quote, "offer": offer}
+        terms = {"quote": quote, "offer": offer, "reservation": reservation}
         return self._tasks("/v1/jobs", work, project, headers, models.Submitted, terms)
 
     def preview(self, work: str | Sequence[Task], *, project: str | None = None) -> models.Preview:

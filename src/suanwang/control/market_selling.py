@@ -20,6 +20,7 @@ from suanwang.control.market_requests import (
     check_range,
     event_of,
 )
+from suanwang.control.reserving import in_use
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
@@ -148,11 +149,12 @@ class Selling:
             known = self._known_offer(offer)
             if known is not None:
                 return known
-            inside = right.first <= first and offer.end <= right.end
-            have = min(right.counts[first - right.first : offer.end - right.first]) if inside else 0
+            have = right.least(first, offer.end) - in_use(self._store, right)
             if wanted.count > have:
                 raise Conflict(
-                    f"{have} units of {right.id} are free in these hours", field="count", allowed=f"up to {have}"
+                    f"{max(have, 0)} units of {right.id} are free in these hours",
+                    field="count",
+                    allowed=f"up to {max(have, 0)}",
                 )
             less = replace(
                 right,

@@ -15,6 +15,7 @@ from suanwang.control.market import Market
 from suanwang.control.people import People
 from suanwang.control.proofs import Proofs
 from suanwang.control.quotes import Quotes
+from suanwang.control.reserved_jobs import ReservedJobs
 from suanwang.control.rules import Rules
 from suanwang.control.sites import Sites
 from suanwang.control.tick import Place, Turn, tick
@@ -24,8 +25,8 @@ from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `bills`, `wallets`, `proofs`, `market` and `artefacts` check who
-    calls; `turn` is the loop's and checks nobody."""
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `bills`, `wallets`, `proofs`, `market`, `reserved` and
+    `artefacts` check who calls; `turn` is the loop's and checks nobody."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Network:
         self.bills = Bills(store)
         self.wallets = Wallets(store, clock, self.rules)
         self.proofs = Proofs(store, clock, self.rules, signer)
+        self.reserved = ReservedJobs(store, clock, self.jobs)
         self.market = Market(store, clock, self.rules)
         self.artefacts = Artefacts(store, clock, files)
 

@@ -13,16 +13,17 @@ from datetime import datetime, timedelta
 from suanwang.control.calling import call_due
 from suanwang.control.learning import teach
 from suanwang.control.leasing import files_of, held_at
+from suanwang.control.reserving import kept_from, sort_queue
 from suanwang.control.rules import Rules
 from suanwang.control.settling import settle
 from suanwang.control.standing import slowness
 from suanwang.control.steps import fail_unmet, fence, hopeless, lease, ready
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
-from suanwang.domain.ids import JobId
+from suanwang.domain.ids import JobId, SiteId
 from suanwang.domain.job import Event, Job, Step
 from suanwang.domain.lifecycle import JobState, SiteState
-from suanwang.domain.site import Site
+from suanwang.domain.site import Held, Site
 from suanwang.ports import Store
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Plan
@@ -122,10 +123,23 @@ def release(store: Store, now: datetime) -> tuple[int, int]:
     return done.count(JobState.QUEUED), done.count(JobState.FAILED)
 
 
-def snapshot(store: Store, jobs: Sequence[Job], places: Mapping[str, Position], now: datetime) -> Snapshot:
-    """The network as the store has it."""
+def snapshot(
+    store: Store,
+    jobs: Sequence[Job],
+    places: Mapping[str, Position],
+    now: datetime,
+    held: Mapping[SiteId, Held] | None = None,
+) -> Snapshot:
+    """The network as the store has it, or with what these jobs are to see as held."""
     sites = store.sites()
-    return Snapshot(now=now, jobs=jobs, sites=sites, held=store.held(), places=places, slowness=slowness(sites))
+    return Snapshot(
+        now=now,
+        jobs=jobs,
+        sites=sites,
+        held=store.held() if held is None else held,
+        places=places,
+        slowness=slowness(sites),
+    )
 
 
 def place(
@@ -146,11 +160,27 @@ def place(
         return Turn()
     last = jobs[-1]
     following = (last.ready_at or last.submitted_at, last.id) if len(jobs) == rules.plan_limit else None
-    seen = snapshot(store, jobs, places, now)
+    queue = sort_queue(store, jobs, now)
+    turn = Turn(waiting=len(jobs) - len(queue.reserved) - len(queue.others) - len(queue.late), behind=following)
+    if queue.late:
+        store.apply([fail_unmet(job, "its right to capacity ends before it could", now) for job in queue.late])
+    if queue.reserved:
+        turn = _decided(turn, store, rules, snapshot(store, queue.reserved, places, now), decide_with)
+    for group, held in kept_from(store, queue.others, now):
+        turn = _decided(turn, store, rules, snapshot(store, group, places, now, held), decide_with)
+    return turn
+
+
+def _decided(turn: Turn, store: Store, rules: Rules, seen: Snapshot, decide_with: Decide) -> Turn:
+    """`turn` with what becomes of the jobs of `seen`."""
     plan = decide_with(seen)
     sites: Mapping[str, Site] = {site.id: site for site in seen.sites}
-    steps = [lease(choice, sites[choice.site], now + rules.lease, now) for choice in plan.places]
-    steps += [hopeless(found, now) for found in plan.hopeless]
+    steps = [lease(choice, sites[choice.site], seen.now + rules.lease, seen.now) for choice in plan.places]
+    steps += [hopeless(found, seen.now) for found in plan.hopeless]
     refused = store.apply(steps) if steps else frozenset()
-    leased = sum(choice.job.id not in refused for choice in plan.places)
-    return Turn(leased=leased, stale=len(refused), waiting=plan.stays, behind=following)
+    return replace(
+        turn,
+        leased=turn.leased + sum(choice.job.id not in refused for choice in plan.places),
+        stale=turn.stale + len(refused),
+        waiting=turn.waiting + plan.stays,
+    )

@@ -163,12 +163,17 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a job was promised by the quote it was submitted with."""
+    """What a job was promised by the quote it was submitted with, or by the right to capacity that it uses."""
 
-    quote_id: str
-    offer: int
+    quote_id: str = ""
+    offer: int = 0
     price: Price
     prediction: Prediction | None = None
+    reservation: str | None = None
+    """The right whose units it runs on."""
+    not_before: datetime | None = None
+    """When that begins, and when it ends."""
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

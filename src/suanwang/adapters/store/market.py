@@ -127,6 +127,15 @@ class MarketStore:
     ) -> tuple[Sequence[Reservation], str | None]:
         return self._page("market_reservations", RESERVATION, [_of_projects(projects)], cursor, limit)
 
+    def reserved(self, first: int, end: int) -> Sequence[Reservation]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                'SELECT value FROM market_reservations WHERE until > %s AND first < %s ORDER BY id COLLATE "C"',
+                (first, end),
+            ).fetchall()
+        found = (RESERVATION.load(row[0]) for row in rows)
+        return [right for right in found if right.most(first, end)]
+
     def trades(self, query: TradeQuery, cursor: str | None, limit: int) -> tuple[Sequence[Trade], str | None]:
         conditions: list[tuple[str, Any]] = [
             _of_projects(query.projects),

@@ -156,6 +156,10 @@ class MemoryMarket(MemoryLedger):
                 self._rights.values(), lambda each: projects is None or each.project in projects, cursor, limit
             )
 
+    def reserved(self, first: int, end: int) -> Sequence[Reservation]:
+        with self._lock:
+            return sorted((e for e in self._rights.values() if e.most(first, end)), key=lambda each: each.id)
+
     def trades(self, query: TradeQuery, cursor: str | None, limit: int) -> tuple[Sequence[Trade], str | None]:
         def wanted(trade: Trade) -> bool:
             return (

@@ -545,6 +545,7 @@ market_reservations = Table(
     Index("market_reservations_seq_idx", "seq", unique=True),
     Index("market_reservations_project_idx", "project", "seq"),
     Index("market_reservations_site_idx", "site_id", "device", "until"),
+    Index("market_reservations_until_idx", "until"),
 )
 
 market_trades = Table(

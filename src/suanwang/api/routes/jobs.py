@@ -37,6 +37,7 @@ _TASKS = takes(
 ContentType = Annotated[str, Header(alias="Content-Type", include_in_schema=False)]
 PaysQuery = Annotated[str | None, Query(max_length=63, description="The project that pays; by default your first")]
 QuoteQuery = Annotated[str | None, Query(max_length=63, description="The quote whose terms bind; its project pays")]
+RightQuery = Annotated[str | None, Query(max_length=100, description="The right to run on; its project pays")]
 OfferQuery = Annotated[int | None, Query(ge=1, le=1000, description="Which offer of the quote; by default the first")]
 
 
@@ -59,16 +60,22 @@ def submit(
     project: PaysQuery = None,
     quote: QuoteQuery = None,
     offer: OfferQuery = None,
+    reservation: RightQuery = None,
     idempotency_key: Key = None,
 ) -> Response:
     """Submit tasks: JSON, or a task file's text (native YAML, sbatch script, SkyPilot task).
 
-    With `quote`, the one task runs where and as the offer says, at the prices quoted.
+    With `quote`, the one task runs where and as the offer says, at the prices quoted; with `reservation` on a right to
+    capacity that was bought, within its hours.
     """
     caller, key = ask.caller, key_of(idempotency_key)
     submission, pays = submitting.read(content_type, body, project)
     submitting.must_be_uploaded(submission)
-    if quote is not None:
+    if quote is not None and reservation is not None:
+        raise InvalidRequest("a task runs under a quote or a right", field="reservation", allowed="one of the two")
+    if reservation is not None:
+        done = ask.network.reserved.submit(caller, submission.tasks, reservation, project=pays, key=key)
+    elif quote is not None:
         done = ask.network.quotes.submit(caller, submission.tasks, quote, offer or 1, project=pays, key=key)
     elif offer is not None:
         raise InvalidRequest("an offer belongs to a quote", field="offer", allowed="quote=… beside it")

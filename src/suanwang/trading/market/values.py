@@ -182,6 +182,15 @@ class Reservation:
     def end(self) -> int:
         return self.first + len(self.counts)
 
+    def most(self, first: int, end: int) -> int:
+        """The most units left of it in any of these windows."""
+        return max(self.counts[max(first - self.first, 0) : max(end - self.first, 0)], default=0)
+
+    def least(self, first: int, end: int) -> int:
+        """The units left of it in all of these windows; 0 where it does not hold them all."""
+        inside = self.first <= first and end <= self.end
+        return min(self.counts[first - self.first : end - self.first], default=0) if inside else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trade:

@@ -77,6 +77,7 @@ def upgrade() -> None:
     op.create_index("market_reservations_seq_idx", "market_reservations", ["seq"], unique=True)
     op.create_index("market_reservations_project_idx", "market_reservations", ["project", "seq"])
     op.create_index("market_reservations_site_idx", "market_reservations", ["site_id", "device", "until"])
+    op.create_index("market_reservations_until_idx", "market_reservations", ["until"])
     op.create_table(
         "market_trades",
         _text("id"),
