@@ -240,3 +240,36 @@ def test_deciding_twice_about_one_moment_makes_one_lease(small: SmallNetwork) ->
     assert (first.leased, first.stale) == (3, 0)
     assert (second.leased, second.stale) == (0, 3)
     assert all(len(small.store.allocations(job.id)) == 1 for job in jobs)
+
+
+def test_a_job_that_may_wait_is_held_for_the_better_hour_and_starts_then(small: SmallNetwork) -> None:
+    """At noon in Guizhou electricity is flat, at night it is in its valley."""
+    from decimal import Decimal
+
+    from suanwang.catalog.tariffs import tariff_area
+    from suanwang.domain.site import Price
+
+    tariff = tariff_area("贵州").tariff
+    price = Price(core_hour_yuan=Decimal(0), electricity=tariff, electricity_passed_on=True)
+    agent = small.join("guian", price=price)
+    (patient,) = small.submit(task("patient", flexibility=Flexibility(may_wait_s=24 * 3600)))
+    (hasty,) = small.submit(task("hasty"))
+    small.network.turn()
+    assert small.job(hasty.id).state is JobState.LEASED
+    held = small.job(patient.id)
+    assert held.state is JobState.QUEUED
+    assert held.hold is not None
+    assert held.hold.instead is not None
+    assert held.hold.expect.figures.price_yuan < held.hold.instead.figures.price_yuan
+    assert small.network.jobs.explain(OPERATOR, patient.id).verdict == "held"
+    assert small.kinds(patient.id)[-1] == "job.held"
+    start_at = held.hold.start_at
+    while small.clock.now() < start_at:
+        assert small.job(patient.id).state is JobState.QUEUED
+        small.clock.advance(60)
+        small.sync(agent)
+        small.network.turn()
+    begun = small.job(patient.id)
+    assert begun.state is JobState.LEASED
+    assert begun.hold is None
+    assert small.kinds(patient.id).count("job.held") == 1, "it is told once, however often it is looked at"

@@ -25,7 +25,7 @@ from suanwang.domain.site import Site
 from suanwang.domain.task import Task
 from suanwang.ports import Clock, Idempotency, Identities, JobQuery, Store
 from suanwang.scheduling.placing import Judge, explain
-from suanwang.scheduling.plan import Hopeless, Place
+from suanwang.scheduling.plan import Hopeless, Keep, Place
 
 TRIES = 5
 FRESH = timedelta(milliseconds=250)
@@ -56,7 +56,7 @@ class Explanation:
 
     job: Job
     verdict: str
-    """`placed`, `runs` (next turn), `waits`, `refused`, `blocked` (by what it needs) or `ended`."""
+    """`placed`, `runs` (next turn), `held` (for a better hour), `waits`, `refused`, `blocked` (by what it needs) or `ended`."""
     why: Why | None
     needs: Mapping[JobId, JobState]
 
@@ -219,7 +219,9 @@ class Jobs:
         if job.state is JobState.QUEUED:
             now = self._clock.now()
             decision = explain(snapshot(self._store, (job,), self._places, now), job)
-            verdict = {Place: "runs", Hopeless: "refused"}.get(type(decision), "waits")
+            verdict = {Place: "runs", Hopeless: "refused", Keep: "held"}.get(type(decision), "waits")
+            if job.hold is not None and job.hold.until > now:
+                verdict = "held"
             return Explanation(job=job, verdict=verdict, why=decision.why, needs=needs)
         verdict = "refused" if job.state is JobState.REFUSED else "placed" if job.state in LIVE else "ended"
         return Explanation(job=job, verdict=verdict, why=job.why, needs=needs)

@@ -16,7 +16,7 @@ from suanwang.domain.ids import AllocationId, SiteId
 from suanwang.domain.job import Allocation, AllocationState, Event, Job, Step
 from suanwang.domain.lifecycle import ENDED, JobState, Move, after
 from suanwang.domain.site import Site
-from suanwang.scheduling.plan import Hopeless, Place
+from suanwang.scheduling.plan import Hopeless, Keep, Place
 
 OUTCOME_REASONS: Mapping[RunState, str] = {
     RunState.FAILED: "the program ended with status {code}",
@@ -47,6 +47,16 @@ def hopeless(found: Hopeless, now: datetime) -> Step:
     return replace(step, job=replace(step.job, why=found.why))
 
 
+def hold(kept: Keep, now: datetime) -> Step:
+    """Keep the job for a better hour; it is told where that hour or its site is another than before."""
+    job, before = kept.job, kept.job.hold
+    moved = replace(job, hold=kept.hold, why=kept.why, revision=job.revision + 1)
+    same = before is not None and (before.start_at, before.expect.site) == (kept.hold.start_at, kept.hold.expect.site)
+    start = kept.hold.start_at.isoformat(timespec="minutes")
+    events = () if same else (_event("job.held", moved, now, site=kept.hold.expect.site, start_at=start),)
+    return Step(job=moved, events=events)
+
+
 def lease(place: Place, site: Site, lease_until: datetime, now: datetime) -> Step:
     """Give the job to a site. The identifier follows from the job and its epoch: deciding twice makes the same lease."""
     job, epoch = place.job, place.job.epoch + 1
@@ -75,6 +85,7 @@ def lease(place: Place, site: Site, lease_until: datetime, now: datetime) -> Ste
         site_id=place.site,
         reason="",
         why=place.why,
+        hold=None,
     )
     return Step(job=moved, allocation=allocation, events=(_event("job.leased", moved, now, epoch=epoch),))
 

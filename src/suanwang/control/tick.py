@@ -17,7 +17,7 @@ from suanwang.control.reserving import kept_from, sort_queue
 from suanwang.control.rules import Rules
 from suanwang.control.settling import settle
 from suanwang.control.standing import slowness
-from suanwang.control.steps import fail_unmet, fence, hopeless, lease, ready
+from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, ready
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
 from suanwang.domain.ids import JobId, SiteId
@@ -177,6 +177,7 @@ def _decided(turn: Turn, store: Store, rules: Rules, seen: Snapshot, decide_with
     sites: Mapping[str, Site] = {site.id: site for site in seen.sites}
     steps = [lease(choice, sites[choice.site], seen.now + rules.lease, seen.now) for choice in plan.places]
     steps += [hopeless(found, seen.now) for found in plan.hopeless]
+    steps += [hold(kept, seen.now) for kept in plan.keeps]
     refused = store.apply(steps) if steps else frozenset()
     return replace(
         turn,

@@ -177,6 +177,19 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A queued job that could start now is kept for a better hour, as its flexibility allows."""
+
+    expect: Rank
+    """Where it is meant to start, and what that would come to."""
+    start_at: datetime
+    until: datetime
+    """When it is decided anew: then, or at an earlier step of the prices."""
+    instead: Rank | None
+    """The best that could have started at the decision; None where no site had room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     id: JobId
     project: ProjectId
@@ -214,6 +227,8 @@ class Job:
     """The last decision about it."""
     terms: Terms | None = None
     """What the quote it was submitted with promised."""
+    hold: Hold | None = None
+    """While it is kept for a better hour."""
     revision: int = 0
 
 

@@ -48,6 +48,17 @@ class Integrals:
             return (self._all_until(self._begun_h + hours) - self._begun).take(profile)
         return self._until(profile, self._begun_h + hours) - self._begun.take(profile)
 
+    def totals(self, steps: int) -> Floats:
+        """`[p, k]`: from the beginning of the present half hour until `k` half hours later; the last day repeats."""
+        known = self._totals.shape[1] - 1
+        if steps <= known:
+            return self._totals[:, : steps + 1]
+        ahead = np.arange(known + 1, steps + 1)
+        rounds = (ahead - known - 1) // STEPS + 1
+        return np.concatenate(
+            (self._totals, self._totals[:, ahead - rounds * STEPS] + rounds * self._day[:, None]), axis=1
+        )
+
     def most(self, profile: Ints, hours: float) -> Floats:
         """`[r]`: the most over so many hours, whenever in the next week they begin."""
         found = self._most.get(hours)

@@ -6,14 +6,15 @@ became ready; equal scores fall to the site whose identifier comes first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from suanwang.domain.job import Exclusion, Figures, InForce, Job, Rank, Why
+from suanwang.domain.job import Exclusion, Figures, Hold, InForce, Job, Rank, Why
+from suanwang.electricity.supply import milliseconds
 from suanwang.electricity.tariff import slot_at
-from suanwang.scheduling import figures
+from suanwang.scheduling import figures, hours
 from suanwang.scheduling.feasibility import (
     MEMORY_SLACK_GB,
     Least,
@@ -24,7 +25,7 @@ from suanwang.scheduling.feasibility import (
     shape,
     with_free,
 )
-from suanwang.scheduling.plan import Hopeless, Place, Plan, Stay
+from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Stay
 from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable, Snapshot, table
 
 SHAPES_KEPT = 256
@@ -39,6 +40,7 @@ WORTH_WAITING = 1.02
 """A job that may wait is held for a full site whose score is better than the best free one by more than this factor."""
 NO_SCORES = np.zeros(0, np.float64)
 HELD = "held for a better site that is full now"
+KEPT = "held for a better hour"
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ def decide(snapshot: Snapshot) -> Plan:
     placer = _Placer(snapshot)
     places: list[Place] = []
     hopeless: list[Hopeless] = []
+    keeps: list[Keep] = []
     jobs = sorted(snapshot.jobs, key=lambda job: (job.ready_at or job.submitted_at, job.id))
     for job in jobs:
         found = placer.take(job)
@@ -76,11 +79,13 @@ def decide(snapshot: Snapshot) -> Plan:
             places.append(found)
         elif isinstance(found, Hopeless):
             hopeless.append(found)
+        elif isinstance(found, Keep):
+            keeps.append(found)
     stays = len(jobs) - len(places) - len(hopeless)
-    return Plan(places=tuple(places), hopeless=tuple(hopeless), stays=stays)
+    return Plan(places=tuple(places), hopeless=tuple(hopeless), stays=stays, keeps=tuple(keeps))
 
 
-def explain(snapshot: Snapshot, job: Job) -> Place | Stay | Hopeless:
+def explain(snapshot: Snapshot, job: Job) -> Place | Stay | Keep | Hopeless:
     """What would be decided about `job` alone, with the reason of every site."""
     placer = _Placer(snapshot, in_full=True)
     found = placer.take(job)
@@ -121,16 +126,21 @@ class _Placer:
         ranking = self._ranking(shape(job))
         return None if len(ranking.index) else Hopeless(job=job, why=self._why_hopeless(ranking))
 
-    def take(self, job: Job) -> Place | Hopeless | str:
+    def take(self, job: Job) -> Place | Keep | Hopeless | str:
         """Give `job` its row and take what it holds off what is free; where it stays queued, say why."""
         ranking = self._ranking(shape(job))
         if not len(ranking.index):
             return Hopeless(job=job, why=self._why_hopeless(ranking))
+        if job.hold is not None and job.hold.until > self._now:
+            return KEPT
         scores = self._with_room(ranking)
         place = int(scores.argmin())
         best = scores.item(place)
         if best == np.inf:
             return "no room now"
+        kept = self._keeps(job, ranking, scores, place) if hours.may_wait(job, self._now) else None
+        if kept is not None:
+            return kept
         if self._waits(job, ranking, best):
             return HELD
         rows, of, row = ranking.rows, ranking.shape, ranking.index.item(place)
@@ -164,6 +174,32 @@ class _Placer:
         if of.devices:
             rows.free_devices[row] -= of.devices
         self._taken[site] += 1
+
+    def _keeps(self, job: Job, ranking: _Ranking, scores: Floats, place: int) -> Keep | None:
+        """`job` kept for a later hour, where one is worth waiting for."""
+        of, rows, index = ranking.shape, ranking.rows, ranking.index
+        later = hours.better_hour(job, of, rows, index, self._now, scores.item(place))
+        if later is None:
+            return None
+        instead, there = self._rank(ranking, place), self._rank(ranking, later.place)
+        waits_s = (later.at_ms - milliseconds(self._now)) / 1000
+        expected = replace(
+            there.figures,
+            price_yuan=later.yuan,
+            carbon_g=later.carbon_g,
+            finish_s=there.figures.finish_s + waits_s,
+            electricity=None,
+        )
+        return Keep(
+            job=job,
+            hold=Hold(
+                expect=replace(there, score=later.score, figures=expected),
+                start_at=hours.instant(later.at_ms, self._now),
+                until=hours.instant(later.until_ms, self._now),
+                instead=instead,
+            ),
+            why=self._why(ranking, scores, None, KEPT),
+        )
 
     def _waits(self, job: Job, ranking: _Ranking, best_now: float) -> bool:
         allowed = job.task.flexibility.may_wait_s

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from suanwang.domain.ids import SiteId
-from suanwang.domain.job import Job, Why
+from suanwang.domain.job import Hold, Job, Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,15 @@ class Stay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Keep `job` queued for a better hour, as `hold` says: `why` has no `chosen`."""
+
+    job: Job
+    hold: Hold
+    why: Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hopeless:
     """No site of the network can ever run `job` as it stands."""
 
@@ -45,3 +54,5 @@ class Plan:
     places: tuple[Place, ...]
     hopeless: tuple[Hopeless, ...]
     stays: int
+    keeps: tuple[Keep, ...] = ()
+    """Newly held, or held on; they count among `stays` too."""

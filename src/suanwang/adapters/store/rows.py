@@ -21,6 +21,7 @@ from suanwang.domain.job import (
     AllocationState,
     BillLine,
     Event,
+    Hold,
     Job,
     LogChunk,
     Point,
@@ -40,6 +41,7 @@ Row: TypeAlias = Sequence[Any]
 
 TASK: Codec[Task] = Codec(Task, shared=True)
 WHY: Codec[Why] = Codec(Why, shared=True)
+HOLD: Codec[Hold] = Codec(Hold)
 USAGE: Codec[Usage] = Codec(Usage)
 CONTENT: Codec[Content] = Codec(Content)
 JOB_TERMS: Codec[QuoteTerms] = Codec(QuoteTerms, shared=True)
@@ -76,6 +78,7 @@ JOB_CHANGING: Mapping[str, str] = {
     "billed_fen": "int8",
     "usage": "json",
     "why": "json",
+    "hold": "json",
 }
 """Columns a step may change, with the type an array of them is cast to."""
 
@@ -104,6 +107,7 @@ def job_changing(job: Job) -> list[Any]:
         job.billed_fen,
         None if job.usage == NO_USAGE else USAGE.dump(job.usage),
         WHY.dump_or_none(job.why),
+        HOLD.dump_or_none(job.hold),
     ]
 
 
@@ -155,6 +159,7 @@ def job_from(row: Row) -> Job:
         billed_fen,
         usage,
         why,
+        hold,
     ) = row
     return Job(
         id=job_id,
@@ -183,6 +188,7 @@ def job_from(row: Row) -> Job:
         usage=NO_USAGE if usage is None else USAGE.load(usage),
         why=None if why is None else WHY.load(why),
         terms=None if terms is None else JOB_TERMS.load(terms),
+        hold=None if hold is None else HOLD.load(hold),
         revision=revision,
     )
 

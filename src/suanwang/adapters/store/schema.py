@@ -76,6 +76,7 @@ jobs = Table(
     Column("billed_fen", BigInteger, nullable=False),
     Column("usage", JSON),
     Column("why", JSON),
+    Column("hold", JSON),
     Column("task", JSON, nullable=False),
     Column("terms", JSON),
     Index("jobs_seq_idx", "seq", unique=True),

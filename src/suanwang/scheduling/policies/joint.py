@@ -31,6 +31,7 @@ STAY = 0.98
 """A running job is paused only for steps that are better by more than this factor."""
 TOO_LATE = 1e6
 """Added to the score of a start that may miss the deadline: it is chosen only where every other may, too."""
+ALIKE = 1e-9
 BLOCKED, LATER = -1, -2
 
 
@@ -133,7 +134,8 @@ def best_step(
             yuan_hours, gram_hours = hours_of(board, j, r, now_ms, start)
             value = by_price * yuan_hours + by_carbon * gram_hours
         value += by_step * (k - first + 1)
-        if value < best:
+        # The earliest of hours that are alike: sums of many hours are off in their last digits.
+        if value < best - abs(best) * ALIKE:
             best, at = value, base + k * step
     return best, at
 

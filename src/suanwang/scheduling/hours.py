@@ -1,0 +1,140 @@
+"""When a job that may wait had better start: the later hour that the policy `joint` would choose, with the twin's own kernels.
+
+Owns the turn from a shape and its rows to the board those kernels read. They are loaded only once a job may wait: most
+networks have none such for long, and compiled code weighs some.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from suanwang.domain.job import Job
+from suanwang.electricity.supply import milliseconds
+from suanwang.electricity.tariff import STEP_MS
+from suanwang.scheduling import figures
+from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
+from suanwang.scheduling.feasibility import Shape
+from suanwang.scheduling.snapshot import Floats, Ints, Rows
+
+SPARE_STEPS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """The best later start of one job."""
+
+    place: int
+    """Index into the rows that were asked about."""
+    at_ms: int
+    until_ms: int
+    """When it is decided anew."""
+    score: float
+    yuan: float
+    carbon_g: float
+
+
+def patience_ms(job: Job) -> int:
+    """The last instant a job may be kept to, where it could start before."""
+    ready = job.ready_at or job.submitted_at
+    return milliseconds(ready) + job.task.flexibility.may_wait_s * 1000
+
+
+def may_wait(job: Job, now: datetime) -> bool:
+    """Whether prices may change before its patience ends: the next step begins before that."""
+    return job.task.flexibility.may_wait_s > 0 and (milliseconds(now) // STEP_MS + 1) * STEP_MS <= patience_ms(job)
+
+
+def better_hour(job: Job, of: Shape, rows: Rows, index: Ints, now: datetime, best_now: float) -> Later | None:
+    """The best start at a later step, on any of the rows `index` that is awake, where it is worth waiting for."""
+    from suanwang.scheduling.policies import joint
+    from suanwang.scheduling.policies.board import FRESH, board_for
+    from suanwang.scheduling.policies.reckoning import grams, yuan
+
+    now_ms = milliseconds(now)
+    columns = _job(job, of)
+    ways = _ways(of, rows, index)
+    outlook = _outlook(of, rows, index, now_ms, int(columns.wait_ms[0] + columns.limit_ms[0]))
+    board = board_for(columns, ways, np.ones((1, len(index)), np.bool_), outlook)
+    board.rows["awake"] = rows.awake[index]
+    board.watch[0] = FRESH
+    price, carbon, finish = joint.leasts(board, 0, now_ms)
+    score, place, at_ms = joint.best_hour(board, 0, now_ms, price, carbon, finish)
+    if place < 0 or at_ms <= now_ms or score * joint.WORTH_WAITING >= best_now:
+        return None
+    return Later(
+        place=int(place),
+        at_ms=int(at_ms),
+        until_ms=int(joint.look_again_ms(board, now_ms, at_ms)),
+        score=float(score),
+        yuan=float(yuan(board, 0, place, now_ms, at_ms)),
+        carbon_g=float(grams(board, 0, place, now_ms, at_ms)),
+    )
+
+
+def instant(at_ms: int, like: datetime) -> datetime:
+    return like + timedelta(milliseconds=at_ms - milliseconds(like))
+
+
+def _job(job: Job, of: Shape) -> JobColumns:
+    """One job that needs one unit; what that is comes to in its rows."""
+    need, wanted = of.resources, of.objective
+    expected_ms = 1000 * min(need.expected_s or need.time_limit_s, need.time_limit_s)
+    nothing = np.zeros(1, np.int64)
+    return JobColumns(
+        ready_ms=np.array([milliseconds(job.ready_at or job.submitted_at)], np.int64),
+        order=nothing,
+        need=np.array([[1.0, 0.0, 0.0]]),
+        expect_ms=np.full((1, 3), expected_ms, np.int64),
+        limit_ms=np.array([1000 * need.time_limit_s], np.int64),
+        kind=nothing,
+        place=nothing,
+        weight=np.array([[wanted.price, wanted.carbon, wanted.finish]], np.float64),
+        wait_ms=np.array([1000 * job.task.flexibility.may_wait_s], np.int64),
+        due_ms=np.array([NEVER_MS if of.deadline_at is None else milliseconds(of.deadline_at)], np.int64),
+        interruptible=np.zeros(1, np.bool_),
+        data_gb=np.zeros(1),
+        group=nothing,
+    )
+
+
+def _ways(of: Shape, rows: Rows, index: Ints) -> RowColumns:
+    """Each row with room for one such job."""
+    count = len(index)
+    one = np.tile([1.0, 0.0, 0.0], (count, 1))
+    charged = figures.electricity(of, rows, index) is not None
+    return RowColumns(
+        site=np.arange(count, dtype=np.int64),
+        capacity=one,
+        power_w=one * (1000 * figures.power(of, rows, index))[:, None],
+        yuan_hour=one * figures.hourly_yuan(of, rows, index)[:, None],
+        slowness=rows.slowness[index] if of.bound_yuan is None else np.ones(count),
+        electricity_share=np.full(count, 1.0 if charged else 0.0),
+        delay_ms=np.zeros((1, count)),
+        transfer_ms_per_gb=np.zeros((1, count)),
+        transfer_yuan_per_gb=np.zeros((1, count)),
+    )
+
+
+def _outlook(of: Shape, rows: Rows, index: Ints, now_ms: int, span_ms: int) -> Outlook:
+    """What is known of price and carbon from the step that holds `now_ms` on, decided anew at every step."""
+    begun_ms = now_ms // STEP_MS * STEP_MS
+    steps = span_ms // STEP_MS + SPARE_STEPS
+    due = figures.electricity(of, rows, index)
+    prices = due[0].totals(steps)[due[1]] if due is not None else np.zeros((len(index), steps + 1))
+    shape = rows.ahead.carbon.totals(steps)[rows.day[index]]
+    average = _average_g(of, rows, index)
+    return Outlook(
+        start_ms=begun_ms,
+        issue_ms=STEP_MS,
+        step_ms=STEP_MS,
+        yuan=np.ascontiguousarray(prices[None]),
+        carbon_g=np.ascontiguousarray((shape * average[:, None])[None]),
+    )
+
+
+def _average_g(of: Shape, rows: Rows, index: Ints) -> Floats:
+    """gCO2 per kWh on the annual average, of each row."""
+    return np.array([rows.units[row].carbon_g_per_kwh for row in index.tolist()], np.float64)
