@@ -20,6 +20,7 @@ from suanwang.scheduling.shifting import (
     runs,
     suspends,
     worth,
+    worth_within,
 )
 
 VALUES = np.array([5.0, 3.0, 4.0, 1.0, 2.0, 6.0])
@@ -94,6 +95,17 @@ def test_a_step_is_worth_what_it_saves_over_the_possible_lengths() -> None:
 def test_work_that_could_not_be_made_up_for_runs_at_any_price() -> None:
     held = np.array([1.0, np.inf])
     assert runs(1e9, worth(held, np.array([1.0, 1.0, 2.0]), LIKELY))
+
+
+def test_work_of_little_patience_chooses_among_few_steps() -> None:
+    """From step 1 on: 3, 4, 1, 2, 6. One step of work: held once it takes the 3; held for three, the 1."""
+    one = np.ones(3)
+    assert worth_within(VALUES, 1, 1, 0.0, one, LIKELY) == pytest.approx(3)
+    assert worth_within(VALUES, 1, 3, 0.0, one, LIKELY) == pytest.approx(1)
+    assert worth_within(VALUES, 1, 3, 0.5, one, LIKELY) == pytest.approx(2.5)
+    assert worth_within(VALUES, 1, 3, 0.0, np.array([1.0, 1.5, 2.0]), LIKELY) == pytest.approx(0.3 * 1 + 0.7 * 2)
+    assert worth_within(VALUES, 1, 0, 0.0, one, LIKELY) == np.inf
+    assert worth_within(VALUES, 4, 1, 0.0, 3 * one, LIKELY) == np.inf
 
 
 def test_running_work_stops_only_where_that_saves_more_than_a_pause_costs() -> None:

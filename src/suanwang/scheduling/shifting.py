@@ -226,6 +226,27 @@ def worth(held: Floats, left: Floats, likely: Floats) -> float:
 
 
 @njit(cache=True)
+def worth_within(values: Floats, first: int, wait: int, hold: float, left: Floats, likely: Floats) -> float:
+    """`worth`, where not the end is bound but how long the work may be held: `wait` more steps in all, this one included.
+
+    Of the steps from `first` on, a length of `k` steps may choose among `k + wait - 1`; each step of waiting costs `hold`.
+    The forecast is taken as it is. Infinite without patience; steps behind `values` are not counted on.
+    """
+    if wait < 1:
+        return np.inf
+    value = 0.0
+    for q in range(len(left)):
+        k = max(math.ceil(left[q]), 1)
+        ahead = values[first : first + k + wait - 1].copy()
+        if len(ahead) < k:
+            return np.inf
+        for i in range(len(ahead)):
+            ahead[i] += hold * (i + 1)
+        value += likely[q] * np.partition(ahead, k - 1)[k - 1]
+    return value
+
+
+@njit(cache=True)
 def runs(present: float, value: float) -> bool:
     """Whether to use this step: it is no dearer than what it saves (`worth`, or `held[0]` of the possible starts)."""
     return present <= value
