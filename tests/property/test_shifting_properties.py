@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from benchmarks.twin.foresight import AHEAD, FIRST, forecasts
+from benchmarks.twin.gaia_policies import held_once
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from suanwang.scheduling.shifting import (
     reserve,
     runs,
     worth,
+    worth_within,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -167,3 +169,38 @@ def test_forecasts_of_the_online_benchmark_read_the_past_alone() -> None:
     late = slice(FIRST + 168, len(hours) - AHEAD)
     off = clean.mean[late, 5] - values[FIRST + 168 + 6 : len(hours) - AHEAD + 6]
     assert off.std() < 30
+
+
+@given(prices, st.integers(1, 5), st.integers(0, 4))
+def test_patience_is_spent_where_it_saves_most(values: Floats, length: int, patience: int) -> None:
+    """Where all is known, hour by hour decisions are as good as the best of all schedules that wait no longer."""
+    window = values[: length + patience]
+    if len(window) < length:
+        return
+    wait, cost, left = len(window) - length, 0.0, length
+    for k, value in enumerate(window.tolist()):
+        points = np.full(3, float(left))
+        if runs(value, worth_within(values, k + 1, wait, 0.0, points, LIKELY)):
+            cost, left = cost + value, left - 1
+            if left == 0:
+                break
+        else:
+            wait -= 1
+    assert left == 0
+    assert wait >= 0
+    assert cost == pytest.approx(min(map(sum, combinations(window.tolist(), length))))
+
+
+def test_the_order_of_jobs_changes_nothing() -> None:
+    chance = np.random.default_rng(4)
+    jobs = np.column_stack(
+        (chance.uniform(0, 40, 60), chance.uniform(0.1, 9, 60), chance.integers(1, 9, 60), np.full(60, 6.0))
+    )
+    carbon, price = chance.uniform(100, 500, 120), chance.uniform(0.02, 0.3, 120)
+    rest = np.array([[0.5, 2.0, 6.0], [0.5, 2.0, 5.0]])
+    found = [
+        held_once(jobs[order], carbon, carbon, price, 1.0, rest, rest, LIKELY)
+        for order in (np.arange(60), chance.permutation(60))
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+    assert 0 < found[0][2] <= 6
