@@ -52,7 +52,7 @@ def test_a_seed_gives_the_same_federation_and_another_seed_another() -> None:
     assert len(one) != len(other) or (one.submit_ms != other.submit_ms).any()
     for bad in ({"hours": 0}, {"share": 0.0}):
         with pytest.raises(InvalidRequest):
-            federation(seed=1, **bad)  # type: ignore[arg-type]
+            federation(seed=1, **bad)
 
 
 def test_shares_waits_and_deadlines_are_as_the_rules_say(week: Trace, national: Network) -> None:

@@ -97,11 +97,11 @@ def fluid_bound(
         raise InvalidRequest("the work does not fit into the network, not even days later", field="capacity")
     cost, electricity, carbon = (float(value or 0.0) for value in least)
     # Each in shares of what it is at best, so that the weights compare like with like.
-    scaled = (price_weight / max(cost, 1e-12), 0.0, carbon_weight / max(carbon, 1e-12))
-    both = sum(
-        _solve(part, sum((s * c for s, c in zip(scaled, part.cost, strict=True)), start=np.float64(0))) or 0.0
-        for part in parts
-    )
+    scaled = (price_weight / max(cost, 1e-12), carbon_weight / max(carbon, 1e-12))
+    both = 0.0
+    for part in parts:
+        mixed: Floats = scaled[0] * part.cost[0] + scaled[1] * part.cost[2]
+        both += _solve(part, mixed) or 0.0
     return FluidBound(
         cost_yuan=cost,
         electricity_yuan=electricity,
@@ -179,7 +179,8 @@ def _coarse(length: Ints) -> Ints:
 def _fixed(ready_ms: Ints, run_ms: Ints, need: Floats, span: Steps) -> Floats:
     rate = np.rint(need * MILLI).astype(np.int64)
     done = overlaps(np.zeros_like(ready_ms), ready_ms, ready_ms + run_ms, rate, 1, span)[0]
-    return done / (MILLI * HOUR_MS)
+    hours: Floats = done / (MILLI * HOUR_MS)
+    return hours
 
 
 def _windows(first: Ints, length: Ints, work: Floats, rate: Floats) -> Windows:
@@ -189,8 +190,8 @@ def _windows(first: Ints, length: Ints, work: Floats, rate: Floats) -> Windows:
     return Windows(
         first=key >> 24,
         last=(key >> 24) + (key & ((1 << 24) - 1)),
-        work=np.bincount(inverse, weights=work, minlength=len(key)),
-        rate=np.bincount(inverse, weights=rate, minlength=len(key)),
+        work=np.bincount(inverse, weights=work, minlength=len(key)).astype(np.float64),
+        rate=np.bincount(inverse, weights=rate, minlength=len(key)).astype(np.float64),
     )
 
 

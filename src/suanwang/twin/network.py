@@ -284,9 +284,10 @@ def rows(
         yuan_hour=np.array([[p.core_hour_yuan, p.gb_hour_yuan, p.device_hour_yuan] for _, p in pools], np.float64),
         slowness=np.array([p.slowness for _, p in pools]),
         electricity_share=np.array([0.0 if p.electricity_included else 1.0 for _, p in pools]),
-        delay_ms=np.concatenate([delay, near]),
-        transfer_ms_per_gb=np.concatenate([per_gb_ms, per_gb_ms]),
-        transfer_yuan_per_gb=np.concatenate([yuan_gb, yuan_gb]),
+        # In the order of rows: kernels would be compiled once more for any other.
+        delay_ms=np.ascontiguousarray(np.concatenate([delay, near])),
+        transfer_ms_per_gb=np.ascontiguousarray(np.concatenate([per_gb_ms, per_gb_ms])),
+        transfer_yuan_per_gb=np.ascontiguousarray(np.concatenate([yuan_gb, yuan_gb])),
     )
     fits = np.array([[p.devices == 0 for _, p in pools], [p.devices > 0 for _, p in pools]])
     return columns, fits

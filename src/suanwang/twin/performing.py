@@ -7,7 +7,7 @@ The same play gives the same tables, whoever performs it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -128,6 +128,20 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
     )
 
 
+def prepare(experiment: Experiment, trace: Trace | None, one: Play) -> None:
+    """Have the engine compiled, where no earlier run on this machine left it: once, before many processes want it."""
+    staged = _staged(_Key(experiment, trace), one.conditions, one.seed)
+    play(
+        staged.jobs._replace(**{name: column[:1] for name, column in staged.jobs._asdict().items()}),
+        staged.truth._replace(**{name: column[:1] for name, column in staged.truth._asdict().items()}),
+        staged.rows,
+        staged.allowed,
+        staged.outlook,
+        policy("joint"),
+    )
+    _staged.cache_clear()
+
+
 @dataclass(frozen=True)
 class _Key:
     """An experiment and its trace, told apart by identity: within a process they are always the same two."""
@@ -189,19 +203,11 @@ def _cut(trace: Trace, source: TraceSource) -> Trace:
     until_ms = from_ms + round(source.days * DAY_MS) if source.days is not None else 1 << 62
     if from_ms == 0 and source.days is None:
         return trace
-    chosen = (trace.submit_ms >= from_ms) & (trace.submit_ms < until_ms)
-    if not chosen.any():
+    chosen = trace.between(from_ms, until_ms)
+    if not len(chosen):
         raise InvalidRequest(f"{trace.name} has no jobs there", field="trace.from_day", allowed="days of the trace")
-    columns = {name: getattr(trace, name)[chosen] for name in _COLUMNS}
-    columns["submit_ms"] = columns["submit_ms"] - from_ms
-    epoch = None if trace.epoch_ms is None else trace.epoch_ms + from_ms
-    return Trace(
-        name=trace.name, source=trace.source, groups=trace.groups, homes=trace.homes, epoch_ms=epoch,
-        left_out=trace.left_out, **columns,
-    )  # fmt: skip
-
-
-_COLUMNS = ("submit_ms", "run_ms", "limit_ms", "cores", "memory_gb", "devices", "group", "home")
+    epoch = None if chosen.epoch_ms is None else chosen.epoch_ms + from_ms
+    return replace(chosen, submit_ms=chosen.submit_ms - from_ms, epoch_ms=epoch)
 
 
 def _own_start(trace: Trace) -> int:

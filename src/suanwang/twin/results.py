@@ -65,7 +65,7 @@ class Folder:
     def has(self, play: Play) -> bool:
         """Whether the play came to its end here; its row is written last, so nothing of it is missing then."""
         try:
-            return parquet.read_metadata(self._part(play, "result")).num_rows == 1
+            return int(parquet.read_metadata(self._part(play, "result")).num_rows) == 1
         except (OSError, pa.ArrowException):
             return False
 

@@ -11,15 +11,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 from suanwang.domain.errors import InvalidRequest, SuanwangError
 from suanwang.twin.experiment import Experiment, Play, plays
-from suanwang.twin.performing import Tables, capacities, drawn_trace, load_trace, perform
+from suanwang.twin.performing import Tables, capacities, drawn_trace, load_trace, perform, prepare
 from suanwang.twin.results import Folder, sites_of
 from suanwang.twin.trace import Trace
 
@@ -121,6 +122,9 @@ def _performed(
         for play in left:
             yield play, _tried(experiment, trace, play)
         return
+    with suppress(Exception):
+        # Whatever is wrong here is wrong with that play, and told when it is played.
+        prepare(experiment, trace, left[0])
     work = _Work(list(left))
     while work.left:
         yield from _in_processes(experiment, trace, work, count)
@@ -225,7 +229,7 @@ def _one_thread_each() -> Iterator[None]:
 def _on_ray(experiment: Experiment, trace: Trace | None, left: Sequence[Play], address: str) -> _Ended:
     """Each play is one task with one core; what they share is sent once. Ray takes a task up again whose worker died."""
     try:
-        import ray
+        ray: Any = import_module("ray")
     except ImportError:
         raise InvalidRequest(
             "Ray is not installed: pip install 'suanwang[ray]'", field="ray", allowed="without --ray, on this machine"
