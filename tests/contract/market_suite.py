@@ -190,6 +190,11 @@ class MarketContract:
         revision, offers, rights = store.listed(GUIAN, "core", FIRST + 1, FIRST + 2)
         assert (revision, [o.id for o in offers], list(rights)) == (2, [first.id, second.id], list(deal.reservations))
         assert store.listed(GUIAN, "core", FIRST + 4, FIRST + 9)[1:] == ([], [])
+        assert store.reserved(FIRST + 2, FIRST + 9) == list(deal.reservations)
+        assert store.reserved(FIRST + 3, FIRST + 9) == store.reserved(FIRST - 9, FIRST) == []
+        used_up = replace(deal.reservations[0], counts=(2, 0, 0), revision=1)
+        assert store.deal(Deal(reservations=(used_up,)), NOW).done
+        assert store.reserved(FIRST + 1, FIRST + 9) == []
 
     def test_orders_stand_for_their_call(self, store: Store) -> None:
         filled(store)

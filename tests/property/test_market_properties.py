@@ -83,6 +83,15 @@ def test_the_order_of_arrival_plays_no_part(book: tuple[list[Bid], list[Ask]], c
     assert clear(*shuffled, bounded=False) == one
 
 
+@given(books(size=5), st.randoms(use_true_random=False))
+@settings(max_examples=25, deadline=None)
+def test_nor_does_it_where_the_solver_has_its_say(book: tuple[list[Bid], list[Ask]], chance: object) -> None:
+    shuffled = ([*book[0]], [*book[1]])
+    for side in shuffled:
+        chance.shuffle(side)  # type: ignore[attr-defined]
+    assert clear(*shuffled, improve_s=5.0, tries=10) == clear(*book, improve_s=5.0, tries=10)
+
+
 @given(books(size=3, most=2))
 @settings(max_examples=60, deadline=None)
 def test_no_division_whatever_exceeds_the_bound(book: tuple[list[Bid], list[Ask]]) -> None:

@@ -20,9 +20,11 @@ from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.precision import DeviceKind
 from suanwang.domain.site import DevicePool, Price
 from suanwang.ports import OfferQuery
-from suanwang.trading.ledger import MOST_FEN, Owner, account_id
-from suanwang.trading.market.product import MOST_PRICE_FEN, window_of
-from suanwang.trading.market.values import Offer, OfferState, Order, OrderState, Plan, Way
+from suanwang.trading.ledger import MOST_FEN, NETWORK, Account, Book, Owner, account_id
+from suanwang.trading.market.dealing import MARKET, hold, payer, payments
+from suanwang.trading.market.product import MOST_PRICE_FEN, Zone, window_of
+from suanwang.trading.market.values import Offer, OfferState, Order, OrderState, Plan, Trade, Way
+from suanwang.trading.settlement import opened
 
 T14 = datetime(2026, 3, 1, 14, tzinfo=UTC)
 ALICE = Principal(name="alice", role=Role.USER, projects=(ProjectId("demo"),))
@@ -394,6 +396,44 @@ def test_who_may_not_may_not(net: World, market: Market) -> None:
         an_offer(market, "two", 500, device="abacus")
     assert market.orders(BOB, None, 10) == ([], None)
     assert [each.id for each in market.orders(RITA, None, 10)[0]] == [order.id]
+
+
+def test_an_order_with_many_sellers_is_paid_in_several_chains_that_come_to_nothing() -> None:
+    values: dict[str, Any] = {
+        "project": ProjectId("demo"),
+        "devices": ("core",),
+        "first": 0,
+        "windows": 1,
+        "limit_fen": 9,
+    }
+    order = Order(id="order-many", owner="alice", count=250, placed_at=T14, **values)
+    trades = [
+        Trade(
+            id=f"order-many.{number}",
+            order_id=order.id,
+            offer_id=f"offer-{number}",
+            project=order.project,
+            seller=account_id(Owner.PROVIDER, f"seller-{number}"),
+            zone=Zone("guian", "core"),
+            first=0,
+            counts=(1,),
+            amount_fen=100 + number,
+            commission_fen=2,
+            at=T14,
+        )
+        for number in range(250)
+    ]
+    chains = payments(order, trades, held=True)
+    assert [len(chain) for chain in chains] == [100, 99, 53]
+    total = sum(trade.amount_fen for trade in trades)
+    accounts = [opened(a) for a in (MARKET, NETWORK, *(trade.seller for trade in trades))]
+    account = Account(id=payer(order), owner=Owner.PROJECT, name="demo", floor_fen=-total)
+    pending = replace(hold(order), amount_fen=total, timeout_at=T14 + timedelta(hours=1))
+    book = Book(accounts={each.id: each for each in (*accounts, account)})
+    assert all(book.post(chain, T14).done for chain in ((pending,), *chains))
+    found = {name: each.balance_fen for name, each in book.accounts.items()}
+    assert (found[MARKET], found[NETWORK], found[payer(order)]) == (0, 500, -total)
+    assert not book.holds
 
 
 def test_sellers_get_what_they_asked_whatever_the_commission(net: World, market: Market) -> None:
