@@ -7,9 +7,10 @@ look through the queue. What runs is written down as segments; money, energy and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.scheduling.columns import (
@@ -35,6 +36,8 @@ from suanwang.scheduling.policies.reckoning import next_step_ms, transfer_ms
 from suanwang.scheduling.policies.rooms import fits, freer, give_back
 
 WAITING, RUNNING, ENDED, REFUSED = 0, 1, 2, 3
+FARTHEST_MS = 1 << 58
+"""Of instants and durations: a few of them summed stay within 64 bits."""
 JOINT, _pauses, _patient = joint.CODE, joint.pauses, joint.patient
 
 
@@ -174,44 +177,59 @@ def _longer(column: Ints) -> Ints:
 
 def _check(jobs: JobColumns, truth: Truth, rows: RowColumns, allowed: Bools, outlook: Outlook, faults: Faults) -> None:
     """Kernels check no bounds: everything they index with is checked here, once."""
-    count, width = len(jobs.ready_ms), len(rows.site)
+    count, width, places = len(jobs.ready_ms), len(rows.site), len(rows.delay_ms)
     if not width:
         raise InvalidRequest("a network without rows plays nothing", field="rows", allowed="1 or more")
-    shapes: dict[str, tuple[int, ...]] = {"need": (count, RESOURCES), "expect_ms": (count, 3), "weight": (count, 3)}
+    three = {"need": (count, RESOURCES), "expect_ms": (count, 3), "weight": (count, 3)}
+    signed = ("order",)
     for name, column in {**jobs._asdict(), **truth._asdict()}.items():
-        if column.shape != shapes.get(name, (count,)):
-            raise InvalidRequest(f"{name} has shape {column.shape} for {count} jobs", field=name)
-        if column.dtype.kind == "f" and not np.isfinite(column).all():
-            raise InvalidRequest(f"{name} has values that are no numbers", field=name)
-        if count and column.dtype.kind in "if" and name != "order" and (column < 0).any():
-            raise InvalidRequest(f"{name} has values below 0", field=name, allowed="0 or more")
-    if count and ((jobs.weight.sum(axis=1) <= 0).any() or (jobs.limit_ms < 1).any()):
-        raise InvalidRequest("weights sum to nothing, or a limit is 0", field="weight", allowed="above 0")
-    places = rows.delay_ms.shape[0]
-    wide = (rows.capacity, rows.power_w, rows.yuan_hour)
-    if any(part.shape != (width, RESOURCES) for part in wide) or allowed.shape[1:] != (width,):
-        raise InvalidRequest(f"a table of the {width} rows has another size", field="rows")
-    for part in (rows.delay_ms, rows.transfer_ms_per_gb, rows.transfer_yuan_per_gb):
-        if part.shape != (places, width):
-            raise InvalidRequest("distances do not cover all places and rows", field="delay_ms")
-    if outlook.yuan.shape != outlook.carbon_g.shape or outlook.yuan.ndim != 3 or outlook.yuan.shape[2] < 2:
-        raise InvalidRequest("an outlook needs one or more steps of price and carbon", field="outlook")
-    if outlook.step_ms < 1 or outlook.issue_ms < 1 or outlook.issue_ms % outlook.step_ms:
-        raise InvalidRequest("issues do not fall on steps", field="issue_ms", allowed="a multiple of step_ms")
+        _check_column(name, column, three.get(name, (count,)), signed)
+    if count and (jobs.weight.sum(axis=1) <= 0).any():
+        raise InvalidRequest("weights sum to nothing", field="weight", allowed="above 0")
+    if count and (jobs.limit_ms < 1).any():
+        raise InvalidRequest("a limit is 0", field="limit_ms", allowed="above 0")
+    wide = dict.fromkeys(("capacity", "power_w", "yuan_hour"), (width, RESOURCES))
+    wide |= dict.fromkeys(("delay_ms", "transfer_ms_per_gb", "transfer_yuan_per_gb"), (places, width))
     hall = np.arange(width) if rows.hall is None else rows.hall
-    if hall.shape != (width,):
-        raise InvalidRequest("every row is in a hall", field="hall", allowed=f"{width} numbers")
+    for name, column in rows._replace(hall=hall)._asdict().items():
+        _check_column(name, column, wide.get(name, (width,)), ("yuan_hour", "transfer_yuan_per_gb"))
+    if (rows.slowness <= 0).any():
+        raise InvalidRequest("a row takes no time", field="slowness", allowed="above 0")
+    if allowed.shape[1:] != (width,):
+        raise InvalidRequest(f"allowed has shape {allowed.shape} for {width} rows", field="allowed")
+    _check_outlook(outlook)
     for name, index, size in (
-        ("hall", hall, width),
         ("kind", jobs.kind, allowed.shape[0]),
         ("place", jobs.place, places),
         ("site", rows.site, outlook.yuan.shape[1]),
+        ("hall", hall, width),
         ("fault row", faults.row, width),
     ):
         if len(index) and (index.min() < 0 or index.max() >= size):
             raise InvalidRequest(f"{name} {int(index.max())} is not among the {size} there are", field=name)
-    if (np.diff(faults.at_ms) < 0).any():
-        raise InvalidRequest("faults are not in the order of time", field="faults")
+    if len({len(column) for column in faults}) > 1 or (np.diff(faults.at_ms) < 0).any():
+        raise InvalidRequest("faults are not as long as one another, or not in the order of time", field="faults")
+
+
+def _check_column(name: str, column: npt.NDArray[Any], shape: tuple[int, ...], signed: tuple[str, ...]) -> None:
+    if column.shape != shape:
+        raise InvalidRequest(f"{name} has shape {column.shape}, not {shape}", field=name)
+    if column.dtype.kind == "f" and not (np.isfinite(column) | (name == "delay_ms") & (column == np.inf)).all():
+        raise InvalidRequest(f"{name} has values that are no numbers", field=name)
+    if not column.size or column.dtype.kind == "b":
+        return
+    if name not in signed and (column < 0).any():
+        raise InvalidRequest(f"{name} has values below 0", field=name, allowed="0 or more")
+    if column.dtype.kind == "i" and name != "due_ms" and int(column.max()) > FARTHEST_MS:
+        raise InvalidRequest(f"{name} has values too large to reckon with", field=name, allowed=f"up to {FARTHEST_MS}")
+
+
+def _check_outlook(outlook: Outlook) -> None:
+    shape = outlook.yuan.shape
+    if shape != outlook.carbon_g.shape or len(shape) != 3 or shape[0] < 1 or shape[2] < 2:
+        raise InvalidRequest("an outlook needs one or more steps of price and carbon", field="outlook")
+    if outlook.step_ms < 1 or outlook.issue_ms < 1 or outlook.issue_ms % outlook.step_ms:
+        raise InvalidRequest("issues do not fall on steps", field="issue_ms", allowed="a multiple of step_ms")
 
 
 @inlined
@@ -318,6 +336,8 @@ def _fault(truth: Truth, board: Board, book: _Book, r: int, share: int, now_ms: 
         last, chosen = -1, -1
         for n in range(hall.first, hall.first + hall.busy):
             j = board.running[n]
+            if board.jobs[j].row != r and hall.free_cores >= -1e-6 and hall.free_memory_gb >= -1e-6:
+                continue  # Devices alone are short, and it has none of these.
             begun = book.begun_ms[j]
             if begun > last or (begun == last and board.jobs[j].rank > board.jobs[chosen].rank):
                 last, chosen = begun, j

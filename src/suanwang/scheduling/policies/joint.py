@@ -235,7 +235,7 @@ def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
         if (board.watch[j] != FRESH and board.dirty[r] == 0) or not may_start(board, j, r, now_ms, backfill):
             continue
         if pausing:
-            elsewhen, first = better_steps(board, j, r, now_ms, price, carbon, finish, 1.0)
+            elsewhen, first = better_steps(board, j, r, now_ms, price, carbon, finish, 1.0 - ALIKE)
             if elsewhen:
                 if first < soonest:
                     soonest, there = first, r
