@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -179,6 +179,8 @@ class OpenLine:
     """Drawn by the run all the time; where users pay it, electricity is rated with it."""
     before_fen: int
     """What earlier lines of its job sum to."""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Who shares what its run earns; the provider alone where empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

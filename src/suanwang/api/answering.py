@@ -324,6 +324,7 @@ def _offering(value: Offering, *, private: bool) -> Row:
         "name_zh": value.name_zh,
         "name_en": value.name_en,
         "provider": value.provider,
+        "owners": dict(value.owners),
         "region": value.region,
         "latitude": value.latitude,
         "longitude": value.longitude,

@@ -197,6 +197,7 @@ def site(view: models.SiteView) -> Table:
             ("state", state(view.state)),
             ("open", word("yes" if view.open else "no")),
             ("provider", offer.provider),
+            ("owners", ", ".join(f"{name} {share}" for name, share in offer.owners.items())),
             ("region", f"{offer.region} ({offer.latitude:.2f}, {offer.longitude:.2f})"),
             ("cores", f"{offer.nodes} × {offer.cores_per_node}, {view.held.cores} held"),
             ("memory", f"{offer.nodes} × {offer.memory_gb_per_node:g} GB"),

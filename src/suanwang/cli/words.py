@@ -19,6 +19,7 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "project": ("Project", "项目"),
         "owner": ("Owner", "提交人"),
         "provider": ("Provider", "服务商"),
+        "owners": ("Owners", "所有者"),
         "region": ("Region", "区域"),
         "submitted": ("Submitted", "提交时间"),
         "waited": ("Waited", "等待"),

@@ -400,6 +400,7 @@ class OfferingView(Answer):
     name_zh: str
     name_en: str
     provider: str
+    owners: dict[str, str] = {}
     region: str
     latitude: float
     longitude: float

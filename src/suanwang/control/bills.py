@@ -1,6 +1,7 @@
 """What was used and what it costs, for those who pay, earn or watch.
 
-Owns who may see which bill lines. A user sees his projects', a provider his own sites', operator and regulator all.
+Owns who may see which bill lines. A user sees his projects', a provider his own sites' and single ones
+that paid him as a co-owner, operator and regulator all.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from suanwang.domain.errors import Forbidden
+from suanwang.domain.errors import Forbidden, NotFound
 from suanwang.domain.identity import Principal, Role
+from suanwang.domain.ids import JobId
 from suanwang.domain.job import BillLine
 from suanwang.ports import BillQuery, BillTotal, Store
+from suanwang.trading.ledger import Owner, account_id
+from suanwang.trading.settlement import chain_name
 
 
 class Bills:
@@ -23,6 +27,28 @@ class Bills:
     ) -> tuple[Sequence[BillLine], str | None]:
         """Newest first."""
         return self._store.bill_lines(_narrowed(caller, query), cursor, min(limit, 1000))
+
+    def line(self, caller: Principal, usage_id: str) -> BillLine:
+        """One line, for whoever pays it, earns a part of it, or watches. Raises `NotFound`."""
+        job_id = JobId(usage_id.partition(":")[0].rpartition("-")[0])
+        cursor: str | None = None
+        while True:
+            lines, cursor = self._store.bill_lines(BillQuery(job_id=job_id), cursor, 1000)
+            found = next((each for each in lines if each.usage_id == usage_id), None)
+            if found is not None or cursor is None:
+                break
+        if found is None or not self._party(caller, found):
+            raise NotFound("there is no such bill line of yours", field="usage", allowed="follow a link of the bills")
+        return found
+
+    def _party(self, caller: Principal, line: BillLine) -> bool:
+        if caller.role is not Role.PROVIDER or caller.provider is None:
+            return caller.may_see(line.project)
+        if caller.provider == line.provider:
+            return True
+        own = account_id(Owner.PROVIDER, caller.provider)
+        entries = self._store.chain_entries([chain_name(line.usage_id)])
+        return any(own in (entry.transfer.credit, entry.transfer.debit) for entry in entries)
 
     def totals(self, caller: Principal, query: BillQuery) -> Sequence[BillTotal]:
         """Sums per project and provider."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import orjson
+
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
@@ -17,6 +19,7 @@ from suanwang.domain.ids import JobId
 from suanwang.ports import BillQuery, Clock, Signer, Store
 from suanwang.trading.billfile import Consistency, Proven, document
 from suanwang.trading.checkpoint import Checkpoint
+from suanwang.trading.ledger import Owner, account_id
 from suanwang.trading.merkle import Range, consistency_ranges, cover, folded, inclusion_ranges
 from suanwang.trading.settlement import chain_name
 
@@ -103,9 +106,15 @@ class Proofs:
         seen = bool(lines) and caller.may_see(lines[0].project)
         if lines and caller.role is Role.PROVIDER and caller.provider is not None:
             totals = self._store.bill_totals(BillQuery(job_id=job_id))
-            seen = all(total.provider == caller.provider for total in totals)
+            seen = all(total.provider == caller.provider for total in totals) or self._shares(job_id, caller.provider)
         if not seen or not self._store.usage_leaves(job_id):
             raise NotFound(_NOTHING, field="job", allowed="a job of yours that was billed")
+
+    def _shares(self, job_id: JobId, provider: str) -> bool:
+        """Whether every record of the job names this co-owner."""
+        own = account_id(Owner.PROVIDER, provider)
+        texts = self._store.leaves(self._store.usage_leaves(job_id)).values()
+        return all(own in (account for account, _ in orjson.loads(text)["parties"]) for text in texts)
 
     def _folded(self, ranges: Mapping[int, Sequence[Range]]) -> dict[int, tuple[bytes, ...]]:
         """The hashes of each proof's ranges, fetched at once."""

@@ -13,6 +13,7 @@ from suanwang.domain.job import Event
 from suanwang.ports import Claim, OpenLine, Store
 from suanwang.trading.leaves import usage_leaf
 from suanwang.trading.ledger import Account, AccountId
+from suanwang.trading.owning import weights
 from suanwang.trading.rating import electricity_rate
 from suanwang.trading.settlement import Party, accounts_of, chain_of, parties
 
@@ -27,18 +28,22 @@ def settle(store: Store, rules: Rules, now: datetime) -> int:
     lines = store.open_lines(now, rules.settle_limit)
     if not lines:
         return 0
-    shared = {provider: parties(provider, rules.commission_bp) for provider in {each.line.provider for each in lines}}
-    _open_accounts(store, rules, [(each, shared[each.line.provider]) for each in lines])
-    claims = [_claim(each, shared[each.line.provider], now) for each in lines]
+    split = [(each, _shared(each, rules)) for each in lines]
+    _open_accounts(store, rules, split)
+    claims = [_claim(each, shared, now) for each, shared in split]
     outcomes = store.settle(claims, now, now + timedelta(seconds=rules.settle_retry_s))
     return sum(outcome.done for outcome in outcomes)
 
 
+def _shared(each: OpenLine, rules: Rules) -> tuple[Party, ...]:
+    return parties(each.line.provider, rules.commission_bp, weights(each.owners) if each.owners else None)
+
+
 def _open_accounts(store: Store, rules: Rules, lines: list[tuple[OpenLine, tuple[Party, ...]]]) -> None:
     wanted: dict[AccountId, Account] = {}
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, tuple[Party, ...]]] = set()
     for each, shared in lines:
-        pair = (each.line.project, each.line.provider)
+        pair = (each.line.project, shared)
         if pair not in seen:
             seen.add(pair)
             wanted.update({account.id: account for account in accounts_of(each.line, shared, rules.project_credit_fen)})

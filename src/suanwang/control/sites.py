@@ -25,6 +25,7 @@ from suanwang.domain.site import Held, Offering, Site
 from suanwang.electricity.daily import check_daily
 from suanwang.electricity.tariff import check_tariff
 from suanwang.ports import Clock, Store
+from suanwang.trading.owning import checked_owners
 
 JOIN_TTL_S = 7 * 86400
 TRIES = 5
@@ -147,7 +148,7 @@ class Sites:
 def _placed(offering: Offering) -> Offering:
     """A checked declaration whose region is the network's own identifier: `贵州` and `guizhou` are one hub."""
     check_offering(offering)
-    return replace(offering, region=region_of(offering.region))
+    return replace(offering, region=region_of(offering.region), owners=checked_owners(offering.owners))
 
 
 _MOST_DECIMALS = 9
@@ -183,6 +184,7 @@ def check_offering(offering: Offering) -> None:
         message = "electricity is passed on, but its tariff is not said"
         raise InvalidRequest(message, field="price.electricity", allowed="a tariff")
     check_daily(offering.carbon_daily, "carbon_daily")
+    checked_owners(offering.owners)
     models = [pool.model for pool in offering.devices]
     if len(set(models)) != len(models):
         raise InvalidRequest("a device model is declared twice", field="devices", allowed="one pool per model")

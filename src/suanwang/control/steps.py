@@ -73,6 +73,7 @@ def lease(place: Place, site: Site, lease_until: datetime, now: datetime) -> Ste
         pue=site.offering.pue,
         carbon_g_per_kwh=site.offering.carbon_g_per_kwh,
         carbon_daily=site.offering.carbon_daily,
+        owners=site.offering.owners,
         power_kw=place.power_kw,
         why=place.why,
     )

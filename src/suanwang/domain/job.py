@@ -120,6 +120,8 @@ class Allocation:
     carbon_g_per_kwh: float
     carbon_daily: tuple[float, ...] = ()
     """As the site declared them, with `carbon_g_per_kwh`."""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Who shares what this run earns, as the site declared when the lease was granted."""
     power_kw: float
     """Modelled draw while running, PUE included."""
     why: Why

@@ -61,6 +61,8 @@ class Offering:
     name_zh: str
     name_en: str
     provider: str
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Who shares what the site earns: organisation → share as a fraction, summing to one. Empty: the provider alone."""
     region: str
     """Hub or region identifier (`guizhou`), as `constraints.regions` names it."""
     latitude: float

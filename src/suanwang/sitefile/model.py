@@ -27,6 +27,9 @@ def _one_line(text: str) -> str:
 Line = Annotated[str, Field(max_length=100), AfterValidator(_one_line)]
 
 
+Share = Annotated[str, BeforeValidator(str), Field(max_length=20)]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
@@ -118,6 +121,9 @@ class SiteSection(Section):
     id: Line
     name: NameSection | Line
     provider: Line
+    owners: dict[Line, Share] = Field(
+        default_factory=dict, description="Who shares what it earns: organisation → 2/3, 0.25 or 12.5%; exactly 1 in all."
+    )
     region: Line = Field(description="A hub such as `guizhou`, or any name of a region.")
     place: Line | None = Field(None, description="A city the catalogue knows; else give `position`.")
     position: PositionSection | None = None

@@ -20,6 +20,7 @@ from suanwang.electricity.daily import modelled_day
 from suanwang.sitefile.electricity import tariff_of
 from suanwang.sitefile.model import DeviceSection, LocalSection, NameSection, RestSection, SiteSection, SlurmSection
 from suanwang.taskfile.yamltext import checked_text, load_documents
+from suanwang.trading.owning import checked_owners
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ def _declaration(section: SiteSection) -> SiteDeclaration:
         name_zh=name.zh,
         name_en=name.en,
         provider=section.provider,
+        owners=checked_owners(section.owners),
         region=section.region,
         latitude=latitude,
         longitude=longitude,

@@ -179,6 +179,7 @@ class MemoryLedger:
             started_at=allocation.started_at or usage.from_at,
             power_kw=allocation.power_kw,
             before_fen=waiting.before_fen,
+            owners=allocation.owners,
         )
 
     def settle(self, claims: Sequence[Claim], now: datetime, retry_at: datetime) -> Sequence[Outcome]:

@@ -7,7 +7,7 @@ once. Knows nothing of connections or statements.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -204,6 +204,7 @@ class Terms:
     carbon_g_per_kwh: float
     power_kw: float
     carbon_daily: tuple[float, ...] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +277,7 @@ def terms_row(allocation: Allocation) -> tuple[Any, ...]:
         carbon_g_per_kwh=allocation.carbon_g_per_kwh,
         power_kw=allocation.power_kw,
         carbon_daily=allocation.carbon_daily,
+        owners=allocation.owners,
     )
     return (allocation.id, TERMS.dump(terms), WHY.dump(allocation.why))
 
@@ -331,6 +333,7 @@ def allocation_from(row: Row) -> Allocation:
         pue=terms.pue,
         carbon_g_per_kwh=terms.carbon_g_per_kwh,
         carbon_daily=terms.carbon_daily,
+        owners=terms.owners,
         power_kw=terms.power_kw,
         why=WHY.load(why),
         native_id=progress.native_id,

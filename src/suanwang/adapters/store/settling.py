@@ -67,6 +67,7 @@ class Settling:
                     started_at=progress.started_at or usage.from_at,
                     power_kw=terms.power_kw,
                     before_fen=row[end],
+                    owners=terms.owners,
                 )
             )
         return found

@@ -9,10 +9,9 @@ from urllib.parse import urlencode
 import orjson
 from fastapi import APIRouter, Query, Response
 
-from suanwang.domain.errors import InvalidRequest, NotFound
+from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import JobId
 from suanwang.domain.job import Event
-from suanwang.ports import BillQuery
 from suanwang.trading.ledger import AccountId, Entry, Owner, account_id
 from suanwang.web.labels import N_
 from suanwang.web.pages.job import timeline
@@ -21,7 +20,6 @@ from suanwang.web.visiting import PageRoute, Visit, Visited
 router = APIRouter(route_class=PageRoute)
 PAGE = 50
 _MOST_ACCOUNTS = 200
-_MOST_LINES = 1000
 _EVENTS = 500
 
 OWNERS: Mapping[str, str] = {
@@ -79,11 +77,8 @@ def show(
 def line(visit: Visited, usage_id: str) -> Response:
     """One bill line: what was used, who was paid, and what became of the job."""
     visit.needs_login()
-    job_id = JobId(usage_id.partition(":")[0].rpartition("-")[0])
-    lines, _ = visit.network.bills.lines(visit.caller, BillQuery(job_id=job_id), None, _MOST_LINES)
-    found = next((each for each in lines if each.usage_id == usage_id), None)
-    if found is None:
-        raise NotFound("there is no such bill line of yours", field="usage", allowed="follow a link of the bills")
+    found = visit.network.bills.line(visit.caller, usage_id)
+    job_id = found.job_id
     entries = visit.network.wallets.settled_by(found)
     names = visit.site_names()
     events: Sequence[Event] = ()
