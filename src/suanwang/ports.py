@@ -26,7 +26,7 @@ from suanwang.domain.job import (
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.quote import Quote, Taught
 from suanwang.domain.sample import Sample
-from suanwang.domain.site import Held, Price, Site
+from suanwang.domain.site import Ending, Held, Price, Site
 from suanwang.measuring.calibration import Belief, EfficiencyState
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Outcome, Transfer
@@ -406,8 +406,11 @@ class Store(Ledger, Market, Protocol):
     def count_jobs(self, projects: Collection[ProjectId] | None = None) -> Mapping[JobState, int]:
         """Jobs per state (states with none may be missing)."""
 
-    def queued(self, limit: int, after: tuple[datetime, JobId] | None = None) -> Sequence[Job]:
-        """Jobs in `QUEUED`, by `ready_at`, then identifier; with `after`, those behind that instant and identifier."""
+    def queued(
+        self, limit: int, after: tuple[datetime, JobId] | None = None, now: datetime | None = None
+    ) -> Sequence[Job]:
+        """Jobs in `QUEUED`, by `ready_at`, then identifier; with `after`, those behind that instant and identifier; with
+        `now`, without those that a hold keeps beyond it."""
 
     def decided_waiting(self, limit: int) -> Sequence[tuple[Job, Mapping[JobId, JobState]]]:
         """Jobs in `WAITING` whose needs have all succeeded, or one of whose needs ended otherwise; with their needs' states."""
@@ -444,11 +447,16 @@ class Store(Ledger, Market, Protocol):
     def sites(self) -> Sequence[Site]:
         """By identifier."""
 
-    def put_site(self, site: Site, events: Sequence[Event] = ()) -> None:
-        """Replace; `site.revision` is the stored one plus 1, else `Conflict`."""
+    def put_site(self, site: Site, events: Sequence[Event] = (), *, unhold: bool = False) -> None:
+        """Replace; `site.revision` is the stored one plus 1, else `Conflict`. With `unhold`, queued jobs that are held for
+        this site lose their hold in the same step, so that they are decided anew."""
 
     def held(self) -> Mapping[SiteId, Held]:
         """Sums over live allocations: nodes × per-node figures of their jobs. Sites with none may be missing."""
+
+    def endings(self) -> Mapping[SiteId, Sequence[Ending]]:
+        """When live allocations are over at the latest: granted or started plus their time limit. Where there are many, those
+        of one minute are put together at its end."""
 
     def add_samples(self, site_id: SiteId, samples: Sequence[Sample]) -> None: ...
 

@@ -10,8 +10,10 @@ from tests.contract.store_values import (
     PROJECT,
     SITE,
     START,
+    a_hold,
     a_job,
     a_record,
+    a_site,
     a_why,
     after,
     an_allocation,
@@ -53,6 +55,7 @@ class AddingJobs:
             billed_fen=12,
             usage=Usage(wall_s=1.5, cost_yuan=Decimal("0.123456789")),
             why=a_why(),
+            hold=a_hold(),
             started_at=after(1),
             ended_at=after(2),
         )
@@ -182,6 +185,40 @@ class ReadingJobs:
         assert twin.ready_at is not None
         assert [job.id for job in store.queued(10, (early.ready_at, early.id))] == [twin.id, late.id]
         assert [job.id for job in store.queued(1, (twin.ready_at, twin.id))] == [late.id]
+
+    def test_held_jobs_are_not_read_before_their_hold_ends(self, store: Store) -> None:
+        free, held = a_job(), a_job()
+        store.add_jobs([free, held], [])
+        keeping = replace(held, hold=a_hold(until_s=1800), revision=1)
+        assert not store.apply([Step(job=keeping)])
+        assert store.queued(10, now=after(1799)) == [free]
+        assert store.queued(10, now=after(1800)) == [free, keeping]
+        assert store.queued(1, now=after(1800)) == [free]
+        assert free.ready_at is not None
+        assert store.queued(10, (free.ready_at, free.id), after(1799)) == []
+        assert store.queued(10, (free.ready_at, free.id), after(1800)) == [keeping]
+        assert store.queued(10) == [free, keeping]
+        again = replace(keeping, hold=None, revision=2)
+        assert not store.apply([Step(job=again)])
+        assert store.queued(10, now=after(0)) == [free, again]
+
+    def test_a_changed_site_lets_go_of_what_is_held_for_it(self, store: Store) -> None:
+        site = a_site()
+        store.add_site(site, [])
+        here = replace(a_job(), hold=a_hold(site=site.id))
+        elsewhere = replace(a_job(), hold=a_hold(site=SiteId("wuhu")))
+        gone = replace(a_job(JobState.SUCCEEDED), hold=a_hold(site=site.id))
+        store.add_jobs([here, elsewhere, gone], [])
+        store.put_site(replace(site, revision=1))
+        assert store.queued(10, now=START) == []
+        with pytest.raises(Conflict):
+            store.put_site(replace(site, revision=1), unhold=True)
+        assert store.queued(10, now=START) == []
+        store.put_site(replace(site, revision=2), unhold=True)
+        assert store.queued(10, now=START) == [replace(here, hold=None, revision=here.revision + 1)]
+        assert store.job(elsewhere.id) == elsewhere
+        assert store.job(gone.id) == gone
+        assert store.apply([Step(job=replace(here, reason="stale", revision=1))]) == {here.id}
 
     def test_waiting_jobs_are_decided_by_their_needs(self, store: Store) -> None:
         good, bad, pending = a_job(JobState.SUCCEEDED), a_job(JobState.FAILED), a_job(JobState.RUNNING)
@@ -389,3 +426,19 @@ class Leasing:
         }
         store.apply([ending(job, allocation)])
         assert store.held()[SITE].allocations == 2
+
+    def test_endings_are_the_latest_ends_of_live_allocations(self, store: Store) -> None:
+        job, allocation = leased(store)
+        leased(store)
+        elsewhere, _ = leased(store, site=SiteId("wuhu"))
+        begun = replace(allocation, state=AllocationState.RUNNING, started_at=after(90))
+        running = replace(job, state=JobState.RUNNING, started_at=after(90), revision=job.revision + 1)
+        assert store.apply([Step(job=running, allocation=begun)]) == frozenset()
+        limit_s = job.task.resources.time_limit_s
+        ends = {site: [(end.at, end.cores, end.devices) for end in found] for site, found in store.endings().items()}
+        assert ends == {
+            SITE: [(after(1 + limit_s), 8, 16), (after(90 + limit_s), 8, 16)],
+            SiteId("wuhu"): [(after(1 + elsewhere.task.resources.time_limit_s), 8, 16)],
+        }
+        store.apply([ending(running, begun)])
+        assert len(store.endings()[SITE]) == 1

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
@@ -22,7 +22,7 @@ from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Exclusion, Job
 from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.precision import DeviceKind, Precision
-from suanwang.domain.site import Dataset, DevicePool, Held, Measured, Price, Site
+from suanwang.domain.site import Dataset, DevicePool, Ending, Held, Measured, Price, Site
 from suanwang.domain.task import (
     Circle,
     Constraints,
@@ -197,6 +197,68 @@ class Free:
             self.devices[at.id, way.pool.model] -= need.devices.count * nodes
 
 
+class Kept:
+    """What is kept for jobs in front, by the oracle's own book-keeping: instants are tried one after the other."""
+
+    def __init__(self, seen: Snapshot) -> None:
+        self.ends = [
+            ((end.at - seen.now).total_seconds(), site, end.cores, end.memory_gb, end.device_model, end.devices)
+            for site, ends in seen.endings().items()
+            for end in ends
+        ]
+        self.of_site: dict[SiteId, tuple[float, Way, float, float, float]] = {}
+
+    def allows(self, of: Job, way: Way) -> bool:
+        if way.site.id not in self.of_site:
+            return True
+        after_s, other, cores, memory, devices = self.of_site[way.site.id]
+        need, nodes = of.task.resources, of.task.nodes
+        if need.time_limit_s <= after_s:
+            return True
+        same = need.devices is not None and way.pool == other.pool
+        beside = not same or (need.devices is not None and devices >= need.devices.count * nodes)
+        return beside and cores >= need.cores * nodes and memory >= need.memory_gb * nodes - 1e-6
+
+    def took(self, of: Job, way: Way) -> None:
+        need, nodes, at = of.task.resources, of.task.nodes, way.site.id
+        model = way.pool.model if way.pool and need.devices else None
+        used = need.devices.count * nodes if need.devices else 0
+        self.ends.append((need.time_limit_s, at, need.cores * nodes, need.memory_gb * nodes, model, used))
+        if at in self.of_site and need.time_limit_s > self.of_site[at][0]:
+            after_s, other, cores, memory, devices = self.of_site[at]
+            taken = used if other.pool == way.pool else 0
+            self.of_site[at] = (
+                after_s,
+                other,
+                cores - need.cores * nodes,
+                memory - need.memory_gb * nodes,
+                devices - taken,
+            )
+
+    def keep(self, of: Job, some: Sequence[Way], free: Free) -> None:
+        need, nodes = of.task.resources, of.task.nodes
+        wanted = (need.cores * nodes, need.memory_gb * nodes, need.devices.count * nodes if need.devices else 0)
+        found: list[tuple[float, int, Way, list[float]]] = []
+        for turn, way in enumerate(some):
+            at = way.site
+            if at.id in self.of_site or at.state is not SiteState.REACHABLE or not at.open:
+                continue
+            for after_s in sorted({0.0, *(end[0] for end in self.ends if end[1] == at.id)}):
+                over = [end for end in self.ends if end[1] == at.id and end[0] <= after_s]
+                model = way.pool.model if way.pool else ""
+                left = [
+                    free.cores[at.id] + sum(end[2] for end in over) - wanted[0],
+                    free.memory[at.id] + sum(end[3] for end in over) - wanted[1],
+                    free.devices.get((at.id, model), 0) + sum(e[5] for e in over if e[4] == model) - wanted[2],
+                ]
+                if left[0] >= 0 and left[1] >= -1e-6 and (left[2] >= 0 or not wanted[2]):
+                    found.append((after_s, turn, way, left))
+                    break
+        if found:
+            after_s, _, way, left = min(found, key=lambda one: one[:2])
+            self.of_site[way.site.id] = after_s, way, left[0], left[1], left[2]
+
+
 def scores(of: Job, seen: Snapshot) -> dict[tuple[SiteId, str | None], float]:
     """The documented score of every possible way: each weighted figure over its best; 1 is best in all."""
     some = [way for at in seen.sites for way in ways(at) if possible(of, way)]
@@ -332,11 +394,19 @@ def a_network(seed: int, *, sites: int = 6, jobs: int = 12) -> Snapshot:
         for name in names
         if dice.random() < 0.3
     }
-    return snapshot(
+    seen = snapshot(
         [a_site(dice, name) for name in names],
         [a_job(dice, f"{n:02d}", names or ["s0"]) for n in range(dice.randint(1, jobs))],
         held=held,
     )
+    ends = {name: [ending(dice, of_site)] for name, of_site in held.items()}
+    return replace(seen, endings=lambda: ends)
+
+
+def ending(dice: random.Random, held: Held) -> Ending:
+    ((model, devices),) = held.devices.items()
+    at = NOW + timedelta(minutes=dice.randint(1, 240))
+    return Ending(at=at, cores=held.cores, memory_gb=held.memory_gb, device_model=model, devices=devices)
 
 
 SEEDS = st.integers(0, 2**32)
@@ -369,11 +439,11 @@ def replay(seen: Snapshot) -> Plan:
     plan = decide(seen)
     places = {place.job.id: place for place in plan.places}
     hopeless = {found.job.id for found in plan.hopeless}
-    free, stays = Free(seen), 0
+    free, kept, stays = Free(seen), Kept(seen), 0
     for of in in_order(seen):
         scored = scores(of, seen)
         every = {(w.site.id, w.pool.model if w.pool else None): w for at in seen.sites for w in ways(at)}
-        room = {key: score for key, score in scored.items() if free.has(of, every[key])}
+        room = {key: score for key, score in scored.items() if free.has(of, every[key]) and kept.allows(of, every[key])}
         awake = [
             score
             for key, score in scored.items()
@@ -393,9 +463,12 @@ def replay(seen: Snapshot) -> Plan:
             assert math.isclose(chosen.figures.price_yuan, price(of, every[key], hours(of)), abs_tol=1e-9)
             assert math.isclose(chosen.figures.carbon_g, carbon(of, every[key]), rel_tol=1e-9, abs_tol=1e-9)
             free.take(of, every[key])
+            kept.took(of, every[key])
             continue
         stays += 1
         waiting = of.task.flexibility.may_wait_s > (NOW - (of.ready_at or NOW)).total_seconds()
+        if not room:
+            kept.keep(of, [every[key] for key in sorted(scored, key=lambda key: (key[0], key[1] or ""))], free)
         assert not room or (waiting and min(awake) * WORTH_WAITING < min(room.values()))
     assert plan.stays == stays
     assert all(left >= 0 for left, at in ((free.cores[p.site], p.site) for p in plan.places))
@@ -415,6 +488,7 @@ def test_order_of_jobs_and_sites_changes_nothing(seed: int) -> None:
         sites=dice.sample(list(seen.sites), len(seen.sites)),
         held=seen.held,
         places=seen.places,
+        endings=seen.endings,
     )
     assert decide(other) == decide(seen)
 
@@ -424,7 +498,7 @@ def test_every_order_of_a_small_network() -> None:
         seen for n in seeds() if len((seen := a_network(n)).sites) == len(seen.jobs) == 4 and decide(seen).places
     )
     plans = [
-        decide(Snapshot(now=seen.now, jobs=jobs, sites=sites, held=seen.held, places=seen.places))
+        decide(Snapshot(now=seen.now, jobs=jobs, sites=sites, held=seen.held, places=seen.places, endings=seen.endings))
         for jobs in permutations(seen.jobs)
         for sites in permutations(seen.sites)
     ]
@@ -439,7 +513,7 @@ def test_every_site_is_ranked_or_has_one_true_reason(seed: int) -> None:
     free = Free(seen)
     sites = {at.id: at for at in seen.sites}
     for of in seen.jobs:
-        found = explain(seen, of)
+        found = explain(replace(seen, jobs=(of,)), of)
         ranked = [found.why.chosen.site] if found.why.chosen else []
         named = [*ranked, *(rank.site for rank in found.why.others), *(out.site for out in found.why.excluded)]
         assert sorted(named) == sorted(sites), "each site exactly once"
@@ -501,7 +575,7 @@ def test_the_random_networks_meet_every_case() -> None:
             if isinstance(found, Stay):
                 kinds.add(found.why.note)
             codes |= {out.code for out in found.why.excluded}
-    assert codes == {*LASTING, "closed", "silent", "short", "busy"}
+    assert codes == {*LASTING, "closed", "silent", "short", "busy", "kept"}
     assert kinds == {
         "place", "stay", "Place", "Stay", "Hopeless", "no room now", "held for a better site that is full now",
     }  # fmt: skip

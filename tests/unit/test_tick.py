@@ -273,3 +273,21 @@ def test_a_job_that_may_wait_is_held_for_the_better_hour_and_starts_then(small: 
     assert begun.state is JobState.LEASED
     assert begun.hold is None
     assert small.kinds(patient.id).count("job.held") == 1, "it is told once, however often it is looked at"
+
+
+def test_a_wide_job_gets_its_turn_however_many_narrow_ones_come(small: SmallNetwork) -> None:
+    """Of eight cores four are in use for an hour more: the wide job has them all after that, at the latest."""
+    agent = small.join("guian", nodes=1, cores_per_node=8)
+    small.submit(task("before", cores=4, time_limit_s=3600))
+    small.network.turn()
+    small.sync(agent)
+    small.clock.advance(1)
+    (wide,) = small.submit(task("wide", cores=8, time_limit_s=3600))
+    small.clock.advance(1)
+    long, short = small.submit(task("long", cores=2, time_limit_s=7200), task("short", cores=2, time_limit_s=600))
+    small.network.turn()
+    assert small.job(wide.id).state is JobState.QUEUED
+    assert small.job(long.id).state is JobState.QUEUED, "it would still run when the wide one may start"
+    assert small.job(short.id).state is JobState.LEASED, "it is over before that"
+    (out,) = small.network.jobs.explain(OPERATOR, long.id).why.excluded  # type: ignore[union-attr]
+    assert out.code == "kept"

@@ -31,6 +31,8 @@ TRIES = 5
 FRESH = timedelta(milliseconds=250)
 """For how long admission takes the network to be as it was."""
 PAGE_LIMIT = 500
+IN_FRONT = 200
+"""So many jobs at the queue's front are looked at before one is explained: room may be kept for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +220,8 @@ class Jobs:
             return Explanation(job=job, verdict="blocked", why=None, needs=needs)
         if job.state is JobState.QUEUED:
             now = self._clock.now()
-            decision = explain(snapshot(self._store, (job,), self._places, now), job)
+            front = [other for other in self._store.queued(IN_FRONT) if other.id != job.id]
+            decision = explain(snapshot(self._store, (*front, job), self._places, now), job)
             verdict = {Place: "runs", Hopeless: "refused", Keep: "held"}.get(type(decision), "waits")
             if job.hold is not None and job.hold.until > now:
                 verdict = "held"

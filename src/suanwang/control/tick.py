@@ -47,6 +47,7 @@ class Turn:
     readied: int = 0
     failed: int = 0
     waiting: int = 0
+    """Jobs that stay in the queue, without those whose hold lasts: they were not looked at."""
     settled: int = 0
     """Bill lines that became transfers."""
     called: int = 0
@@ -90,7 +91,7 @@ def watch_sites(store: Store, rules: Rules, now: datetime) -> None:
         moved = replace(site, state=state, state_since=now, revision=site.revision + 1)
         event = Event(kind=f"site.{state}", at=now, site_id=site.id, data={"silent_s": round(silent_s, 1)})
         try:
-            store.put_site(moved, (event,))
+            store.put_site(moved, (event,), unhold=state is SiteState.LOST)
         except Conflict:
             continue  # It spoke just now, or another replica noted it.
 
@@ -139,6 +140,7 @@ def snapshot(
         held=store.held() if held is None else held,
         places=places,
         slowness=slowness(sites),
+        endings=store.endings,
     )
 
 
@@ -155,7 +157,7 @@ def place(
     A queue longer than `plan_limit` is taken in parts, one a turn: jobs that find no room never keep those behind them
     from being looked at.
     """
-    jobs = store.queued(rules.plan_limit, behind)
+    jobs = store.queued(rules.plan_limit, behind, now)
     if not jobs:
         return Turn()
     last = jobs[-1]

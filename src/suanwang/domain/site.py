@@ -156,3 +156,14 @@ class Held:
     memory_gb: float = 0.0
     devices: Mapping[str, int] = field(default_factory=dict)
     allocations: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """When a live allocation, or several, are over at the latest, and what is free then."""
+
+    at: datetime
+    cores: int
+    memory_gb: float
+    device_model: str | None = None
+    devices: int = 0

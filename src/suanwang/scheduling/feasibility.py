@@ -363,6 +363,8 @@ def now_reason(of: Shape, index: int, fitting: list[int], table: SiteTable, rows
         return Exclusion(site=site.id, code="short", need=wanted, have=amount(cores, memory_gb, working))
     cores, memory_gb = rows.free_cores.item(fitting[0]), rows.free_memory_gb.item(fitting[0])
     devices = max(rows.free_devices[fitting].tolist()) if of.devices else 0
+    if of.cores <= cores and of.memory_gb <= memory_gb + MEMORY_SLACK_GB and of.devices <= devices:
+        return Exclusion(site=site.id, code="kept")
     free = amount(max(0, cores), max(0.0, memory_gb), max(0, devices))
     return Exclusion(site=site.id, code="busy", need=wanted, have=free)
 

@@ -11,10 +11,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from suanwang.domain.ids import JobId
 from suanwang.domain.job import Exclusion, Figures, Hold, InForce, Job, Rank, Why
 from suanwang.electricity.supply import milliseconds
 from suanwang.electricity.tariff import slot_at
 from suanwang.scheduling import figures, hours
+from suanwang.scheduling.backfill import NO_POOL, Backfill
 from suanwang.scheduling.feasibility import (
     MEMORY_SLACK_GB,
     Least,
@@ -72,7 +74,7 @@ def decide(snapshot: Snapshot) -> Plan:
     places: list[Place] = []
     hopeless: list[Hopeless] = []
     keeps: list[Keep] = []
-    jobs = sorted(snapshot.jobs, key=lambda job: (job.ready_at or job.submitted_at, job.id))
+    jobs = sorted(snapshot.jobs, key=_turn)
     for job in jobs:
         found = placer.take(job)
         if isinstance(found, Place):
@@ -85,9 +87,16 @@ def decide(snapshot: Snapshot) -> Plan:
     return Plan(places=tuple(places), hopeless=tuple(hopeless), stays=stays, keeps=tuple(keeps))
 
 
+def _turn(job: Job) -> tuple[datetime, JobId]:
+    return job.ready_at or job.submitted_at, job.id
+
+
 def explain(snapshot: Snapshot, job: Job) -> Place | Stay | Keep | Hopeless:
-    """What would be decided about `job` alone, with the reason of every site."""
+    """What would be decided about `job` behind the other jobs of `snapshot`, with the reason of every site."""
     placer = _Placer(snapshot, in_full=True)
+    for other in sorted(snapshot.jobs, key=_turn):
+        if _turn(other) < _turn(job):
+            placer.take(other)
     found = placer.take(job)
     return Stay(job=job, why=placer.why_not(job, found)) if isinstance(found, str) else found
 
@@ -116,6 +125,10 @@ class _Placer:
         self._reasoned = in_full or total <= REASONS_KEPT
         self._others_kept = total if in_full else OTHERS_KEPT if self._reasoned else 1
         self._rankings: dict[Shape, _Ranking] = {}
+        self._snapshot = snapshot
+        self._backfill: Backfill | None = None
+        self._begun: list[tuple[int, int, str | None, Shape]] = []
+        """What started before room was kept for anybody."""
         self._taken = [0] * len(self._table.sites)
         """Jobs this plan has given each site."""
 
@@ -137,6 +150,8 @@ class _Placer:
         place = int(scores.argmin())
         best = scores.item(place)
         if best == np.inf:
+            if not hours.may_wait(job, self._now):
+                self._kept().keep(ranking.shape, ranking.rows, ranking.index)
             return "no room now"
         kept = self._keeps(job, ranking, scores, place) if hours.may_wait(job, self._now) else None
         if kept is not None:
@@ -147,6 +162,11 @@ class _Placer:
         site, pool = rows.site_of.item(row), rows.pools[row]
         why = self._why(ranking, scores, place, "")
         self._take(site, row, of, rows)
+        begun = (site, row if of.devices else NO_POOL, pool.model if pool else None, of)
+        if self._backfill is None:
+            self._begun.append(begun)
+        else:
+            self._backfill.took(*begun)
         return Place(
             job=job,
             site=self._table.sites[site].id,
@@ -162,7 +182,17 @@ class _Placer:
         room &= figures.picked(rows.free_memory_gb, pick) >= of.memory_gb - MEMORY_SLACK_GB
         if of.resources.devices is not None:
             room &= figures.picked(rows.free_devices, pick) >= of.devices
+        if self._backfill is not None:
+            room &= self._backfill.allowed(of, rows, ranking.index)
         return np.where(room, ranking.score, np.inf)
+
+    def _kept(self) -> Backfill:
+        """What is kept for jobs in front, from the first job on that finds no room."""
+        if self._backfill is None:
+            self._backfill = Backfill(self._table, self._snapshot.endings(), self._now)
+            for begun in self._begun:
+                self._backfill.took(*begun)
+        return self._backfill
 
     def _take(self, site: int, row: int, of: Shape, rows: Rows) -> None:
         self._plain.free_cores[site] -= of.cores
@@ -201,9 +231,12 @@ class _Placer:
             why=self._why(ranking, scores, None, KEPT),
         )
 
-    def _waits(self, job: Job, ranking: _Ranking, best_now: float) -> bool:
+    def _is_patient(self, job: Job) -> bool:
         allowed = job.task.flexibility.may_wait_s
-        if not allowed or self._now >= (job.ready_at or job.submitted_at) + timedelta(seconds=allowed):
+        return allowed > 0 and self._now < (job.ready_at or job.submitted_at) + timedelta(seconds=allowed)
+
+    def _waits(self, job: Job, ranking: _Ranking, best_now: float) -> bool:
+        if not self._is_patient(job):
             return False
         if ranking.score.min() * WORTH_WAITING >= best_now:
             return False

@@ -6,7 +6,7 @@ devices; `pooled` has one per device pool, those of one site side by side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -19,7 +19,7 @@ from suanwang.domain.device import Position
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Job
 from suanwang.domain.lifecycle import SiteState
-from suanwang.domain.site import DevicePool, Held, Site
+from suanwang.domain.site import DevicePool, Ending, Held, Site
 from suanwang.scheduling.ahead import Ahead
 
 Floats = npt.NDArray[np.float64]
@@ -41,6 +41,8 @@ class Snapshot:
     slowness: Mapping[tuple[SiteId, str | None], float] = field(default_factory=dict)
     """(site, device model, or None for its cores) → factor of at least 1 on hours, where a site measured less than it
     declares."""
+    endings: Callable[[], Mapping[SiteId, Sequence[Ending]]] = dict
+    """When live runs are over at the latest; asked for once, and only where a job finds no room."""
 
 
 class Unit(NamedTuple):

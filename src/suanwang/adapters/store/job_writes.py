@@ -58,7 +58,8 @@ _UPDATE_JOBS = (
 _PUT_ALLOCATIONS = (
     f"INSERT INTO allocations AS a ({listed(ALLOCATION_COLUMNS)}) SELECT * FROM unnest("
     f"{', '.join(f'%b::{kind}[]' for kind in ALLOCATION_COLUMNS.values())}) ON CONFLICT (id) DO UPDATE SET "
-    "state = excluded.state, progress = excluded.progress, lease_until = greatest(a.lease_until, excluded.lease_until) "
+    "state = excluded.state, progress = excluded.progress, ends_at = excluded.ends_at, "
+    "lease_until = greatest(a.lease_until, excluded.lease_until) "
     "RETURNING a.id, a.xmax = 0"
 )
 

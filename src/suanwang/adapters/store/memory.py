@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
 
 from suanwang.adapters.store.market_memory import MemoryMarket
 from suanwang.adapters.store.memory_ledger import MemoryLedger
@@ -33,7 +34,7 @@ from suanwang.domain.job import (
 from suanwang.domain.lifecycle import ENDED, JobState
 from suanwang.domain.quote import Quote, Taught
 from suanwang.domain.sample import Sample
-from suanwang.domain.site import Held, Site
+from suanwang.domain.site import Ending, Held, Site
 from suanwang.measuring.calibration import Belief, EfficiencyState
 from suanwang.measuring.workclass import WorkClass
 from suanwang.ports import BillQuery, BillTotal, Extent, Idempotency, JobQuery, Notice
@@ -139,10 +140,13 @@ class MemoryStore(MemoryMarket, MemoryLedger):
                     counts[job.state] += 1
             return counts
 
-    def queued(self, limit: int, after: tuple[datetime, JobId] | None = None) -> Sequence[Job]:
+    def queued(
+        self, limit: int, after: tuple[datetime, JobId] | None = None, now: datetime | None = None
+    ) -> Sequence[Job]:
         with self._lock:
             first = 0 if after is None else bisect_right(self._queue, after)
-            return [self._jobs[job_id] for _, job_id in self._queue[first : first + limit]]
+            jobs = (self._jobs[job_id] for _, job_id in islice(self._queue, first, None))
+            return list(islice((job for job in jobs if now is None or job.hold is None or job.hold.until <= now), limit))
 
     def decided_waiting(self, limit: int) -> Sequence[tuple[Job, Mapping[JobId, JobState]]]:
         with self._lock:
@@ -242,13 +246,17 @@ class MemoryStore(MemoryMarket, MemoryLedger):
         with self._lock:
             return [self._sites[key] for key in sorted(self._sites)]
 
-    def put_site(self, site: Site, events: Sequence[Event] = ()) -> None:
+    def put_site(self, site: Site, events: Sequence[Event] = (), *, unhold: bool = False) -> None:
         with self._lock:
             stored = self._sites.get(site.id)
             if stored is None or stored.revision != site.revision - 1:
                 raise Conflict(f"site {site.id} was changed meanwhile")
             self._sites[site.id] = site
             self.append_events(events)
+            for _, job_id in self._queue if unhold else ():
+                job = self._jobs[job_id]
+                if job.hold is not None and job.hold.expect.site == site.id:
+                    self._jobs[job_id] = replace(job, hold=None, revision=job.revision + 1)
 
     def held(self) -> Mapping[SiteId, Held]:
         with self._lock:
@@ -268,6 +276,24 @@ class MemoryStore(MemoryMarket, MemoryLedger):
                     allocations=had.allocations + 1,
                 )
             return sums
+
+    def endings(self) -> Mapping[SiteId, Sequence[Ending]]:
+        with self._lock:
+            found: dict[SiteId, list[Ending]] = {}
+            for key, job_id in self._live.items():
+                allocation, task = self._allocations[key], self._jobs[job_id].task
+                need = task.resources
+                began = allocation.started_at or allocation.granted_at
+                model = allocation.device_model if need.devices else None
+                end = Ending(
+                    at=began + timedelta(seconds=need.time_limit_s),
+                    cores=need.cores * task.nodes,
+                    memory_gb=need.memory_gb * task.nodes,
+                    device_model=model,
+                    devices=need.devices.count * task.nodes if need.devices and model else 0,
+                )
+                found.setdefault(allocation.site_id, []).append(end)
+            return {site: sorted(ends, key=lambda end: end.at) for site, ends in found.items()}
 
     def add_samples(self, site_id: SiteId, samples: Sequence[Sample]) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from suanwang.adapters.store.codec import Codec, clean, dump_free, load_free
@@ -79,6 +79,8 @@ JOB_CHANGING: Mapping[str, str] = {
     "usage": "json",
     "why": "json",
     "hold": "json",
+    "hold_site": "text",
+    "hold_until": "timestamptz",
 }
 """Columns a step may change, with the type an array of them is cast to."""
 
@@ -108,6 +110,8 @@ def job_changing(job: Job) -> list[Any]:
         None if job.usage == NO_USAGE else USAGE.dump(job.usage),
         WHY.dump_or_none(job.why),
         HOLD.dump_or_none(job.hold),
+        None if job.hold is None else job.hold.expect.site,
+        None if job.hold is None else job.hold.until,
     ]
 
 
@@ -160,6 +164,8 @@ def job_from(row: Row) -> Job:
         usage,
         why,
         hold,
+        _hold_site,
+        _hold_until,
     ) = row
     return Job(
         id=job_id,
@@ -236,6 +242,7 @@ ALLOCATION_COLUMNS: Mapping[str, str] = {
     "epoch": "int4",
     "state": "text",
     "lease_until": "timestamptz",
+    "ends_at": "timestamptz",
     "device_model": "text",
     "cores": "int4",
     "memory_gb": "float8",
@@ -244,6 +251,11 @@ ALLOCATION_COLUMNS: Mapping[str, str] = {
 }
 
 NO_PROGRESS = Progress()
+
+
+def ends_at(allocation: Allocation, task: Task) -> datetime:
+    """When its run is over at the latest, as far as is known."""
+    return (allocation.started_at or allocation.granted_at) + timedelta(seconds=task.resources.time_limit_s)
 
 
 def allocation_row(allocation: Allocation, task: Task) -> list[Any]:
@@ -257,6 +269,7 @@ def allocation_row(allocation: Allocation, task: Task) -> list[Any]:
         allocation.epoch,
         allocation.state.value,
         allocation.lease_until,
+        ends_at(allocation, task),
         allocation.device_model,
         task.nodes * resources.cores,
         task.nodes * resources.memory_gb,

@@ -77,6 +77,8 @@ jobs = Table(
     Column("usage", JSON),
     Column("why", JSON),
     Column("hold", JSON),
+    Column("hold_site", Text),
+    Column("hold_until", INSTANT),
     Column("task", JSON, nullable=False),
     Column("terms", JSON),
     Index("jobs_seq_idx", "seq", unique=True),
@@ -87,7 +89,14 @@ jobs = Table(
     Index("jobs_site_idx", "site_id", "state", "seq", postgresql_where=text("site_id IS NOT NULL")),
     Index("jobs_array_idx", "array_id", "seq", postgresql_where=text("array_id IS NOT NULL")),
     Index("jobs_quoted_idx", "seq", postgresql_where=text("terms IS NOT NULL AND state = 'succeeded'")),
-    Index("jobs_queued_idx", text("coalesce(ready_at, submitted_at)"), "id", postgresql_where=text("state = 'queued'")),
+    Index(
+        "jobs_queued_idx",
+        text("coalesce(ready_at, submitted_at)"),
+        "id",
+        text("coalesce(hold_until, '-infinity')"),
+        postgresql_where=text("state = 'queued'"),
+    ),
+    Index("jobs_hold_site_idx", "hold_site", "id", postgresql_where=text("hold_site IS NOT NULL")),
     postgresql_with={"fillfactor": "85"},
 )
 
@@ -119,6 +128,7 @@ allocations = Table(
     Column("epoch", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("lease_until", INSTANT, nullable=False),
+    Column("ends_at", INSTANT),
     Column("device_model", Text),
     Column("cores", Integer, nullable=False),
     Column("memory_gb", Double, nullable=False),

@@ -25,12 +25,18 @@ from suanwang.domain.errors import Conflict
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Event
 from suanwang.domain.sample import Sample
-from suanwang.domain.site import Held, Site
+from suanwang.domain.site import Ending, Held, Site
 
 _SITE = listed(SITE_COLUMNS)
 _MARKS = ", ".join("%s" for _ in SITE_COLUMNS)
 _INSERT = f"INSERT INTO sites ({_SITE}) VALUES ({_MARKS})"
 _UPDATE = f"UPDATE sites SET ({_SITE}) = ROW({_MARKS}) WHERE id = %s AND revision = %s RETURNING true"
+_UNHOLD = (
+    "WITH held AS MATERIALIZED (SELECT id FROM jobs WHERE hold_site = %s AND state = 'queued' ORDER BY id FOR UPDATE) "
+    "UPDATE jobs SET hold = NULL, hold_site = NULL, hold_until = NULL, revision = revision + 1 "
+    "FROM held WHERE jobs.id = held.id"
+)
+"""Jobs are locked in their order, as steps lock them."""
 _PUT_SAMPLES = (
     f"INSERT INTO samples AS s (site_id, {listed(SAMPLE_COLUMNS)}) SELECT * FROM unnest("
     "%s::text[], %s::text[], %s::text[], %s::float8[], %s::text[], %s::text[], %s::timestamptz[]) "
@@ -38,6 +44,16 @@ _PUT_SAMPLES = (
     "unit = excluded.unit, value = excluded.value, observed_at = excluded.observed_at "
     "WHERE s.observed_at <= excluded.observed_at"
 )
+
+MANY_ENDINGS = 5000
+_ENDINGS = """
+SELECT site_id, device_model,
+    CASE WHEN (SELECT count(*) FROM allocations WHERE state IN ('leased', 'running')) > %s
+        THEN date_trunc('minute', ends_at) + interval '1 minute' ELSE ends_at END AS at,
+    sum(cores)::int8, sum(memory_gb), sum(devices)::int8
+FROM allocations WHERE state IN ('leased', 'running') AND ends_at IS NOT NULL
+GROUP BY 1, 2, 3 ORDER BY 3
+"""
 
 
 class Sites:
@@ -65,12 +81,14 @@ class Sites:
             rows = connection.execute(f'SELECT {_SITE} FROM sites ORDER BY id COLLATE "C"').fetchall()
         return [site_from(row) for row in rows]
 
-    def put_site(self, site: Site, events: Sequence[Event] = ()) -> None:
+    def put_site(self, site: Site, events: Sequence[Event] = (), *, unhold: bool = False) -> None:
         def work(connection: Connection) -> None:
             row = connection.execute(_UPDATE, (*site_row(site), site.id, site.revision - 1)).fetchone()
             if row is None:
                 raise Conflict(f"site {site.id} was changed meanwhile: read it again")
             insert_events(connection, events)
+            if unhold:
+                connection.execute(_UNHOLD, (site.id,))
 
         self._database.write(work, tag=f"site {site.id}")
 
@@ -90,6 +108,15 @@ class Sites:
                 allocations=had.allocations + count,
             )
         return sums
+
+    def endings(self) -> Mapping[SiteId, Sequence[Ending]]:
+        with self._database.reading() as connection:
+            rows = connection.execute(_ENDINGS, (MANY_ENDINGS,)).fetchall()
+        found: dict[SiteId, list[Ending]] = {}
+        for site_id, model, at, cores, memory_gb, devices in rows:
+            end = Ending(at=at, cores=cores, memory_gb=memory_gb, device_model=model, devices=devices)
+            found.setdefault(site_id, []).append(end)
+        return found
 
     def add_samples(self, site_id: SiteId, samples: Sequence[Sample]) -> None:
         newest: dict[tuple[str, str, str], Sample] = {}
