@@ -21,6 +21,7 @@ from suanwang.domain.job import (
     Event,
     Exclusion,
     Figures,
+    Hold,
     Job,
     LogChunk,
     Point,
@@ -94,6 +95,16 @@ def a_why() -> Why:
         excluded_total=1,
         decided_at=after(1),
         note="first choice",
+    )
+
+
+def a_hold(*, site: SiteId = SITE, until_s: float = 1800) -> Hold:
+    figures = Figures(price_yuan=0.5, carbon_g=100.0, energy_kwh=0.5, finish_s=7290.0)
+    return Hold(
+        expect=Rank(site=site, score=0.75, figures=figures, device_model="ascend-910b"),
+        start_at=after(7200),
+        until=after(until_s),
+        instead=a_why().chosen,
     )
 
 

@@ -155,7 +155,7 @@ def test_a_site_row_that_changed_meanwhile_is_left_alone(small: SmallNetwork) ->
     small.join("guian")
     small.clock.advance(30)
 
-    def busy(*_: object) -> None:
+    def busy(*_: object, **__: object) -> None:
         raise Conflict("somebody was first")
 
     small.store.put_site = busy  # type: ignore[method-assign,assignment]
@@ -233,7 +233,7 @@ def test_deciding_twice_about_one_moment_makes_one_lease(small: SmallNetwork) ->
     small.submit(task(count=3))
     jobs = small.store.queued(10)
     queued = small.store.queued
-    small.store.queued = lambda limit, after=None: jobs  # type: ignore[method-assign]
+    small.store.queued = lambda limit, after=None, now=None: jobs  # type: ignore[method-assign]
     first = place(small.store, RULES, {}, small.clock.now())
     second = place(small.store, RULES, {}, small.clock.now() + timedelta(seconds=1))
     small.store.queued = queued  # type: ignore[method-assign]

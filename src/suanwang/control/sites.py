@@ -101,12 +101,13 @@ class Sites:
         self._may_change(caller, self._get(site_id).offering.provider)
         self._may_change(caller, offering.provider)
         offering = _placed(offering)
-        return self._put(caller, site_id, "site.changed", {}, offering=offering)
+        # What its jobs are held for may be another price now.
+        return self._put(caller, site_id, "site.changed", {}, unhold=True, offering=offering)
 
     def drain(self, caller: Principal, site_id: SiteId, *, open_: bool) -> Site:
         """Stop (or take up again) giving work to a site; what runs there runs on."""
         self._may_change(caller, self._get(site_id).offering.provider)
-        return self._put(caller, site_id, "site.opened" if open_ else "site.drained", {}, open=open_)
+        return self._put(caller, site_id, "site.opened" if open_ else "site.drained", {}, unhold=not open_, open=open_)
 
     def get(self, caller: Principal, site_id: SiteId) -> SiteView:
         """Any caller with a token may see the sites: the network is a market."""
@@ -120,14 +121,21 @@ class Sites:
         return self._store.samples(self._get(site_id).id)
 
     def _put(
-        self, caller: Principal, site_id: SiteId, kind: str, data: Mapping[str, object], **changes: object
+        self,
+        caller: Principal,
+        site_id: SiteId,
+        kind: str,
+        data: Mapping[str, object],
+        *,
+        unhold: bool = False,
+        **changes: object,
     ) -> Site:
         for _ in range(TRIES):
             site = self._get(site_id)
             moved = replace(site, revision=site.revision + 1, **changes)  # type: ignore[arg-type]
             event = Event(kind=kind, at=self._clock.now(), site_id=site_id, actor=caller.name, data=data)
             try:
-                self._store.put_site(moved, (event,))
+                self._store.put_site(moved, (event,), unhold=unhold)
             except Conflict:
                 continue
             return moved

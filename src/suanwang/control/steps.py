@@ -86,7 +86,6 @@ def lease(place: Place, site: Site, lease_until: datetime, now: datetime) -> Ste
         site_id=place.site,
         reason="",
         why=place.why,
-        hold=None,
     )
     return Step(job=moved, allocation=allocation, events=(_event("job.leased", moved, now, epoch=epoch),))
 
@@ -234,7 +233,9 @@ def _requeue(metered: Metered, closed: Allocation, reason: str, now: datetime) -
 
 
 def _move(job: Job, move: Move, **changes: object) -> Job:
-    return replace(job, state=after(job.state, move), revision=job.revision + 1, **changes)  # type: ignore[arg-type]
+    """`job` after `move`, which ends a hold."""
+    changed: dict[str, object] = {"hold": None, **changes}
+    return replace(job, state=after(job.state, move), revision=job.revision + 1, **changed)  # type: ignore[arg-type]
 
 
 def _event(kind: str, job: Job, now: datetime, **data: object) -> Event:

@@ -172,7 +172,7 @@ def _hear(
         if moved.state is not site.state:
             events = (Event(kind="site.reachable", at=now, site_id=site_id, data={"was": site.state}),)
         try:
-            store.put_site(moved, events)
+            store.put_site(moved, events, unhold=moved.state is SiteState.LOST)
         except Conflict:
             continue
         return moved, samples
