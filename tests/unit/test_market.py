@@ -176,6 +176,24 @@ def test_substitutes_get_the_cheapest_zone_and_cores_are_goods_too(net: World, m
     }
 
 
+def test_a_class_of_devices_takes_any_of_its_models(net: World, market: Market) -> None:
+    an_offer(market, "one", 980)
+    an_offer(market, "two", 100, device="core")
+    bought = an_order(market, "a", None, devices=("gpu",), way=Way.NOW)
+    assert bought.paid_fen == 2 * 2 * 1000
+    standing = an_order(market, "b", 1200, devices=("npu", "gpu"))
+    with pytest.raises(Conflict, match="on sale now"):
+        an_order(market, "c", None, devices=("npu",), way=Way.NOW)
+    turn(net, call_at(standing.first, net.network.rules))
+    assert market.order(ALICE, standing.id).state is OrderState.FILLED
+    (right, _), _ = market.reservations(ALICE, None, 10)
+    assert right.device == GPUS.model
+    resale = NewOffer(
+        id="resale-gpu", reservation=right.id, count=1, start=T14, end=T14 + timedelta(hours=2), price_fen=1
+    )
+    assert market.list_offer(ALICE, resale).kind == "gpu"
+
+
 def test_a_right_is_sold_on_once(net: World, market: Market) -> None:
     an_offer(market, "one", 980)
     an_order(market, "a", None, way=Way.NOW, count=4)

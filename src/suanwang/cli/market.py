@@ -27,7 +27,7 @@ auctions = typer.Typer(no_args_is_help=True, help="Calls: when they are made, wh
 
 Devices = Annotated[
     list[str] | None,
-    typer.Option("--device", help="A catalogue name, or `core`; several are any of.", show_default=False),
+    typer.Option("--device", help="A catalogue name, `gpu`, `npu`, or `core`; several are any of.", show_default=False),
 ]
 Places = Annotated[
     list[str] | None, typer.Option("--place", help="A site or region; several are any of.", show_default=False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from suanwang.control.market_requests import models_asked
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Unavailable
 from suanwang.domain.job import Event
@@ -153,7 +154,7 @@ def offers_for(store: Store, orders: Sequence[Order], first: int) -> Sequence[Of
     """What may be sold to these orders in a call."""
     end = max((order.end for order in orders), default=first)
     devices = sorted({device for order in orders for device in order.devices})
-    found, _ = store.offers(OfferQuery(devices=devices, first=first, end=end), None, MOST_OFFERS)
+    found, _ = store.offers(OfferQuery(devices=models_asked(devices), first=first, end=end), None, MOST_OFFERS)
     return [offer for offer in found if offer.plan in CALLED_PLANS]
 
 

@@ -22,6 +22,7 @@ from suanwang.control.market_requests import (
     check_id,
     check_range,
     event_of,
+    models_asked,
     projects_of,
     too_much,
     units_of,
@@ -237,7 +238,9 @@ class Market(Selling):
                     f"these {field} are not possible", field=field, allowed=f"up to {_MOST_NAMES} names, each once"
                 )
         if not wish.devices:
-            raise InvalidRequest("name at least one device", field="devices", allowed="catalogue names, or core")
+            raise InvalidRequest(
+                "name at least one device", field="devices", allowed="catalogue names, classes such as gpu, or core"
+            )
         self._check_places(wish.places)
         if wish.limit_fen is None and wish.way is not Way.NOW:
             raise InvalidRequest("this order needs a limit", field="limit_fen", allowed=f"1 to {MOST_PRICE_FEN}")
@@ -319,6 +322,6 @@ class Market(Selling):
         self._store.open_accounts([account, opened(MARKET), opened(NETWORK)])
 
     def _on_sale(self, order: Order) -> Sequence[Offer]:
-        query = OfferQuery(devices=order.devices, first=order.first, end=order.end)
+        query = OfferQuery(devices=models_asked(order.devices), first=order.first, end=order.end)
         found, _ = self._store.offers(query, None, 20_000)
         return found

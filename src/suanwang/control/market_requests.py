@@ -6,7 +6,7 @@ Owns the shape of a request and its bounds. Who may ask, and what comes of it, i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
+from suanwang.domain.precision import DeviceKind
 from suanwang.domain.site import Site
 from suanwang.trading.ledger import MOST_FEN
 from suanwang.trading.market.product import CORE, begins, window_of
@@ -23,6 +24,7 @@ from suanwang.trading.market.values import Auction, Match, Plan, Way
 if TYPE_CHECKING:
     from suanwang.control.calling import Indication
 
+KINDS = frozenset(kind.value for kind in DeviceKind)
 AHEAD = timedelta(days=366)
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{6,62}[a-z0-9]")
 ID_ALLOWED = "8 to 64 of a-z, 0-9 and -, such as a UUID"
@@ -99,6 +101,16 @@ def capacity_of(site: Site, device: str) -> int:
         have = ", ".join([CORE, *sorted(pool.model for pool in site.offering.devices)])
         raise InvalidRequest(f"{site.id} has no {device[:100]!r}", field="device", allowed=have)
     return found
+
+
+def kind_of(site: Site, device: str) -> str:
+    """The class of a device of the site; none of a core."""
+    return next((pool.kind.value for pool in site.offering.devices if pool.model == device), "")
+
+
+def models_asked(devices: Collection[str]) -> Collection[str] | None:
+    """The models to look offers up by; None where a class is among them, whose models nobody knows."""
+    return None if KINDS & set(devices) else devices
 
 
 def projects_of(caller: Principal) -> Sequence[ProjectId] | None:

@@ -19,6 +19,7 @@ from suanwang.control.market_requests import (
     check_id,
     check_range,
     event_of,
+    kind_of,
 )
 from suanwang.control.reserving import in_use
 from suanwang.control.rules import Rules
@@ -90,6 +91,7 @@ class Selling:
             site=site.id,
             region=site.offering.region,
             device=wanted.device or "",
+            kind=kind_of(site, wanted.device or ""),
             first=first,
             left=(wanted.count,) * windows,
             count=wanted.count,
@@ -130,6 +132,8 @@ class Selling:
             if not caller.may_change(right.project):
                 raise Forbidden("this right is another project's", field="reservation", allowed="a right of yours")
             plan = Plan.INTERRUPTIBLE if right.interruptible else Plan.ON_DEMAND
+            site = self._store.site(right.site)
+            kind = "" if site is None else kind_of(site, right.device)
             if wanted.plan is not Plan.ON_DEMAND and wanted.plan is not plan:
                 raise InvalidRequest("a right is sold on as what it is", field="plan", allowed=plan.value)
             offer = Offer(
@@ -138,6 +142,7 @@ class Selling:
                 site=right.site,
                 region=right.region,
                 device=right.device,
+                kind=kind,
                 first=first,
                 left=(wanted.count,) * windows,
                 count=wanted.count,

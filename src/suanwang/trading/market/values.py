@@ -43,6 +43,8 @@ class Offer:
     site: SiteId
     region: str
     device: str
+    kind: str = ""
+    """The device's class: `gpu`, `npu`; none of a core."""
     first: int
     left: tuple[int, ...]
     """Units not sold yet, per window."""
@@ -103,7 +105,7 @@ class Order:
     project: ProjectId
     owner: str
     devices: tuple[str, ...]
-    """Any of these."""
+    """Any of these models or classes."""
     places: tuple[str, ...] = ()
     """Sites or regions, any of these; empty for anywhere."""
     count: int
@@ -142,7 +144,7 @@ class Order:
     def accepts(self, offer: Offer) -> bool:
         """Whether units of the offer would do, whatever the price."""
         return (
-            offer.device in self.devices
+            (offer.device in self.devices or offer.kind in self.devices)
             and (not self.places or offer.site in self.places or offer.region in self.places)
             and (self.interruptible or offer.plan is not Plan.INTERRUPTIBLE)
         )

@@ -247,6 +247,7 @@ def _page(
         names=names,
         device_name=_named,
         devices=devices,
+        kinds=sorted({pool.kind.value for site in sites for pool in site.offering.devices}),
         chosen=device or CORE,
         filtered=bool(device),
         place=place,
