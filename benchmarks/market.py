@@ -10,20 +10,33 @@ matches as well, each once more with its orders shuffled.
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from benchmarks.store import Figure
 from numba import njit
 
+from suanwang.adapters.store.postgres import connect
+from suanwang.control.calling import call
+from suanwang.control.rules import Rules
+from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.ports import Deal
+from suanwang.trading.ledger import BANK, NETWORK, AccountId, Owner, Transfer, account_id
 from suanwang.trading.market.book import Arrays, Ask, Bid
 from suanwang.trading.market.checking import faults
 from suanwang.trading.market.clearing import Cleared, clear
+from suanwang.trading.market.dealing import MARKET, hold
 from suanwang.trading.market.filling import fill, price, share
-from suanwang.trading.market.product import Zone
+from suanwang.trading.market.product import HOUR, Zone, begins
+from suanwang.trading.market.values import Offer, Order
+from suanwang.trading.settlement import opened
 
 ZONES, HOURS = 8, 24
+FIRST = 500_000
+AT = begins(FIRST) - HOUR
 SEEDS = range(3)
 IMPROVE = {"improve_s": 30.0, "tries": 5_000}
 
@@ -46,6 +59,63 @@ def measure(*, auctions: int = 1_000_000, whole: int = 5_000) -> Iterator[Figure
     )
     clear(*_large(100), improve_s=0.1, tries=1)
     yield from _large_ones()
+    yield from live()
+
+
+def live() -> Iterator[Figure]:
+    """The same book on PostgreSQL: orders placed with their holds by one writer, and the call made and posted."""
+    bids, asks = _large(0)
+    project, seller = account_id(Owner.PROJECT, "demo"), account_id(Owner.PROVIDER, "seller")
+    with tempfile.TemporaryDirectory(prefix="suanwang-bench-") as folder, connect(None, Path(folder)) as store:
+        store.open_accounts([opened(account) for account in (BANK, NETWORK, MARKET, project, seller)])
+        funds = Transfer(id="f", chain="f", debit=BANK, credit=project, amount_fen=10**12, code="top_up")
+        store.post([(funds,)], AT)
+        store.deal(Deal(offers=tuple(_offer(ask, seller) for ask in asks)), AT)
+        begun = time.perf_counter()
+        for bid in bids:
+            order = _order(bid)
+            assert store.deal(Deal(orders=(order,), chains=((hold(order),),)), AT).done
+        took_s = time.perf_counter() - begun
+        yield Figure(
+            name="standing orders placed, each with its hold, one writer", value=len(bids) / took_s, unit="1/s"
+        )
+        begun = time.perf_counter()
+        assert call(store, Rules(), FIRST, AT)
+        took_s = time.perf_counter() - begun
+        yield Figure(name=f"a call of {len(bids):,} orders on PostgreSQL, cleared and posted", value=took_s, unit="s")
+        audit = store.audit()
+        assert (audit.sum_fen, audit.wrong, audit.unlogged) == (0, (), 0)
+
+
+def _offer(ask: Ask, seller: AccountId) -> Offer:
+    return Offer(
+        id=ask.id,
+        seller=seller,
+        site=SiteId(ask.zone.site),
+        region="",
+        device=ask.zone.device,
+        first=FIRST + ask.first,
+        left=ask.left,
+        count=max(ask.left),
+        price_fen=ask.price_fen,
+        listed_at=AT,
+    )
+
+
+def _order(bid: Bid) -> Order:
+    return Order(
+        id=bid.id,
+        project=ProjectId("demo"),
+        owner="bench",
+        devices=("gpu",),
+        places=tuple(zone.site for zone in bid.zones),
+        count=bid.count,
+        first=FIRST,
+        windows=bid.windows,
+        limit_fen=bid.limit_fen,
+        divisible=bid.divisible,
+        placed_at=AT,
+    )
 
 
 def _large_ones() -> Iterator[Figure]:

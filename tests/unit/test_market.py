@@ -14,7 +14,7 @@ from tests.unit.api_world import World, offering, world
 from suanwang.control.calling import call_at, call_due, freeze_at
 from suanwang.control.market import Market
 from suanwang.control.market_requests import NewOffer, Wish
-from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.precision import DeviceKind
@@ -22,7 +22,7 @@ from suanwang.domain.site import DevicePool, Price
 from suanwang.ports import OfferQuery
 from suanwang.trading.ledger import MOST_FEN, NETWORK, Account, Book, Owner, account_id
 from suanwang.trading.market.dealing import MARKET, hold, payer, payments
-from suanwang.trading.market.product import MOST_PRICE_FEN, Zone, window_of
+from suanwang.trading.market.product import HOUR, MOST_PRICE_FEN, Zone, window_of
 from suanwang.trading.market.values import Offer, OfferState, Order, OrderState, Plan, Trade, Way
 from suanwang.trading.settlement import opened
 
@@ -290,6 +290,9 @@ def test_a_standing_order_is_taken_back_until_it_is_near(net: World, market: Mar
     assert frozen.indication is not None
     assert set(frozen.indication.units.values()) == {2}
     an_order(market, "d", 1000)
+    net.clock.at = call_at(late.first, net.network.rules)
+    with pytest.raises(Unavailable, match="being made"):
+        an_order(market, "later", None, way=Way.NOW, start=T14 + HOUR)
     turn(net, call_at(late.first, net.network.rules))
     with pytest.raises(Conflict, match="has ended: filled"):
         market.cancel(ALICE, late.id)

@@ -54,14 +54,21 @@ def call_due(store: Store, rules: Rules, now: datetime) -> int:
     return made
 
 
+def being_made(store: Store, rules: Rules, now: datetime) -> bool:
+    """Whether a call is due and not made yet."""
+    until = window_of(now + timedelta(seconds=rules.call_before_s))
+    return any(now < begins(first) for first in store.calls_waiting(until, MOST_CALLS))
+
+
 def call(store: Store, rules: Rules, first: int, now: datetime) -> bool:
     """Make the call of one window. False where somebody else made it, or it moves on faster than it is read."""
     lost: set[str] = set()
-    for _ in range(_TRIES):
+    # Only the first try takes its time: whatever moved meanwhile may move again.
+    for hurried in (rules, *([replace(rules, improve_s=0.0, improve_tries=0)] * (_TRIES - 1))):
         orders = store.sealed(first)
         if not orders or store.auction(first) is not None:
             return False
-        deal = _deal(store, rules, first, orders, lost, now)
+        deal = _deal(store, hurried, first, orders, lost, now)
         dealt = store.deal(deal, now)
         if dealt.done:
             return True

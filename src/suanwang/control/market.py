@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from suanwang.control.calling import call_at, end, freeze_at, indication
+from suanwang.control.calling import being_made, call_at, end, freeze_at, indication
 from suanwang.control.market_requests import (
     ID_ALLOWED,
     Calling,
@@ -100,6 +100,9 @@ class Market(Selling):
         raise self._called(order.first)
 
     def _buy(self, caller: Principal, order: Order, now: datetime) -> Order:
+        if being_made(self._store, self.rules, now):
+            # Its result is found over the offers as they stand; it would never come to an end if they went on moving.
+            raise Unavailable("a call is being made: try again in a moment")
         for _ in range(_TRIES):
             offers = {offer.id: offer for offer in self._on_sale(order)}
             matches, paid = take(order, list(offers.values()), self.rules.commission_bp)
