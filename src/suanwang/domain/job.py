@@ -190,6 +190,11 @@ class Hold:
     instead: Rank | None
     """The best that could have started at the decision; None where no site had room."""
 
+    @property
+    def asleep_until(self) -> datetime | None:
+        """Nothing is decided about the job before; None where it waits for room at a site, and may start at any moment."""
+        return self.until if self.start_at >= self.until else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:

@@ -48,7 +48,8 @@ def may_wait(job: Job, now: datetime) -> bool:
 
 
 def better_hour(job: Job, of: Shape, rows: Rows, index: Ints, now: datetime, best_now: float) -> Later | None:
-    """The best start at a later step, on any of the rows `index` that is awake, where it is worth waiting for."""
+    """The best start at a later step, or on a row that is full now, of the rows `index` that are awake, where that is worth
+    waiting for."""
     from suanwang.scheduling.policies import joint
     from suanwang.scheduling.policies.board import FRESH, board_for
     from suanwang.scheduling.policies.reckoning import grams, yuan
@@ -62,7 +63,7 @@ def better_hour(job: Job, of: Shape, rows: Rows, index: Ints, now: datetime, bes
     board.watch[0] = FRESH
     price, carbon, finish = joint.leasts(board, 0, now_ms)
     score, place, at_ms = joint.best_hour(board, 0, now_ms, price, carbon, finish)
-    if place < 0 or at_ms <= now_ms or score * joint.WORTH_WAITING >= best_now:
+    if place < 0 or score * joint.WORTH_WAITING >= best_now:
         return None
     return Later(
         place=int(place),

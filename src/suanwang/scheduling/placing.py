@@ -14,7 +14,7 @@ import numpy as np
 from suanwang.domain.ids import JobId
 from suanwang.domain.job import Exclusion, Figures, Hold, InForce, Job, Rank, Why
 from suanwang.electricity.supply import milliseconds
-from suanwang.electricity.tariff import slot_at
+from suanwang.electricity.tariff import STEP_MS, slot_at
 from suanwang.scheduling import figures, hours
 from suanwang.scheduling.backfill import NO_POOL, Backfill
 from suanwang.scheduling.feasibility import (
@@ -144,9 +144,11 @@ class _Placer:
         ranking = self._ranking(shape(job))
         if not len(ranking.index):
             return Hopeless(job=job, why=self._why_hopeless(ranking))
-        if job.hold is not None and job.hold.until > self._now:
-            return KEPT
         scores = self._with_room(ranking)
+        if job.hold is not None and job.hold.until > self._now:
+            if job.hold.start_at > self._now:
+                return KEPT
+            return self._awaited(job, job.hold, ranking, scores)
         place = int(scores.argmin())
         best = scores.item(place)
         if best == np.inf:
@@ -158,6 +160,19 @@ class _Placer:
             return kept
         if self._waits(job, ranking, best):
             return HELD
+        return self._placed(job, ranking, scores, place)
+
+    def _awaited(self, job: Job, hold: Hold, ranking: _Ranking, scores: Floats) -> Place | str:
+        """A job that waits for room on one row, until the next step."""
+        rows = ranking.rows
+        for place, row in enumerate(ranking.index.tolist()):
+            pool = rows.pools[row]
+            there = self._table.sites[rows.site_of.item(row)].id, pool.model if pool else None
+            if there == (hold.expect.site, hold.expect.device_model):
+                return HELD if scores[place] == np.inf else self._placed(job, ranking, scores, place)
+        return HELD
+
+    def _placed(self, job: Job, ranking: _Ranking, scores: Floats, place: int) -> Place:
         rows, of, row = ranking.rows, ranking.shape, ranking.index.item(place)
         site, pool = rows.site_of.item(row), rows.pools[row]
         why = self._why(ranking, scores, place, "")
@@ -228,7 +243,7 @@ class _Placer:
                 until=hours.instant(later.until_ms, self._now),
                 instead=instead,
             ),
-            why=self._why(ranking, scores, None, KEPT),
+            why=self._why(ranking, scores, None, KEPT if waits_s > 0 else HELD),
         )
 
     def _is_patient(self, job: Job) -> bool:
@@ -236,8 +251,8 @@ class _Placer:
         return allowed > 0 and self._now < (job.ready_at or job.submitted_at) + timedelta(seconds=allowed)
 
     def _waits(self, job: Job, ranking: _Ranking, best_now: float) -> bool:
-        if not self._is_patient(job):
-            return False
+        if job.task.flexibility.may_wait_s * 1000 >= STEP_MS or not self._is_patient(job):
+            return False  # The longer patience of others is `_keeps`'s.
         if ranking.score.min() * WORTH_WAITING >= best_now:
             return False
         awake = ranking.rows.awake[ranking.pick]

@@ -16,6 +16,7 @@ from itertools import islice
 
 from suanwang.adapters.store.market_memory import MemoryMarket
 from suanwang.adapters.store.memory_ledger import MemoryLedger
+from suanwang.adapters.store.memory_vouchers import MemoryVouchers
 from suanwang.domain.errors import Conflict
 from suanwang.domain.file import FileRecord
 from suanwang.domain.identity import Project, Token
@@ -42,7 +43,12 @@ from suanwang.ports import BillQuery, BillTotal, Extent, Idempotency, JobQuery, 
 LIVE_ALLOCATION = frozenset({AllocationState.LEASED, AllocationState.RUNNING})
 
 
-class MemoryStore(MemoryMarket, MemoryLedger):
+def _asleep(job: Job, now: datetime) -> bool:
+    until = None if job.hold is None else job.hold.asleep_until
+    return until is not None and until > now
+
+
+class MemoryStore(MemoryMarket, MemoryVouchers, MemoryLedger):
     """Implements `ports.Store`."""
 
     def __init__(self) -> None:
@@ -146,7 +152,7 @@ class MemoryStore(MemoryMarket, MemoryLedger):
         with self._lock:
             first = 0 if after is None else bisect_right(self._queue, after)
             jobs = (self._jobs[job_id] for _, job_id in islice(self._queue, first, None))
-            return list(islice((job for job in jobs if now is None or job.hold is None or job.hold.until <= now), limit))
+            return list(islice((job for job in jobs if now is None or not _asleep(job, now)), limit))
 
     def decided_waiting(self, limit: int) -> Sequence[tuple[Job, Mapping[JobId, JobState]]]:
         with self._lock:
@@ -500,6 +506,14 @@ class MemoryStore(MemoryMarket, MemoryLedger):
             if project.id not in self._projects:
                 self._projects[project.id] = project
                 self.append_events(events)
+
+    def label_project(self, project_id: ProjectId, labels: Mapping[str, str], events: Sequence[Event]) -> bool:
+        with self._lock:
+            if project_id not in self._projects:
+                return False
+            self._projects[project_id] = replace(self._projects[project_id], labels=dict(labels))
+            self.append_events(events)
+            return True
 
     def projects(self) -> Sequence[Project]:
         with self._lock:

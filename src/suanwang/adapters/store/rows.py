@@ -111,7 +111,7 @@ def job_changing(job: Job) -> list[Any]:
         WHY.dump_or_none(job.why),
         HOLD.dump_or_none(job.hold),
         None if job.hold is None else job.hold.expect.site,
-        None if job.hold is None else job.hold.until,
+        None if job.hold is None else job.hold.asleep_until,
     ]
 
 

@@ -151,7 +151,7 @@ def best_hour(board: Board, j: int, now_ms: int, price: float, carbon: float, fi
         if row.awake == 0 or not fits(board, j, r):
             continue
         score = score_of_now(board, j, r, now_ms, price, carbon, finish)
-        if score < best:
+        if score < best - abs(best) * ALIKE:
             best, chosen, at = score, r, now_ms
         kw = power_kw(board, j, r)
         by_step = job.by_finish * board.clock[2] / finish
@@ -164,7 +164,7 @@ def best_hour(board: Board, j: int, now_ms: int, price: float, carbon: float, fi
         fixed = job.by_finish * (row.finish_ms + ahead) / finish - by_step
         if job.by_price > 0:
             fixed += job.by_price * unmetered_yuan(board, j, r) / price
-        if value + fixed < best:
+        if value + fixed < best - abs(best) * ALIKE:
             best, chosen, at = value + fixed, r, start
     return best, chosen, at
 
@@ -241,7 +241,7 @@ def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
                     soonest, there = first, r
                 continue
         score = score_of_now(board, j, r, now_ms, price, carbon, finish)
-        if score < best:
+        if score < best - abs(best) * ALIKE:
             best, chosen = score, r
     if not waits or (pausing and chosen >= 0):
         return chosen

@@ -1,0 +1,242 @@
+"""The same jobs through the live loop with simulated ports, and through the twin's engine: the same events, by their hash.
+
+What is compared is the decision code as it runs: `control.tick` over a store on one side, compiled kernels on the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from suanwang.catalog.tariffs import tariff_area
+from suanwang.control.rules import Rules
+from suanwang.domain.connector import RunState
+from suanwang.domain.exchange import Phase, RunReport
+from suanwang.domain.ids import AllocationId, JobId
+from suanwang.domain.lifecycle import JobState
+from suanwang.domain.precision import DeviceKind
+from suanwang.domain.site import Offering, Price
+from suanwang.domain.task import DeviceRequest, Flexibility, Objective, Task
+from suanwang.electricity.daily import modelled_day
+from suanwang.electricity.outlook import Issues
+from suanwang.electricity.supply import milliseconds, published
+from suanwang.electricity.tariff import STEP_MS
+from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
+from suanwang.scheduling.policies import policy
+from suanwang.twin.engine import Truth, play
+from tests.factories import NOW, SmallNetwork, pool, task
+
+PATIENT = Rules(lease_ttl_s=10**8, suspect_after_s=10**8, fence_margin_s=10, meter_every_s=10**8)
+AREAS = {
+    "guian": ("贵州", "guizhou", 106.6),
+    "helingeer": ("蒙西", "neimenggu", 111.8),
+    "wuhu": ("安徽", "anhui", 118.4),
+}
+DEVICES = pool("ascend-910b", kind=DeviceKind.NPU, count=4, per_node=4, power_w=310.0)
+START_MS = milliseconds(NOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    task: Task
+    at_ms: int
+    run_ms: int
+
+
+def works(seed: int, count: int) -> list[Work]:
+    """Instants on whole seconds, so that both sides can tell them; half of the jobs may wait, some need devices."""
+    dice = random.Random(seed)
+    found: list[Work] = []
+    at_s = 0
+    for n in range(count):
+        at_s += dice.choice([0, 1, 60, 600, 1800])
+        limit_s = dice.choice([600, 1800, 3600, 7200])
+        devices = DeviceRequest(count=dice.randint(1, 4), kind=DeviceKind.NPU) if dice.random() < 0.3 else None
+        made = task(
+            f"t{n}",
+            cores=dice.randint(1, 8),
+            memory_gb=float(dice.choice([1, 2, 8])),
+            devices=devices,
+            time_limit_s=limit_s,
+            expected_s=dice.choice([None, limit_s // 2]),
+            objective=Objective(
+                price=dice.choice([1.0, 0.5]), carbon=dice.choice([0.0, 1.0]), finish=dice.choice([0.0, 0.1])
+            ),
+            flexibility=Flexibility(may_wait_s=dice.choice([0, 0, 3600, 6 * 3600, 20 * 3600])),
+        )
+        found.append(Work(made, START_MS + 1000 * at_s, 1000 * dice.randint(1, limit_s)))
+    return found
+
+
+def offerings() -> dict[str, Offering]:
+    from tests.factories import offering
+
+    return {
+        name: offering(
+            name_zh=name,
+            nodes=2 if name == "wuhu" else 1,
+            devices=() if name == "wuhu" else (DEVICES,),
+            price=Price(
+                core_hour_yuan=Decimal("0.05"),
+                device_hour_yuan={} if name == "wuhu" else {DEVICES.model: Decimal(2)},
+                electricity=tariff_area(area).tariff,
+                electricity_passed_on=True,
+            ),
+            carbon_daily=modelled_day(province, longitude),
+        )
+        for name, (area, province, longitude) in AREAS.items()
+    }
+
+
+def lived(jobs: Sequence[Work]) -> list[tuple[int, str, int, str]]:
+    """(instant, what, job, site) as the live network's own events and leases have it."""
+    small = SmallNetwork(PATIENT)
+    agents = {
+        name: small.join(name, **{field: getattr(of, field) for field in Offering.__dataclass_fields__})
+        for name, of in offerings().items()
+    }
+    ids: list[JobId] = []
+    ends: list[tuple[int, int]] = []
+    events: list[tuple[int, str, int, str]] = []
+    coming = list(enumerate(jobs))
+    while coming or ends or any(small.job(one).state is JobState.QUEUED for one in ids):
+        now_ms = milliseconds(small.clock.now())
+        step = (now_ms // STEP_MS + 1) * STEP_MS
+        waiting = any(small.job(one).state is JobState.QUEUED for one in ids)
+        next_ms = min(
+            [*(work.at_ms for _, work in coming[:1]), *(end for end, _ in ends), *([step] if waiting else [])]
+        )
+        small.clock.at = NOW + timedelta(milliseconds=next_ms - START_MS)
+        for end_ms, number in sorted(one for one in ends if one[0] == next_ms):
+            ends.remove((end_ms, number))
+            job = small.job(ids[number])
+            assert job.allocation_id is not None
+            assert job.site_id is not None
+            report = RunReport(
+                allocation_id=AllocationId(job.allocation_id), epoch=job.epoch, phase=Phase.ENDED,
+                started_at=job.started_at, ended_at=small.clock.now(), seen_at=small.clock.now(),
+                outcome=RunState.SUCCEEDED, exit_code=0,
+            )  # fmt: skip
+            small.sync(agents[job.site_id], runs=(report,))
+            events.append((next_ms, "end", number, job.site_id))
+        while coming and coming[0][1].at_ms == next_ms:
+            number, work = coming.pop(0)
+            ids += [job.id for job in small.submit(work.task)]
+        small.network.turn()
+        for number, job_id in enumerate(ids):
+            job = small.job(job_id)
+            if job.state is JobState.LEASED:
+                assert job.site_id is not None
+                assert job.allocation_id is not None
+                begun = RunReport(
+                    allocation_id=AllocationId(job.allocation_id), epoch=job.epoch, phase=Phase.RUNNING,
+                    native_id="1", started_at=small.clock.now(), seen_at=small.clock.now(),
+                )  # fmt: skip
+                small.sync(agents[job.site_id], runs=(begun,))
+                events.append((next_ms, "start", number, job.site_id))
+                ends.append((next_ms + jobs[number].run_ms, number))
+    return events
+
+
+def played(jobs: Sequence[Work]) -> list[tuple[int, str, int, str]]:
+    """The same from the engine: one row for each site's cores, one for its devices, in one hall."""
+    offers = offerings()
+    names = sorted(offers)
+    rows = [(site, None) for site in names] + [(site, DEVICES) for site in names if offers[site].devices]
+    site = np.array([names.index(name) for name, _ in rows], np.int64)
+    count, width = len(jobs), len(rows)
+    zero = np.zeros(count, np.int64)
+    need = [w.task.resources for w in jobs]
+    expected = [1000 * (n.expected_s or n.time_limit_s) for n in need]
+    columns = JobColumns(
+        ready_ms=np.array([w.at_ms for w in jobs], np.int64),
+        order=zero,
+        need=np.array([[n.cores, n.memory_gb, n.devices.count if n.devices else 0] for n in need], np.float64),
+        expect_ms=np.repeat(np.array(expected, np.int64)[:, None], 3, axis=1),
+        limit_ms=np.array([1000 * n.time_limit_s for n in need], np.int64),
+        kind=np.array([1 if n.devices else 0 for n in need], np.int64),
+        place=zero,
+        weight=np.array([[o.price, o.carbon, o.finish] for o in (w.task.objective for w in jobs)], np.float64),
+        wait_ms=np.array([1000 * w.task.flexibility.may_wait_s for w in jobs], np.int64),
+        due_ms=np.full(count, NEVER_MS, np.int64),
+        interruptible=np.zeros(count, np.bool_),
+        data_gb=np.zeros(count),
+        group=zero,
+    )
+    of = [offers[name] for name, _ in rows]
+    ways = RowColumns(
+        site=site,
+        hall=site,
+        capacity=np.array(
+            [[o.cores, o.memory_gb, p.count if p else 0] for o, (_, p) in zip(of, rows, strict=True)], np.float64
+        ),
+        power_w=np.array(
+            [[o.core_power_w * o.pue, 0, p.power_w * o.pue if p else 0] for o, (_, p) in zip(of, rows, strict=True)]
+        ),
+        yuan_hour=np.array(
+            [
+                [float(o.price.core_hour_yuan), 0, float(o.price.device_hour_yuan[p.model]) if p else 0]
+                for o, (_, p) in zip(of, rows, strict=True)
+            ]
+        ),
+        slowness=np.ones(width),
+        electricity_share=np.ones(width),
+        delay_ms=np.zeros((1, width)),
+        transfer_ms_per_gb=np.zeros((1, width)),
+        transfer_yuan_per_gb=np.zeros((1, width)),
+    )
+    begun_ms = START_MS // STEP_MS * STEP_MS
+    issues = Issues(start_ms=begun_ms, issue_ms=STEP_MS, count=14 * 48, step_ms=STEP_MS, steps=48)
+    outlook = Outlook(*published([offers[name] for name in names], issues))
+    allowed = np.array([[p is None for _, p in rows], [p is not None for _, p in rows]])
+    truth = Truth(np.array([w.run_ms for w in jobs], np.int64), zero, zero)
+    found = play(columns, truth, ways, allowed, outlook, policy("joint"))
+    segments = found.segments
+    events = []
+    for job, row, start_ms, end_ms in zip(
+        segments.job.tolist(), segments.row.tolist(), segments.start_ms.tolist(), segments.end_ms.tolist(), strict=True
+    ):
+        events += [(start_ms, "start", job, rows[row][0]), (end_ms, "end", job, rows[row][0])]
+    return events
+
+
+def digest(events: Iterable[tuple[int, str, int, str]]) -> str:
+    return hashlib.sha256(repr(sorted(events)).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_live_and_twin_decide_alike(seed: int) -> None:
+    jobs = works(seed, 40)
+    live, twin = sorted(lived(jobs)), sorted(played(jobs))
+    for ours, theirs in zip(live, twin, strict=False):
+        assert ours == theirs, (NOW + timedelta(milliseconds=ours[0] - START_MS), jobs[ours[2]].task)
+    assert digest(live) == digest(twin)
+
+
+def test_the_worlds_that_are_compared_hold_and_block() -> None:
+    """They would prove little if every job started at once."""
+    waited = held = 0
+    for seed in range(24):
+        jobs = works(seed, 40)
+        starts = {job: at for at, what, job, _ in played(jobs) if what == "start"}
+        late = [job for job, at in starts.items() if at > jobs[job].at_ms]
+        waited += sum(jobs[job].task.flexibility.may_wait_s == 0 for job in late)
+        held += sum(jobs[job].task.flexibility.may_wait_s > 0 for job in late)
+    assert waited > 20
+    assert held > 50
+
+
+def instants(events: Sequence[tuple[int, str, int, str]]) -> list[datetime]:
+    return [NOW + timedelta(milliseconds=at - START_MS) for at, *_ in events]
+
+
+def test_time_goes_forward() -> None:
+    assert all(a <= b for a, b in pairwise(instants(lived(works(1, 10)))))
