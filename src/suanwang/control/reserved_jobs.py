@@ -96,6 +96,8 @@ class ReservedJobs:
             task,
             resources=replace(need, devices=devices),
             constraints=replace(task.constraints, sites=(right.site,)),
+            # The right says when: waiting for a better hour could lose it.
+            flexibility=replace(task.flexibility, may_wait_s=0),
         )
         terms = Terms(
             price=_paid(site.offering.price, right.device),

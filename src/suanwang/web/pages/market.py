@@ -271,8 +271,9 @@ def _selling(visit: Visit, own: Sequence[Site], rights: Sequence[str]) -> Sequen
     """Open offers of the caller."""
     query = OfferQuery(first=window_of(visit.network.clock.now()))
     found, _ = visit.network.market.offers(visit.caller, query, None, 500)
-    sites = {site.id for site in own} if visit.caller.role is Role.PROVIDER else set()
-    return [o for o in found if (o.reservation is None and o.site in sites) or o.reservation in rights]
+    sites = {site.id for site in own} if visit.caller.role in (Role.PROVIDER, Role.OPERATOR) else set()
+    mine = [o for o in found if (o.reservation is None and o.site in sites) or o.reservation in rights]
+    return mine[:SHOWN]
 
 
 def _indicated(indication: Any) -> list[tuple[Any, int, int, int]]:
