@@ -24,6 +24,8 @@ from suanwang.domain.job import (
     BillLine,
     Event,
     Exclusion,
+    Figures,
+    Hold,
     InForce,
     Job,
     LogChunk,
@@ -91,19 +93,35 @@ def money(value: Decimal) -> str:
 
 
 def rank(value: Rank) -> Row:
-    figures = value.figures
     return {
         "site": value.site,
         "device_model": value.device_model,
         "score": _finite(value.score),
-        "figures": {
-            "price_yuan": _finite(figures.price_yuan),
-            "carbon_g": _finite(figures.carbon_g),
-            "energy_kwh": _finite(figures.energy_kwh),
-            "finish_s": _finite(figures.finish_s),
-            "delay_ms": _finite(figures.delay_ms),
-            "electricity": _in_force(figures.electricity),
-        },
+        "figures": _figures(value.figures),
+    }
+
+
+def _figures(value: Figures) -> Row:
+    return {
+        "price_yuan": _finite(value.price_yuan),
+        "carbon_g": _finite(value.carbon_g),
+        "energy_kwh": _finite(value.energy_kwh),
+        "finish_s": _finite(value.finish_s),
+        "delay_ms": _finite(value.delay_ms),
+        "electricity": _in_force(value.electricity),
+    }
+
+
+def hold(value: Hold | None) -> Row | None:
+    if value is None:
+        return None
+    return {
+        "site": value.expect.site,
+        "device_model": value.expect.device_model,
+        "start_at": value.start_at,
+        "until": value.until,
+        "expect": _figures(value.expect.figures),
+        "instead": None if value.instead is None else rank(value.instead),
     }
 
 
@@ -163,6 +181,7 @@ def job(value: Job) -> Row:
         "needs": value.needs,
         "checkpoint": content(value.checkpoint),
         "attempts": value.attempts,
+        "hold": hold(value.hold),
     }
 
 
@@ -178,6 +197,7 @@ def explanation(value: Explanation, *, chinese: bool) -> Row:
         "job": job(value.job),
         "verdict": value.verdict,
         "why": why(value.why, chinese=chinese),
+        "hold": hold(value.hold),
         "needs": value.needs,
     }
 
@@ -190,6 +210,7 @@ def preview(found: Sequence[Preview], submission: Submission, *, chinese: bool) 
                 "count": item.task.count,
                 "verdict": item.verdict,
                 "why": why(item.why, chinese=chinese),
+                "hold": hold(item.hold),
             }
             for item in found
         ],

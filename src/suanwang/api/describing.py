@@ -125,6 +125,19 @@ def _described(
 
 
 _AT = "2026-03-01T02:00:00Z"
+
+
+def _figures(price_yuan: float, carbon_g: float, finish_s: float) -> Extra:
+    return {
+        "price_yuan": price_yuan,
+        "carbon_g": carbon_g,
+        "energy_kwh": 0.025,
+        "finish_s": finish_s,
+        "delay_ms": None,
+        "electricity": None,
+    }
+
+
 EXAMPLES: Mapping[str, Extra] = {
     "JobView": {
         "id": "j-0000000000000001",
@@ -152,6 +165,15 @@ EXAMPLES: Mapping[str, Extra] = {
         "needs": [],
         "checkpoint": None,
         "attempts": 1,
+        "hold": None,
+    },
+    "HoldView": {
+        "site": "guian",
+        "device_model": None,
+        "start_at": "2026-03-01T15:00:00Z",
+        "until": "2026-03-01T02:30:00Z",
+        "expect": _figures(0.0005, 12.0, 50_400.0),
+        "instead": {"site": "horinger", "device_model": None, "score": 1.4, "figures": _figures(0.0046, 15.0, 3600.0)},
     },
     "ExclusionView": {
         "site": "wuhu",

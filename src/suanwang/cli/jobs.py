@@ -53,10 +53,11 @@ def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
 
     with network(context) as client:
         detail = client.job(job)
+        names = {} if as_json or detail.hold is None else tables.site_names(client.sites())
     if as_json:
         emit(detail)
     else:
-        console().print(tables.job(detail))
+        console().print(tables.job(detail, names))
 
 
 @app.command()
@@ -155,20 +156,22 @@ def explain(context: typer.Context, job: JobId, as_json: Json = False) -> None:
             return
         from suanwang.cli import tables
 
-        names = {site.id: tables.site_name(site) for site in client.sites()}
+        names = tables.site_names(client.sites())
     _print_explanation(found, names)
 
 
 def _print_explanation(found: models.Explanation, names: dict[str, str]) -> None:
     from suanwang.cli import tables
     from suanwang.cli.terminal import console
-    from suanwang.cli.words import state_word, word
+    from suanwang.cli.words import state_word, verdict_word, word
 
     out = console()
     job = found.job
     place = names.get(job.site, job.site) if job.site else ""
-    verdict = word(found.verdict) + (f" {place}" if place and found.verdict in ("placed", "ended") else "")
+    verdict = verdict_word(found.verdict) + (f" {place}" if place and found.verdict in ("placed", "ended") else "")
     out.print(f"{job.name} ({job.id}): {state_word(job.state)}; {verdict}")
+    if found.hold is not None:
+        out.print(f"  {tables.held(found.hold, names)}")
     if job.reason:
         out.print(f"  {job.reason}")
     for need, state in found.needs.items():

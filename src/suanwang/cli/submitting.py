@@ -220,20 +220,22 @@ def _refuse(client: Client, done: models.Submitted) -> None:
 def _preview(client: Client, submission: Submission, project: str, *, as_json: bool) -> None:
     from suanwang.cli import tables
     from suanwang.cli.terminal import console, emit
-    from suanwang.cli.words import word
+    from suanwang.cli.words import verdict_word
 
     found = client.preview(submission.tasks, project=project)
     if as_json:
         emit(found)
     else:
-        names = {site.id: tables.site_name(site) for site in client.sites()}
+        names = tables.site_names(client.sites())
         out = console()
         for problem in found.problems:
             out.print(f"{problem.field}: {problem.message}" + (f" ({problem.allowed})" if problem.allowed else ""))
         for task in found.tasks:
             chosen = task.why.chosen
             place = f" {names.get(chosen.site, chosen.site)}" if chosen and task.verdict == "runs" else ""
-            out.print(f"{task.name} × {task.count}: {word(task.verdict)}{place}")
+            out.print(f"{task.name} × {task.count}: {verdict_word(task.verdict)}{place}")
+            if task.hold is not None:
+                out.print(f"  {tables.held(task.hold, names)}")
             out.print(tables.why(task.why, names))
     if found.problems:
         raise InvalidRequest("the task file has problems; nothing was submitted", field=found.problems[0].field)

@@ -28,6 +28,7 @@ STATE_STYLES: Mapping[str, str] = {
     "lost": "red",
     "suspect": "yellow",
     "cancelling": "yellow",
+    "held": "yellow",
     "reachable": "green",
 }
 
@@ -105,7 +106,7 @@ def jobs(rows: Iterable[models.JobView]) -> Table:
             job.id,
             job.name,
             "" if job.array is None else f"{job.array.index}/{job.array.count}",
-            state(job.state),
+            state("held" if job.hold is not None and job.state == "queued" else job.state),
             job.site or "",
             instant(job.submitted_at),
             span(waited_s(job)),
@@ -128,8 +129,28 @@ def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
     return made
 
 
-def job(detail: models.JobView) -> Table:
-    """One job in full."""
+def held(hold: models.HoldView, names: Mapping[str, str]) -> str:
+    """For which hour or site a job is kept, and what that saves: one line."""
+    at = hold.start_at.astimezone()
+    today = at.date() == datetime.now().astimezone().date()
+    line = word("held_room" if hold.start_at < hold.until else "held_until").format(
+        at=at.strftime("%H:%M" if today else "%Y-%m-%d %H:%M"),
+        site=names.get(hold.site, hold.site),
+        price=f"¥{figure(hold.expect.price_yuan, 4)}",
+        carbon=figure(hold.expect.carbon_g),
+    )
+    if hold.instead is None:
+        return line
+    figures = hold.instead.figures
+    return line + word("held_instead").format(
+        site=names.get(hold.instead.site, hold.instead.site),
+        price=f"¥{figure(figures.price_yuan, 4)}",
+        carbon=figure(figures.carbon_g),
+    )
+
+
+def job(detail: models.JobView, names: Mapping[str, str] | None = None) -> Table:
+    """One job in full; `names` are those of the sites."""
     usage = detail.usage
     return facts(
         (
@@ -138,6 +159,7 @@ def job(detail: models.JobView) -> Table:
             ("project", detail.project),
             ("owner", detail.owner),
             ("state", state(detail.state)),
+            ("hold", "" if detail.hold is None else held(detail.hold, names or {})),
             ("reason", detail.reason),
             ("site", detail.site or ""),
             ("exit", "" if detail.exit_code is None else str(detail.exit_code)),
@@ -156,6 +178,11 @@ def job(detail: models.JobView) -> Table:
 
 def site_name(site: models.SiteView) -> str:
     return site.offering.name_zh if chinese() else site.offering.name_en
+
+
+def site_names(rows: Iterable[models.SiteView]) -> dict[str, str]:
+    """Identifier → name in the terminal's language."""
+    return {site.id: site_name(site) for site in rows}
 
 
 def sites(rows: Iterable[models.SiteView]) -> Table:

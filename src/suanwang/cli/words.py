@@ -95,6 +95,14 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "total": ("Total", "合计"),
         "placed": ("runs or ran at", "运行于"),
         "runs": ("would run now at", "现可运行于"),
+        "verdict_held": ("held for a better hour or site", "等待更好的时段或站点"),
+        "hold": ("Held", "择时等待"),
+        "held_room": ("for room at {site}: {price}, {carbon} gCO2", "等{site}有空位：{price}，{carbon} 克二氧化碳"),
+        "held_until": ("until {at} at {site}: {price}, {carbon} gCO2", "至 {at}，{site}：{price}，{carbon} 克二氧化碳"),
+        "held_instead": (
+            ", instead of {price}, {carbon} gCO2 now at {site}",
+            "，而此刻在{site}为 {price}，{carbon} 克二氧化碳",
+        ),
         "waits": ("waits", "等待中"),
         "refused": ("refused: no site can run it", "已拒绝：没有站点能运行"),
         "blocked": ("waits for the jobs it needs", "等待前置作业"),
@@ -209,6 +217,7 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "succeeded": ("succeeded", "成功"),
         "failed": ("failed", "失败"),
         "cancelled": ("cancelled", "已取消"),
+        "state_held": ("held", "择时等待"),
         "state_refused": ("refused", "已拒绝"),
         "invited": ("invited", "已邀请"),
         "reachable": ("reachable", "在线"),
@@ -224,6 +233,13 @@ def word(key: str) -> str:
     return key if pair is None else pair[chinese()]
 
 
+def verdict_word(verdict: str) -> str:
+    """What is said of where a job would run."""
+    named = f"verdict_{verdict}"
+    return word(named if named in WORDS else verdict)
+
+
 def state_word(state: str) -> str:
     """A job's or a site's state."""
-    return word("state_refused" if state == "refused" else state)
+    named = f"state_{state}"
+    return word(named if named in WORDS else state)

@@ -27,7 +27,7 @@ Yuan = Annotated[
 ]
 """Exact yuan, as text on the wire."""
 
-Verdict = Literal["placed", "runs", "waits", "refused", "blocked", "ended"]
+Verdict = Literal["placed", "runs", "held", "waits", "refused", "blocked", "ended"]
 
 
 class Answer(BaseModel):
@@ -121,6 +121,18 @@ class WhyView(Answer):
     note: str
 
 
+class HoldView(Answer):
+    """A job that may wait is kept for a better hour: it is meant to start at `site` at `start_at`, and is decided anew at
+    `until`. `instead` is the best that could have started when that was decided."""
+
+    site: str
+    device_model: str | None = None
+    start_at: datetime
+    until: datetime
+    expect: FiguresView
+    instead: RankView | None
+
+
 class JobView(Answer):
     """A job in a list."""
 
@@ -142,6 +154,7 @@ class JobView(Answer):
     needs: list[str]
     checkpoint: ContentView | None
     attempts: int
+    hold: HoldView | None = None
 
 
 class JobDetail(JobView):
@@ -192,8 +205,9 @@ class TaskPreview(Answer):
 
     name: str
     count: int
-    verdict: Literal["runs", "waits", "refused"]
+    verdict: Literal["runs", "held", "waits", "refused"]
     why: WhyView
+    hold: HoldView | None = None
 
 
 class Preview(Answer):
@@ -211,6 +225,7 @@ class Explanation(Answer):
     job: JobView
     verdict: Verdict
     why: WhyView | None
+    hold: HoldView | None = None
     needs: dict[str, JobState]
 
 

@@ -19,13 +19,13 @@ from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
-from suanwang.domain.job import Allocation, Event, Job, LogChunk, Point, Terms, UsageRecord, Why
+from suanwang.domain.job import Allocation, Event, Hold, Job, LogChunk, Point, Terms, UsageRecord, Why
 from suanwang.domain.lifecycle import ENDED, LIVE, JobState
 from suanwang.domain.site import Site
 from suanwang.domain.task import Task
 from suanwang.ports import Clock, Idempotency, Identities, JobQuery, Store
 from suanwang.scheduling.placing import Judge, explain
-from suanwang.scheduling.plan import Hopeless, Keep, Place
+from suanwang.scheduling.plan import Hopeless, Keep, Place, Stay
 
 TRIES = 5
 FRESH = timedelta(milliseconds=250)
@@ -45,11 +45,13 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """Where a task would run now; nothing was submitted. `verdict` is `runs`, `waits` or `refused`."""
+    """Where a task would run now; nothing was submitted. `verdict` is `runs`, `held`, `waits` or `refused`."""
 
     task: Task
     verdict: str
     why: Why
+    hold: Hold | None = None
+    """For which hour it would be held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class Explanation:
     verdict: str
     """`placed`, `runs` (next turn), `held` (for a better hour), `waits`, `refused`, `blocked` (by what it needs) or `ended`."""
     why: Why | None
+    hold: Hold | None = None
+    """For which hour it is held, or would be."""
     needs: Mapping[JobId, JobState]
 
 
@@ -164,8 +168,8 @@ class Jobs:
                 ready_at=now,
             )
             decision = explain(replace(seen, jobs=(job,)), job)
-            verdict = {Place: "runs", Hopeless: "refused"}.get(type(decision), "waits")
-            found.append(Preview(task=task, verdict=verdict, why=decision.why))
+            hold = decision.hold if isinstance(decision, Keep) else None
+            found.append(Preview(task=task, verdict=_verdict(decision), why=decision.why, hold=hold))
         return tuple(found)
 
     def get(self, caller: Principal, job_id: JobId) -> Job:
@@ -222,10 +226,10 @@ class Jobs:
             now = self._clock.now()
             front = [other for other in self._store.queued(IN_FRONT) if other.id != job.id]
             decision = explain(snapshot(self._store, (*front, job), self._places, now), job)
-            verdict = {Place: "runs", Hopeless: "refused", Keep: "held"}.get(type(decision), "waits")
             if job.hold is not None and job.hold.until > now:
-                verdict = "held"
-            return Explanation(job=job, verdict=verdict, why=decision.why, needs=needs)
+                return Explanation(job=job, verdict="held", why=decision.why, hold=job.hold, needs=needs)
+            hold = decision.hold if isinstance(decision, Keep) else None
+            return Explanation(job=job, verdict=_verdict(decision), why=decision.why, hold=hold, needs=needs)
         verdict = "refused" if job.state is JobState.REFUSED else "placed" if job.state in LIVE else "ended"
         return Explanation(job=job, verdict=verdict, why=job.why, needs=needs)
 
@@ -300,6 +304,10 @@ class Jobs:
             return query
         asked = visible if query.projects is None else tuple(p for p in query.projects if p in visible)
         return replace(query, projects=asked)
+
+
+def _verdict(decision: Place | Stay | Keep | Hopeless) -> str:
+    return {Place: "runs", Hopeless: "refused", Keep: "held"}.get(type(decision), "waits")
 
 
 def _bounded(limit: int) -> int:

@@ -49,6 +49,7 @@ EVENTS: Mapping[str, str] = {
     "job.refused": N_("Refused: no site of the network can run it"),
     "job.ready": N_("Ready: all that it needs has succeeded"),
     "job.leased": N_("Placed at {site}"),
+    "job.held": N_("Held for a better hour or site, meant to start at {site}"),
     "job.started": N_("Started at {site}"),
     "job.resumed": N_("Resumed from its checkpoint at {site}"),
     "job.checkpointed": N_("Checkpoint saved"),
@@ -84,6 +85,7 @@ SOURCES: Mapping[Source, str] = {
 }
 VERDICTS: Mapping[str, str] = {
     "runs": N_("Would start now"),
+    "held": N_("Held for a better hour or site"),
     "waits": N_("Would wait"),
     "refused": N_("Would be refused"),
     "placed": N_("Placed"),
@@ -113,6 +115,7 @@ _REASONS = tuple(
         ),
         (r"its probe is not believed: (.+)", N_("its probe is not believed: {0}")),
         (r"held for a better site that is full now", N_("held for a better site that is full now")),
+        (r"held for a better hour", N_("held for a better hour")),
     )
 )
 _ATTEMPTS = (re.compile(r"(.+); (\d+) of (\d+) attempts used"), N_("{0}; {1} of {2} attempts used"))

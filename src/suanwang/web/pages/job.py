@@ -149,6 +149,7 @@ def _context(visit: Visit, job: Job) -> dict[str, Any]:
         "names": names,
         "moments": timeline(visit, _events(visit, job), names),
         "verdict": explanation.verdict,
+        "hold": explanation.hold,
         "needs": explanation.needs,
         "why": why,
         "options": options(why.chosen, why.others, why.excluded, visit) if why else (),
@@ -189,7 +190,9 @@ def timeline(visit: Visit, events: Sequence[Event], names: Mapping[SiteId, str])
         if kind == "job.started" and saved:
             kind = "job.resumed"
         sentence = labels.EVENTS.get(kind)
-        site = names[event.site_id] if event.site_id is not None else "–"
+        # A held job is at no site yet.
+        site_id = SiteId(str(event.data.get("site"))) if kind == "job.held" else event.site_id
+        site = names[site_id] if site_id is not None else "–"
         text = visit.translate(sentence).format(site=site) if sentence else kind
         count = 1
         if moments and moments[-1].kind == kind == "job.checkpointed":

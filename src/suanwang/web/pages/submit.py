@@ -68,7 +68,9 @@ def preview(visit: Visited, form: Form) -> Response:
     except InvalidRequest as error:
         return visit.page("answer.html", problems=problem_rows(error), answers=(), notes=(), empty=False)
     answers = [(preview, options_of(preview, visit)) for preview in found]
-    return visit.page("answer.html", problems=(), answers=answers, notes=submission.notes, empty=False)
+    return visit.page(
+        "answer.html", problems=(), answers=answers, notes=submission.notes, empty=False, names=visit.site_names()
+    )
 
 
 @router.post("/submit")
