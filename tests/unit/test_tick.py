@@ -291,3 +291,16 @@ def test_a_wide_job_gets_its_turn_however_many_narrow_ones_come(small: SmallNetw
     assert small.job(short.id).state is JobState.LEASED, "it is over before that"
     (out,) = small.network.jobs.explain(OPERATOR, long.id).why.excluded  # type: ignore[union-attr]
     assert out.code == "kept"
+
+
+def test_a_plan_says_how_far_it_is_from_its_own_bound(small: SmallNetwork) -> None:
+    from decimal import Decimal
+
+    from suanwang.domain.site import Price
+
+    small.join("cheap", nodes=1, price=Price(core_hour_yuan=Decimal("0.1")))
+    small.join("dear", nodes=1, price=Price(core_hour_yuan=Decimal("0.2")))
+    small.submit(task("one", cores=8))
+    assert small.network.turn().gap == 0
+    small.submit(task("two", cores=8))
+    assert small.network.turn().gap == pytest.approx(1.0), "twice the price that it would have had alone"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -40,6 +40,11 @@ class Metrics:
         self._turn_s = Histogram(
             "suanwang_turn_seconds", "Duration of one turn of the control loop", buckets=_SECONDS, registry=registry
         )
+        self._gap = Gauge(
+            "suanwang_plan_gap",
+            "How far the starts of the last plan were above its own bound, each job alone on the network",
+            registry=registry,
+        )
         registry.register(_Holdings(network))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -51,6 +56,8 @@ class Metrics:
         """One turn of the control loop."""
         self._leases.inc(turn.leased - turn.stale if turn.leased > turn.stale else 0)
         self._fenced.inc(turn.fenced)
+        if turn.leased:
+            self._gap.set(turn.gap)
         self._turn_s.observe(seconds)
 
 

@@ -48,6 +48,8 @@ class Turn:
     failed: int = 0
     waiting: int = 0
     """Jobs that stay in the queue, without those whose hold lasts: they were not looked at."""
+    gap: float = 0.0
+    """How far the starts of the last plan were from its own bound; see `Plan.gap`."""
     settled: int = 0
     """Bill lines that became transfers."""
     called: int = 0
@@ -186,4 +188,5 @@ def _decided(turn: Turn, store: Store, rules: Rules, seen: Snapshot, decide_with
         leased=turn.leased + sum(choice.job.id not in refused for choice in plan.places),
         stale=turn.stale + len(refused),
         waiting=turn.waiting + plan.stays,
+        gap=plan.gap if plan.places else turn.gap,
     )

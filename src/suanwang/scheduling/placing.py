@@ -84,7 +84,9 @@ def decide(snapshot: Snapshot) -> Plan:
         elif isinstance(found, Keep):
             keeps.append(found)
     stays = len(jobs) - len(places) - len(hopeless)
-    return Plan(places=tuple(places), hopeless=tuple(hopeless), stays=stays, keeps=tuple(keeps))
+    return Plan(
+        places=tuple(places), hopeless=tuple(hopeless), stays=stays, keeps=tuple(keeps), gap=placer.gap(len(places))
+    )
 
 
 def _turn(job: Job) -> tuple[datetime, JobId]:
@@ -129,10 +131,16 @@ class _Placer:
         self._backfill: Backfill | None = None
         self._begun: list[tuple[int, int, str | None, Shape]] = []
         """What started before room was kept for anybody."""
+        self._above = 0.0
+        """Of the starts so far: scores over the best of each, summed."""
         self._taken = [0] * len(self._table.sites)
         """Jobs this plan has given each site."""
 
     # assignment
+
+    def gap(self, starts: int) -> float:
+        """See `Plan.gap`."""
+        return self._above / starts - 1 if starts else 0.0
 
     def hopeless(self, job: Job) -> Hopeless | None:
         """`job` with every site's reason, where no site can ever run it."""
@@ -175,6 +183,8 @@ class _Placer:
     def _placed(self, job: Job, ranking: _Ranking, scores: Floats, place: int) -> Place:
         rows, of, row = ranking.rows, ranking.shape, ranking.index.item(place)
         site, pool = rows.site_of.item(row), rows.pools[row]
+        least = float(ranking.score.min())
+        self._above += scores.item(place) / least if least > 0 else 1.0
         why = self._why(ranking, scores, place, "")
         self._take(site, row, of, rows)
         begun = (site, row if of.devices else NO_POOL, pool.model if pool else None, of)
