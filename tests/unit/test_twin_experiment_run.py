@@ -283,10 +283,13 @@ def test_the_bound_is_no_policy() -> None:
 
 
 def shell(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    language: str = "C.UTF-8",
 ) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["suanwang", *arguments])
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("LC_ALL", language)
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         command_line()
@@ -317,3 +320,28 @@ def test_the_commands_check_play_and_say_what_came_of_it(
     assert code == 3
     assert "line 6" in err
     assert "seedz" in err
+
+
+def test_the_demo_plays_a_log_of_ones_own_and_says_what_its_network_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "own.swf"
+    jobs = [f"{n} {n * 700} -1 {600 + 60 * n} 4 -1 -1 4 7200 -1 1 {n % 3} 1 -1 -1 {n % 14} -1 -1" for n in range(1, 60)]
+    log.write_text("; Version: 2.2\n" + "\n".join(jobs) + "\n")
+    told = ["twin", "demo", "--trace", str(log), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    code, out, _ = shell(told, monkeypatch, capsys)
+    assert code == 0
+    noon, west = out.splitlines()[:2]
+    assert noon.index("Zhongwei (9-17)") < noon.index("at night in") < noon.index("Shaoguan (0-8)")
+    assert "Horinger 685" in west
+    assert "440 in Shaoguan" in west
+    for policy in ("joint", "cheapest", "greenest", "nearest", "least_loaded", "wait_awhile", "fifo", "(bound)"):
+        assert any(line.startswith(policy) for line in out.splitlines())
+    assert "own.swf" in out or "own:" in out
+    code, out, _ = shell(told, monkeypatch, capsys, "zh_CN.UTF-8")
+    assert code == 0
+    assert "电价低谷在中午" in out
+    assert "和林格尔" in out
+    code, _, err = shell(["twin", "demo", "--trace", str(tmp_path / "none.swf")], monkeypatch, capsys)
+    assert code == 5
+    assert "is not there" in err

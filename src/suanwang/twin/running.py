@@ -7,11 +7,14 @@ at once; it is never played again unless what it depends on changed.
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context, parent_process
@@ -26,6 +29,7 @@ from suanwang.twin.trace import Trace
 
 MOST_DEATHS = 2
 """Processes that one play may take with it before it counts as failed."""
+KNOCK_S = 10.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -55,7 +59,7 @@ class Ran:
 
 
 Told = Callable[[Happened], None]
-_Ended = Iterator[tuple[Play, Tables | str]]
+_Ended = Generator[tuple[Play, Tables | str], None, None]
 
 
 @dataclass(slots=True)
@@ -83,14 +87,15 @@ def run(
         left = [play for play in wanted if not folder.has(play)]
         there = found = len(wanted) - len(left)
         try:
-            for play, outcome in _performed(experiment, trace, left, jobs, ray):
-                error = outcome if isinstance(outcome, str) else None
-                if isinstance(outcome, Tables):
-                    folder.keep(play, outcome)
-                else:
-                    failed.append((play, outcome))
-                there += 1
-                told(Happened(play, there, len(wanted), error))
+            with closing(_performed(experiment, trace, left, jobs, ray)) as ended:
+                for play, outcome in ended:
+                    error = outcome if isinstance(outcome, str) else None
+                    if isinstance(outcome, Tables):
+                        folder.keep(play, outcome)
+                    else:
+                        failed.append((play, outcome))
+                    there += 1
+                    told(Happened(play, there, len(wanted), error))
         finally:
             first = trace if trace is not None else drawn_trace(experiment.trace, experiment.seeds[0])
             source = _source(first)
@@ -152,6 +157,8 @@ def _begin(experiment: Experiment, trace: Trace | None) -> None:
     """In a new process: take what all plays share, and end when the run that started it is gone, killed or not."""
     global _given  # noqa: PLW0603 - a worker process has one experiment for its whole life
     _given = (experiment, trace)
+    # Ctrl-C reaches the whole group; the run itself ends its processes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -235,12 +242,28 @@ def _on_ray(experiment: Experiment, trace: Trace | None, left: Sequence[Play], a
             "Ray is not installed: pip install 'suanwang[ray]'", field="ray", allowed="without --ray, on this machine"
         ) from None
     try:
+        _knock(address)
         ray.init(address=address, logging_level="warning", log_to_driver=False)
     except Exception as error:
         raise InvalidRequest(
             f"no Ray cluster answers at {address}: {error}", field="ray", allowed="auto, or ray://HOST:10001"
         ) from error
     try:
+        yield from _tasks(ray, experiment, trace, left)
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ray itself tries an address where nobody is for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+
+
+def _tasks(ray: Any, experiment: Experiment, trace: Trace | None, left: Sequence[Play]) -> _Ended:
+    # What Ray says of lost workers must not stand among a command's results.
+    with redirect_stdout(sys.stderr):
         task = ray.remote(num_cpus=1, max_retries=MOST_DEATHS)(_tried)
         shared = ray.put(experiment), ray.put(trace)
         running = {task.remote(*shared, play): play for play in left}
@@ -252,5 +275,3 @@ def _on_ray(experiment: Experiment, trace: Trace | None, left: Sequence[Play], a
             except ray.exceptions.RayError as error:
                 outcome = f"Ray lost it: {error}"
             yield play, outcome
-    finally:
-        ray.shutdown()
