@@ -32,6 +32,7 @@ from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Outcome, Transfer
 from suanwang.trading.market.values import Auction, Offer, Order, Reservation, Trade
 from suanwang.trading.merkle import Edge, Key
+from suanwang.trading.vouchers import Voucher, VoucherUse
 
 
 class Clock(Protocol):
@@ -380,7 +381,42 @@ class Market(Protocol):
         """Calls that were made, latest window first, those before window `before`."""
 
 
-class Store(Ledger, Market, Protocol):
+class Vouchers(Protocol):
+    """Vouchers, and the one that each job's bill is paid with. Every method is one transaction."""
+
+    def add_voucher(
+        self, voucher: Voucher, accounts: Sequence[Account], chain: Chain, now: datetime, events: Sequence[Event]
+    ) -> Outcome:
+        """Keep a voucher and post the chain that fills it, or neither. The same voucher again changes nothing; another
+        under its identifier is a `Conflict`."""
+
+    def voucher(self, voucher_id: str) -> Voucher | None: ...
+
+    def vouchers(
+        self, holders: Collection[str] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Voucher], str | None]:
+        """Newest first; of these `Voucher.holders`, or all."""
+
+    def live_vouchers(self, holders: Collection[str], now: datetime) -> Sequence[Voucher]:
+        """Those of these holders that have not ended, which end first in front."""
+
+    def ended_vouchers(self, now: datetime, limit: int) -> Sequence[Voucher]:
+        """Those that ended and are not closed."""
+
+    def close_voucher(self, voucher_id: str, now: datetime, events: Sequence[Event]) -> bool:
+        """Mark it closed; False where it was already."""
+
+    def bind_vouchers(self, chosen: Mapping[JobId, str], now: datetime, events: Sequence[Event] = ()) -> None:
+        """Pay these jobs' bills with these vouchers, where none was chosen yet: a job keeps its first one."""
+
+    def bound_vouchers(self, jobs: Collection[JobId]) -> Mapping[JobId, str]:
+        """Job → the voucher that its bill is paid with."""
+
+    def voucher_uses(self, vouchers: Collection[str]) -> Sequence[VoucherUse]:
+        """What these vouchers paid: by voucher, project, provider and site."""
+
+
+class Store(Ledger, Market, Vouchers, Protocol):
     """The network's memory. Every method is one transaction. Raises `Unavailable` where the database does not answer.
 
     Cursors are opaque strings; None starts at the front and comes back at the end.
@@ -540,6 +576,9 @@ class Store(Ledger, Market, Protocol):
 
     def add_project(self, project: Project, events: Sequence[Event]) -> None:
         """Adding one that exists changes nothing."""
+
+    def label_project(self, project_id: ProjectId, labels: Mapping[str, str], events: Sequence[Event]) -> bool:
+        """Say whose a project is; False where there is none."""
 
     def projects(self) -> Sequence[Project]: ...
 

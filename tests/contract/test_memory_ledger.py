@@ -1,15 +1,22 @@
-"""The ledger in memory keeps every promise of a ledger."""
+"""The ledger and vouchers in memory keep every promise of theirs."""
 
 from __future__ import annotations
 
 import pytest
 from tests.contract.ledger_suite import LedgerContract
+from tests.contract.voucher_suite import VoucherContract
 
 from suanwang.adapters.store.memory import MemoryStore
 from suanwang.ports import Store
 
 
 class TestMemoryLedger(LedgerContract):
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+class TestMemoryVouchers(VoucherContract):
     @pytest.fixture
     def store(self) -> Store:
         return MemoryStore()

@@ -61,12 +61,14 @@ def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) 
             example = body["example"]
             if path == "/v1/sites":
                 example = {**example, "id": "another"}
+            if path == "/v1/vouchers/{voucher_id}/jobs":
+                example = {"job": net.submit()["id"]}
             sent: dict[str, Any] = {"content": example} if isinstance(example, str) else {"json": example}
             if path == "/v1/sites/{site_id}":
                 net.ask("POST", "/v1/sites", by="olga", json={"id": "other", "offering": example})
             reply = net.ask(
                 method,
-                path.replace("{site_id}", "other"),
+                path.format(site_id="other", project_id="demo", voucher_id="chengdu-2026-001"),
                 by="alice" if "/jobs" in path or "/quotes" in path else "olga",
                 headers={"Content-Type": media_type},
                 **sent,

@@ -473,7 +473,7 @@ def token(value: Token) -> Row:
 
 
 def project(value: Project) -> Row:
-    return {"id": value.id, "title": value.title, "created_at": value.created_at}
+    return {"id": value.id, "title": value.title, "created_at": value.created_at, "labels": dict(value.labels)}
 
 
 def file(value: FileRecord) -> Row:

@@ -13,12 +13,25 @@ from prometheus_client import CollectorRegistry
 from suanwang.api import describing, errors, metrics
 from suanwang.api.errors import ErrorPage
 from suanwang.api.metrics import Metrics
-from suanwang.api.routes import agents, bills, catalogue, files, jobs, ledger, market, people, quotes, sites, twin
+from suanwang.api.routes import (
+    agents,
+    bills,
+    catalogue,
+    files,
+    jobs,
+    ledger,
+    market,
+    people,
+    quotes,
+    sites,
+    twin,
+    vouchers,
+)
 from suanwang.api.routes import network as whole
 from suanwang.api.streams import StreamLimits, Streams
 from suanwang.api.watching import Watching
 from suanwang.api.work import WorkReader
-from suanwang.client import ledger_models, market_models, models, twin_models
+from suanwang.client import ledger_models, market_models, models, twin_models, voucher_models
 from suanwang.control.network import Network
 from suanwang.twin.laboratory import Laboratory
 
@@ -27,6 +40,7 @@ _TAGS = [
     {"name": "quotes", "description": "How much is needed, what is offered for it, what finished runs taught"},
     {"name": "sites", "description": "Join computing centres and keep them"},
     {"name": "bills", "description": "What was used and what it costs"},
+    {"name": "vouchers", "description": "Vouchers: budgets, issuing, choosing, and what became of them"},
     {"name": "ledger", "description": "Accounts, transfers, signed checkpoints and proofs"},
     {"name": "market", "description": "Offers, orders, rights to capacity, calls and prices"},
     {"name": "people", "description": "Callers, tokens, projects"},
@@ -65,7 +79,7 @@ def create_app(
     app.state.streams = Streams(network, stream_limits)
     app.state.laboratory = laboratory or Laboratory(None, network.clock.now)
     errors.install(app, error_page)
-    for part in (jobs, quotes, catalogue, sites, bills, ledger, market, people, files, agents, twin, whole):
+    for part in (jobs, quotes, catalogue, sites, bills, ledger, vouchers, market, people, files, agents, twin, whole):
         app.include_router(part.router)
     app.include_router(metrics.router)
     describing.install(
@@ -77,6 +91,10 @@ def create_app(
                 market_models.NewOrder,
                 ledger_models.NewTopUp,
                 ledger_models.NewLimit,
+                models.NewLabels,
+                voucher_models.NewBudget,
+                voucher_models.NewVoucher,
+                voucher_models.NewRedemption,
                 twin_models.NewExperiment,
             ),
         ),

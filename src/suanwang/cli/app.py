@@ -23,6 +23,7 @@ from suanwang.cli import (
     twin_replay,
     twin_running,
     twinning,
+    vouchers,
 )
 from suanwang.cli.options import Json, Target
 
@@ -105,6 +106,7 @@ app.command()(jobs.cancel)
 bills.app.command()(trading.evidence)
 app.add_typer(bills.app, name="bill")
 app.add_typer(trading.app, name="wallet")
+app.add_typer(vouchers.app, name="voucher")
 app.add_typer(market.offers, name="offer")
 app.add_typer(market.orders, name="order")
 app.add_typer(market.auctions, name="auction")

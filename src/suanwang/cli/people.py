@@ -157,6 +157,27 @@ def create_project(
         console().print(tables.projects([made]))
 
 
+@projects.command("label")
+def label_project(
+    context: typer.Context,
+    project: Annotated[str, typer.Argument(help="The project.")],
+    organisation: Annotated[str | None, typer.Option(help="Whose it is.", show_default=False)] = None,
+    department: Annotated[str | None, typer.Option(help="Which part of the organisation.", show_default=False)] = None,
+    team: Annotated[str | None, typer.Option(help="Which team of it.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Say whose a project is; what is not said any more is forgotten. For operators."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        done = client.label_project(project, organisation=organisation, department=department, team=team)
+    if as_json:
+        emit(done)
+    else:
+        console().print(tables.projects([done]))
+
+
 @projects.command("list")
 def list_projects(context: typer.Context, as_json: Json = False) -> None:
     """List the projects you may see."""

@@ -286,9 +286,9 @@ def tokens(rows: Iterable[models.TokenView]) -> Table:
 
 
 def projects(rows: Iterable[models.ProjectView]) -> Table:
-    made = table("project", "title", "created")
+    made = table("project", "title", "labels", "created")
     for row in rows:
-        made.add_row(row.id, row.title, instant(row.created_at))
+        made.add_row(row.id, row.title, ", ".join(row.labels.values()), instant(row.created_at))
     return made
 
 

@@ -81,7 +81,7 @@ def top_up(
     as_json: Json = False,
 ) -> None:
     """Put money that was received on a project's account. For operators."""
-    amount = _fen(yuan)
+    amount = fen_of(yuan)
     with network(context) as client:
         _changed(client.top_up(project, amount, key=key), as_json)
 
@@ -94,7 +94,7 @@ def limit(
     as_json: Json = False,
 ) -> None:
     """Change how far a project may owe. For operators."""
-    amount = _fen(yuan)
+    amount = fen_of(yuan)
     with network(context) as client:
         _changed(client.set_limit(project, amount), as_json)
 
@@ -168,6 +168,8 @@ def verify(
     made = finding.checkpoint
     assert made is not None, "a bill that holds was read"
     say(f"the bill of {finding.job} holds: {finding.lines} lines, ¥{Decimal(finding.amount_fen) / 100:.2f}")
+    if finding.voucher_fen:
+        say(f"vouchers paid ¥{Decimal(finding.voucher_fen) / 100:.2f} of it")
     say(f"ledger of {made.size} leaves, signed {made.at:%Y-%m-%d %H:%M:%S} UTC by {made.key}")
     if finding.unsettled:
         say(f"{len(finding.unsettled)} lines were not settled then")
@@ -180,6 +182,7 @@ def _told(finding: Finding) -> dict[str, Any]:
         "holds": finding.holds,
         "job": finding.job,
         "amount_fen": finding.amount_fen,
+        "voucher_fen": finding.voucher_fen,
         "lines": finding.lines,
         "unsettled": list(finding.unsettled),
         "key_checked": finding.trusted,
@@ -190,7 +193,7 @@ def _told(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _fen(yuan: str) -> int:
+def fen_of(yuan: str) -> int:
     try:
         amount = Decimal(yuan) * 100
         whole = int(amount) if abs(amount) <= MOST_FEN else -1

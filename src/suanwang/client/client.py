@@ -24,6 +24,7 @@ from suanwang.client.events import ServerEvent, parse
 from suanwang.client.ledger import LedgerCalls
 from suanwang.client.market import MarketCalls
 from suanwang.client.twin import TwinCalls
+from suanwang.client.vouchers import VoucherCalls
 from suanwang.client.wire import Patience, Wire
 from suanwang.domain.errors import Conflict, InvalidRequest, OutcomeUnknown, Unavailable, UnreadableReply
 from suanwang.domain.identity import Role
@@ -43,7 +44,7 @@ Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 
-class Client(LedgerCalls, MarketCalls, TwinCalls):
+class Client(LedgerCalls, VoucherCalls, MarketCalls, TwinCalls):
     """One caller's line to the network at `url`; close it, or use it as a context manager."""
 
     def __init__(
@@ -377,6 +378,14 @@ class Client(LedgerCalls, MarketCalls, TwinCalls):
     def create_project(self, project_id: str, title: str = "") -> models.ProjectView:
         reply = self._wire.call("POST", "/v1/projects", json={"id": project_id, "title": title}, harmless=True)
         return _read(models.ProjectView, reply)
+
+    def label_project(
+        self, project_id: str, *, organisation: str | None = None, department: str | None = None, team: str | None = None
+    ) -> models.ProjectView:
+        """Say whose a project is; what is None is forgotten. For operators."""
+        body = {"organisation": organisation, "department": department, "team": team}
+        path = f"/v1/projects/{_part(project_id)}/labels"
+        return _read(models.ProjectView, self._wire.call("PUT", path, json=body, harmless=True))
 
     def health(self) -> models.Health:
         return self._get("/v1/health", models.Health)

@@ -577,6 +577,7 @@ class ProjectView(Answer):
     id: str
     title: str
     created_at: datetime
+    labels: dict[str, str] = {}
 
 
 class ProjectList(Answer):
@@ -645,6 +646,14 @@ class NewToken(Asked):
 class NewProject(Asked):
     id: str = Field(max_length=63)
     title: str = Field(default="", max_length=200)
+
+
+class NewLabels(Asked):
+    """Whose a project is."""
+
+    organisation: str | None = Field(default=None, min_length=1, max_length=100)
+    department: str | None = Field(default=None, min_length=1, max_length=100)
+    team: str | None = Field(default=None, min_length=1, max_length=100)
 
 
 class NewFile(Asked):

@@ -19,14 +19,15 @@ from suanwang.control.reserved_jobs import ReservedJobs
 from suanwang.control.rules import Rules
 from suanwang.control.sites import Sites
 from suanwang.control.tick import Place, Turn, tick
+from suanwang.control.vouchers import Vouchers
 from suanwang.control.wallets import Wallets
 from suanwang.domain.device import Position
 from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `bills`, `wallets`, `proofs`, `market`, `reserved` and
-    `artefacts` check who calls; `turn` is the loop's and checks nobody."""
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `bills`, `wallets`, `proofs`, `market`, `reserved`, `vouchers`
+    and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Network:
         self.proofs = Proofs(store, clock, self.rules, signer)
         self.reserved = ReservedJobs(store, clock, self.jobs)
         self.market = Market(store, clock, self.rules)
+        self.vouchers = Vouchers(store, clock)
         self.artefacts = Artefacts(store, clock, files)
 
     def turn(self) -> Turn:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from suanwang.domain.errors import InvalidRequest, NotFound, Unauthorized
@@ -18,6 +18,7 @@ from suanwang.ports import Clock, Identities, Store
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+LABELS = ("organisation", "department", "team")
 LONGEST_TTL_S = 366 * 86400
 
 
@@ -154,6 +155,21 @@ class People:
         event = Event(kind="project.created", at=project.created_at, project=project.id, actor=caller.name)
         self._store.add_project(project, (event,))
         return project
+
+    def label_project(self, caller: Principal, project_id: ProjectId, labels: Mapping[str, str]) -> Project:
+        """Say whose a project is: its organisation, department and team. What is not said any more is forgotten."""
+        caller.must_be(Role.OPERATOR)
+        for name, value in labels.items():
+            if name not in LABELS:
+                raise InvalidRequest(f"no label {name[:40]!r}", field="labels", allowed=", ".join(LABELS))
+            if value != value.strip() or not 0 < len(value) <= 100 or not value.isprintable():
+                raise InvalidRequest("a label is one line", field=f"labels.{name}", allowed="1 to 100 characters")
+        event = Event(
+            kind="project.labelled", at=self._clock.now(), project=project_id, actor=caller.name, data={"labels": labels}
+        )
+        if not self._store.label_project(project_id, labels, (event,)):
+            raise NotFound(f"there is no project {project_id[:100]!r}", field="project", allowed="see `project list`")
+        return next(project for project in self._store.projects() if project.id == project_id)
 
     def projects(self, caller: Principal) -> Sequence[Project]:
         return [project for project in self._store.projects() if caller.may_see(project.id)]

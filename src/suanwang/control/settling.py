@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from suanwang.control.redeeming import close_ended, hold_vouchers, release_unused
 from suanwang.control.rules import Rules
 from suanwang.domain.job import Event
 from suanwang.ports import Claim, OpenLine, Store
@@ -15,7 +16,7 @@ from suanwang.trading.leaves import usage_leaf
 from suanwang.trading.ledger import Account, AccountId
 from suanwang.trading.owning import weights
 from suanwang.trading.rating import electricity_rate
-from suanwang.trading.settlement import Party, accounts_of, chain_of, parties
+from suanwang.trading.settlement import Party, Redeemed, accounts_of, chain_name, chain_of, parties
 
 
 def settle(store: Store, rules: Rules, now: datetime) -> int:
@@ -25,13 +26,20 @@ def settle(store: Store, rules: Rules, now: datetime) -> int:
     `rules.settle_retry_s`.
     """
     store.release_expired(now, rules.settle_limit)
+    close_ended(store, now, rules.settle_limit)
     lines = store.open_lines(now, rules.settle_limit)
     if not lines:
         return 0
     split = [(each, _shared(each, rules)) for each in lines]
     _open_accounts(store, rules, split)
-    claims = [_claim(each, shared, now) for each, shared in split]
+    held = hold_vouchers(store, split, now)
+    claims = [
+        _claim(each, shared, now, held.paid.get(each.line.usage_id))
+        for each, shared in split
+        if each.line.usage_id not in held.busy
+    ]
     outcomes = store.settle(claims, now, now + timedelta(seconds=rules.settle_retry_s))
+    release_unused(store, held, [outcome.chain.removeprefix(chain_name("")) for outcome in outcomes], now)
     return sum(outcome.done for outcome in outcomes)
 
 
@@ -53,7 +61,7 @@ def _open_accounts(store: Store, rules: Rules, lines: list[tuple[OpenLine, tuple
         store.open_accounts([wanted[account] for account in sorted(missing)])
 
 
-def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime) -> Claim:
+def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime, voucher: Redeemed | None) -> Claim:
     line = each.line
     return Claim(
         usage_id=line.usage_id,
@@ -66,7 +74,7 @@ def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime) -> Claim:
             each.before_fen,
             electricity_rate(each.price, each.power_kw, each.usage.from_at),
         ),
-        chain=chain_of(line, shared, each.before_fen),
+        chain=chain_of(line, shared, each.before_fen, voucher),
         blocked=Event(
             kind="ledger.blocked",
             at=now,

@@ -6,7 +6,8 @@ kept as digests only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -72,3 +73,9 @@ class Project:
     id: ProjectId
     title: str
     created_at: datetime
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Whose it is: `organisation`, `department`, `team`."""
+
+    @property
+    def organisation(self) -> str:
+        return self.labels.get("organisation", "")

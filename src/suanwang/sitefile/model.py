@@ -122,7 +122,8 @@ class SiteSection(Section):
     name: NameSection | Line
     provider: Line
     owners: dict[Line, Share] = Field(
-        default_factory=dict, description="Who shares what it earns: organisation → 2/3, 0.25 or 12.5%; exactly 1 in all."
+        default_factory=dict,
+        description="Who shares what it earns: organisation → 2/3, 0.25 or 12.5%; exactly 1 in all.",
     )
     region: Line = Field(description="A hub such as `guizhou`, or any name of a region.")
     place: Line | None = Field(None, description="A city the catalogue knows; else give `position`.")

@@ -21,7 +21,7 @@ from suanwang.domain.site import Price
 from suanwang.domain.tariff import ElectricityRate, Tier
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.leaves import canonical, instant, transfer_leaf, usage_leaf
-from suanwang.trading.ledger import CURRENCY, AccountId, Transfer
+from suanwang.trading.ledger import CURRENCY, AccountId, Phase, Transfer
 from suanwang.trading.settlement import Party
 
 FORMAT = "suanwang-bill/1"
@@ -216,6 +216,9 @@ def _electricity(value: object) -> ElectricityRate:
 
 def _paid(value: object) -> Paid:
     proven, leaf = _proven(value, "transfer", _TRANSFER)
+    phase, pending = Phase(_text(leaf["phase"])), leaf["pending_id"]
+    if phase not in (Phase.DIRECT, Phase.POST):
+        raise ValueError("a bill is settled by direct transfers and posted holds")
     transfer = Transfer(
         id=_text(leaf["id"]),
         chain=_text(leaf["chain"]),
@@ -223,10 +226,12 @@ def _paid(value: object) -> Paid:
         credit=AccountId(_text(leaf["credit"])),
         amount_fen=_count(leaf["amount_fen"]),
         code=_text(leaf["code"]),
+        phase=phase,
+        pending_id=None if pending is None else _text(pending),
     )
     read = Paid(proven=proven, transfer=transfer, at=_instant(leaf["at"]))
     if transfer_leaf(transfer, read.at) != proven.leaf:
-        raise ValueError(f"transfer {transfer.id} is not a direct one, written canonically")
+        raise ValueError(f"transfer {transfer.id} is not written canonically")
     return read
 
 

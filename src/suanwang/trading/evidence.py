@@ -6,6 +6,7 @@ splits the amounts again, hashes what it reads, follows the proofs to the signed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,10 +15,10 @@ from enum import StrEnum
 from suanwang.domain.errors import InvalidRequest
 from suanwang.trading.billfile import Bill
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.ledger import Transfer
+from suanwang.trading.ledger import Owner, Phase, Transfer
 from suanwang.trading.merkle import continues, includes, leaf_hash
 from suanwang.trading.rating import billed_fen, drawn, rated_yuan
-from suanwang.trading.settlement import chain_name, chain_of
+from suanwang.trading.settlement import Redeemed, chain_name, chain_of
 
 
 class Check(StrEnum):
@@ -49,6 +50,8 @@ class Finding:
     job: str = ""
     amount_fen: int = 0
     lines: int = 0
+    voucher_fen: int = 0
+    """What vouchers paid of it."""
     unsettled: tuple[str, ...] = ()
     """Records whose amount no transfer has paid at the checkpoint."""
     checkpoint: Checkpoint | None = None
@@ -81,6 +84,7 @@ def verify(document: object, *, key: str | None = None, older: Checkpoint | None
         job=bill.job,
         amount_fen=bill.amount_fen,
         lines=len(bill.usage),
+        voucher_fen=sum(each.transfer.amount_fen for each in bill.transfers if each.transfer.phase is Phase.POST),
         unsettled=tuple(
             each.line.usage_id
             for each in bill.usage
@@ -148,7 +152,7 @@ def _transfers(bill: Bill) -> list[Failure]:
     for each in bill.usage:
         name = chain_name(each.line.usage_id)
         made = found.pop(name, [])
-        due = chain_of(each.line, each.shared, each.before_fen)
+        due = chain_of(each.line, each.shared, each.before_fen, _redeemed(made))
         if not made or list(due) == made:
             continue
         parts, asked = [t.amount_fen for t in made], [t.amount_fen for t in due]
@@ -163,6 +167,14 @@ def _transfers(bill: Bill) -> list[Failure]:
         for transfer in left
     )
     return failures
+
+
+def _redeemed(made: Sequence[Transfer]) -> Redeemed | None:
+    """What a voucher paid of a line: transfers of a line's chain that are posted from holds of one voucher's account."""
+    posts = [transfer for transfer in made if transfer.phase is Phase.POST]
+    if not posts or not posts[0].debit.startswith(f"{Owner.VOUCHER}:"):
+        return None
+    return Redeemed(account=posts[0].debit, amount_fen=sum(transfer.amount_fen for transfer in posts))
 
 
 def _inclusion(bill: Bill) -> list[Failure]:

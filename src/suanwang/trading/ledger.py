@@ -30,6 +30,9 @@ class Owner(StrEnum):
     PROJECT = "project"
     PROVIDER = "provider"
     OPERATOR = "operator"
+    ISSUER = "issuer"
+    """Who gives vouchers: its balance is the budget that it has left."""
+    VOUCHER = "voucher"
     OUTSIDE = "outside"
     """Where money comes from and goes to: banks. It has no limit, and owes the network what the others own."""
 

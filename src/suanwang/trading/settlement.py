@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.job import BillLine
-from suanwang.trading.ledger import NETWORK, Account, AccountId, Owner, Transfer, account_id
+from suanwang.trading.ledger import NETWORK, Account, AccountId, Owner, Phase, Transfer, account_id
 
 WHOLE_BP = 10_000
 """Basis points in one."""
@@ -54,6 +54,24 @@ def parties(provider: str, commission_bp: int, owners: Mapping[str, int] | None 
     return (*paid, Party(account=NETWORK, weight=sum(shares.values()) * commission_bp))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redeemed:
+    """What a voucher pays of a line."""
+
+    account: AccountId
+    amount_fen: int
+
+
+def voucher_parts(amounts: Sequence[int], paid_fen: int) -> tuple[int, ...]:
+    """A voucher's leg over those who are paid, by what each gets of the line; none is more than that."""
+    wanted = [max(amount, 0) for amount in amounts]
+    if paid_fen > sum(wanted):
+        raise InvalidRequest(
+            "a voucher pays no more than the line", field="voucher", allowed=f"up to {sum(wanted)} fen"
+        )
+    return split(paid_fen, wanted) if paid_fen else (0,) * len(wanted)
+
+
 def chain_name(usage_id: str) -> str:
     return f"bill/{usage_id}"
 
@@ -73,16 +91,20 @@ def _split_signed(amount_fen: int, weights: Sequence[int]) -> tuple[int, ...]:
     return parts if amount_fen >= 0 else tuple(-part for part in parts)
 
 
-def chain_of(line: BillLine, shared: Sequence[Party], before_fen: int) -> tuple[Transfer, ...]:
+def chain_of(
+    line: BillLine, shared: Sequence[Party], before_fen: int, voucher: Redeemed | None = None
+) -> tuple[Transfer, ...]:
     """The transfers that settle a line, one for each party with a part; none for a line of zero fen.
 
-    `before_fen` is what the job's earlier lines sum to. Negative parts go back the same ways.
+    `before_fen` is what the job's earlier lines sum to. Negative parts go back the same ways. What a voucher pays is posted
+    from its holds, beside the project's transfers, which are so much less.
     """
     if not line.amount_fen:
         return ()
     payer = account_id(Owner.PROJECT, line.project)
     amounts = due(before_fen, line.amount_fen, [party.weight for party in shared])
-    return tuple(
+    given = voucher_parts(amounts, voucher.amount_fen) if voucher is not None else (0,) * len(amounts)
+    own = tuple(
         Transfer(
             id=f"{line.usage_id}/{number}",
             chain=chain_name(line.usage_id),
@@ -91,8 +113,28 @@ def chain_of(line: BillLine, shared: Sequence[Party], before_fen: int) -> tuple[
             amount_fen=abs(amount),
             code="commission" if party.account == NETWORK else "usage",
         )
-        for number, (party, amount) in enumerate(zip(shared, amounts, strict=True))
+        for number, (party, amount) in enumerate(
+            (party, amount - part) for party, amount, part in zip(shared, amounts, given, strict=True)
+        )
         if amount
+    )
+    return own if voucher is None else (*own, *_posted(line, shared, given, voucher.account))
+
+
+def _posted(line: BillLine, shared: Sequence[Party], given: Sequence[int], account: AccountId) -> tuple[Transfer, ...]:
+    return tuple(
+        Transfer(
+            id=f"{line.usage_id}/v{number}/paid",
+            chain=chain_name(line.usage_id),
+            debit=account,
+            credit=party.account,
+            amount_fen=part,
+            code="voucher",
+            phase=Phase.POST,
+            pending_id=f"{line.usage_id}/v{number}",
+        )
+        for number, (party, part) in enumerate(zip(shared, given, strict=True))
+        if part
     )
 
 

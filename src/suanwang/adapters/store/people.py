@@ -6,12 +6,12 @@ Owns their rows; a token is known by the digest of its secret only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from psycopg import errors as pg
 
-from suanwang.adapters.store.codec import clean
+from suanwang.adapters.store.codec import clean, dump_free, load_free
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.record import insert_events
 from suanwang.adapters.store.rows import TOKEN_COLUMNS, listed, token_from, token_row
@@ -66,16 +66,38 @@ class People:
     def add_project(self, project: Project, events: Sequence[Event]) -> None:
         def work(connection: Connection) -> None:
             row = connection.execute(
-                "INSERT INTO projects (id, title, created_at) VALUES (%s, %s, %s) "
+                "INSERT INTO projects (id, title, created_at, labels) VALUES (%s, %s, %s, %s) "
                 "ON CONFLICT DO NOTHING RETURNING true",
-                (project.id, clean(project.title), project.created_at),
+                (project.id, clean(project.title), project.created_at, dump_free(project.labels)),
             ).fetchone()
             if row is not None:
                 insert_events(connection, events)
 
         self._database.write(work)
 
+    def label_project(self, project_id: ProjectId, labels: Mapping[str, str], events: Sequence[Event]) -> bool:
+        def work(connection: Connection) -> bool:
+            row = connection.execute(
+                "UPDATE projects SET labels = %s WHERE id = %s RETURNING true", (dump_free(labels), clean(project_id))
+            ).fetchone()
+            if row is None:
+                return False
+            insert_events(connection, events)
+            return True
+
+        return self._database.write(work, tag=f"labels of {project_id}")
+
     def projects(self) -> Sequence[Project]:
         with self._database.reading() as connection:
-            rows = connection.execute('SELECT id, title, created_at FROM projects ORDER BY id COLLATE "C"').fetchall()
-        return [Project(id=ProjectId(row[0]), title=row[1], created_at=row[2]) for row in rows]
+            rows = connection.execute(
+                'SELECT id, title, created_at, labels FROM projects ORDER BY id COLLATE "C"'
+            ).fetchall()
+        return [
+            Project(
+                id=ProjectId(row[0]),
+                title=row[1],
+                created_at=row[2],
+                labels={name: str(value) for name, value in load_free(row[3] or "{}").items()},
+            )
+            for row in rows
+        ]

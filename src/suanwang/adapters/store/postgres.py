@@ -26,6 +26,7 @@ from suanwang.adapters.store.record import Record
 from suanwang.adapters.store.settling import Settling
 from suanwang.adapters.store.sites import Sites
 from suanwang.adapters.store.tree import Tree
+from suanwang.adapters.store.vouchers import VoucherStore
 
 
 class PostgresStore(
@@ -41,6 +42,7 @@ class PostgresStore(
     Settling,
     Tree,
     MarketStore,
+    VoucherStore,
     Outbox,
 ):
     """Implements `ports.Store`. Safe for many threads; several processes may share one database."""

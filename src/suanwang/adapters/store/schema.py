@@ -356,6 +356,7 @@ projects = Table(
     Column("id", Text, primary_key=True),
     Column("title", Text, nullable=False),
     Column("created_at", INSTANT, nullable=False),
+    Column("labels", JSON),
 )
 
 idempotency = Table(
@@ -584,6 +585,29 @@ market_auctions = Table(
     Column("value", JSON, nullable=False),
 )
 """Calls that were made: at most one for a window."""
+
+vouchers = Table(
+    "vouchers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _seq(),
+    Column("holders", ARRAY(Text), nullable=False),
+    Column("until_at", INSTANT, nullable=False),
+    Column("closed", Boolean, nullable=False),
+    Column("value", JSON, nullable=False),
+    Index("vouchers_seq_idx", "seq", unique=True),
+    Index("vouchers_holders_idx", "holders", postgresql_using="gin"),
+    Index("vouchers_open_idx", "until_at", postgresql_where=text("NOT closed")),
+)
+
+voucher_jobs = Table(
+    "voucher_jobs",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("voucher_id", Text, nullable=False),
+    Column("at", INSTANT, nullable=False),
+)
+"""At most one voucher for the bill of a job, for good."""
 
 market_stocks = Table(
     "market_stocks",

@@ -71,3 +71,15 @@ def create_project(ask: Asked, body: Body) -> Response:
     caller = ask.caller
     asked = model_of(models.NewProject, body)
     return answer(answering.project(ask.network.people.create_project(caller, asked.id, asked.title)), 201)
+
+
+@router.put(
+    "/projects/{project_id}/labels",
+    response_model=models.ProjectView,
+    openapi_extra=takes("NewLabels", {"organisation": "Tsinghua", "department": "Physics", "team": "Plasma"}),
+)
+def label_project(ask: Asked, project_id: str, body: Body) -> Response:
+    """Say whose a project is; what is left out is forgotten. For operators."""
+    caller = ask.caller
+    said = model_of(models.NewLabels, body).model_dump(exclude_none=True)
+    return answer(answering.project(ask.network.people.label_project(caller, ProjectId(project_id), said)))

@@ -27,6 +27,8 @@ OWNERS: Mapping[str, str] = {
     Owner.PROVIDER: N_("Provider"),
     Owner.OPERATOR: N_("Network operator"),
     Owner.OUTSIDE: N_("Outside"),
+    Owner.ISSUER: N_("Issuer of vouchers"),
+    Owner.VOUCHER: N_("Voucher"),
 }
 CODES: Mapping[str, str] = {
     "usage": N_("Usage"),
@@ -35,6 +37,10 @@ CODES: Mapping[str, str] = {
     "expired": N_("Hold released"),
     "order": N_("Order on the market"),
     "sale": N_("Sold on the market"),
+    "voucher": N_("Voucher"),
+    "budget": N_("Budget for vouchers"),
+    "voucher_issued": N_("Voucher issued"),
+    "voucher_returned": N_("Left of a voucher that ended"),
 }
 
 
