@@ -29,7 +29,7 @@ THEIRS = {"DE": 7.93, "GB": 9.03, "FR": 5.92}
 
 def measure(data: Path, *, quick: bool) -> Iterator[Table]:
     yield Table(
-        "Beside Let's Wait Awhile: the product's rule at 5 % noise",
+        "Beside Let's Wait Awhile: the rule of `scheduling.shifting` at 5 % noise",
         figures=list(_compared(data, 2 if quick else SEEDS)),
         notes=[
             (
@@ -50,7 +50,7 @@ def _compared(data: Path, seeds: int) -> Iterator[Figure]:
             ours, theirs = [], []
             for seed in range(seeds):
                 forecast = noisy(truth, ERROR, seed)
-                means, spreads = _weekly(forecast, truth)
+                means, spreads = weekly(forecast, truth)
                 ours.append(
                     replanned(truth, means, spreads, jobs.start, jobs.length, slack, HERMITE_POINTS, HERMITE_WEIGHTS)
                 )
@@ -64,7 +64,7 @@ def _compared(data: Path, seeds: int) -> Iterator[Figure]:
             yield Figure(name=name, value=100 * saved / known, unit="%", bound="≥ 99")
 
 
-def _weekly(forecast: Floats, truth: Floats) -> tuple[Floats, Floats]:
+def weekly(forecast: Floats, truth: Floats) -> tuple[Floats, Floats]:
     """`[week, step]` and `[week]`: the forecast and its spread as they are believed from the week's beginning on."""
     weeks = -(-len(truth) // WEEK)
     means, spreads = np.empty((weeks, len(truth))), np.empty(weeks)
