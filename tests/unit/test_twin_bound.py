@@ -117,6 +117,11 @@ def test_both_at_once_cost_no_less_than_each_alone() -> None:
         work, run, place, fits, [series([1, 1] * 4), series([5, 5] * 4)], [series([5, 5] * 4), series([1, 1] * 4)]
     )
     assert torn.weighted > 1.5
+    assert agreeing.both_cost_yuan == pytest.approx(agreeing.cost_yuan)
+    assert agreeing.both_carbon_g == pytest.approx(agreeing.carbon_g)
+    assert torn.weighted == pytest.approx(
+        (torn.both_cost_yuan / torn.cost_yuan + torn.both_carbon_g / torn.carbon_g) / 2
+    )
 
 
 def test_no_work_costs_nothing() -> None:

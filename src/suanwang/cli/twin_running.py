@@ -210,10 +210,15 @@ def _table(experiment: Experiment, found: Sequence[Summary], bounds: Sequence[Ma
                 cells.append(_percent(one.measures[key].estimate, base.measures[key].estimate if base else None))
         made.add_row(*cells)
     for bound in bounds:
-        if (bound["case"] or {}) == dict(case):
-            cells = [_either("(bound)", "（下界）")]
+        if (bound["case"] or {}) != dict(case):
+            continue
+        for name, values in (
+            (_either("(bound)", "（下界）"), bound["values"]),
+            (_either("(bound, both at once)", "（下界，兼顾两者）"), bound["both"]),
+        ):
+            cells = [name]
             for key, _, _, digits in _COLUMNS:
-                value = bound["values"].get(key)
+                value = values.get(key)
                 cells.append("" if value is None else f"{value:,.{digits}f}")
                 if key in _COMPARED:
                     cells.append(_percent(value, base.measures[key].estimate if base else None))

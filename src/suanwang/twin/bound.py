@@ -53,6 +53,9 @@ class FluidBound:
     """Location based."""
     weighted: float
     """Least of `price × cost / cost_yuan + carbon × carbon / carbon_g` over their sum: 1 where both can be had at once."""
+    both_cost_yuan: float
+    """What that least sum costs, and emits: no bound of either alone, but what can be had together at these weights."""
+    both_carbon_g: float
     widened_hours: float
     """By how much every window had to be lengthened so that all work fits at all; 0 where it did."""
 
@@ -85,7 +88,10 @@ def fluid_bound(
     Raises `InvalidRequest` where the work does not fit even with windows lengthened by days.
     """
     if not len(run_ms):
-        return FluidBound(cost_yuan=0.0, electricity_yuan=0.0, carbon_g=0.0, weighted=0.0, widened_hours=0.0)
+        return FluidBound(
+            cost_yuan=0.0, electricity_yuan=0.0, carbon_g=0.0, weighted=0.0, both_cost_yuan=0.0, both_carbon_g=0.0,
+            widened_hours=0.0,
+        )  # fmt: skip
     for widened in WIDENED:
         parts = _parts(jobs, run_ms, rows, fits, yuan, carbon_g, widened=widened, step_ms=step_ms)
         electricity_alone = all(np.array_equal(part.cost[0], part.cost[1]) for part in parts)
@@ -98,15 +104,19 @@ def fluid_bound(
     cost, electricity, carbon = (float(value or 0.0) for value in least)
     # Each in shares of what it is at best, so that the weights compare like with like.
     scaled = (price_weight / max(cost, 1e-12), carbon_weight / max(carbon, 1e-12))
-    both = 0.0
+    both = np.zeros(3)
     for part in parts:
         mixed: Floats = scaled[0] * part.cost[0] + scaled[1] * part.cost[2]
-        both += _solve(part, mixed) or 0.0
+        solved = _solve(part, mixed)
+        assert solved is not None, "what fits for one objective fits for all"
+        both += [solved.least, (part.cost[0] * solved.placed).sum(), (part.cost[2] * solved.placed).sum()]
     return FluidBound(
         cost_yuan=cost,
         electricity_yuan=electricity,
         carbon_g=carbon,
-        weighted=both / (price_weight + carbon_weight),
+        weighted=float(both[0]) / (price_weight + carbon_weight),
+        both_cost_yuan=float(both[1]),
+        both_carbon_g=float(both[2]),
         widened_hours=widened * step_ms / HOUR_MS,
     )
 
@@ -117,7 +127,7 @@ def _least(parts: Sequence[_Part], objective: int) -> float | None:
         found = _solve(part, part.cost[objective])
         if found is None:
             return None
-        total += found
+        total += found.least
     return total
 
 
@@ -195,8 +205,14 @@ def _windows(first: Ints, length: Ints, work: Floats, rate: Floats) -> Windows:
     )
 
 
-def _solve(part: _Part, cost: Floats) -> float | None:
-    """Least cost, or None where the work does not fit.
+class _Solved(NamedTuple):
+    least: float
+    placed: Floats
+    """`[r, t]`: unit × hours."""
+
+
+def _solve(part: _Part, cost: Floats) -> _Solved | None:
+    """Least cost and what has it, or None where the work does not fit.
 
     `done[g, t]` of each window in each of its steps, `at[r, t]` of each row; what is done in a step is done somewhere.
     """
@@ -226,4 +242,4 @@ def _solve(part: _Part, cost: Floats) -> float | None:
         return None
     if solved.status != 0:
         raise InvalidRequest(f"the bound was not found: {solved.message}", field="bound")
-    return float(solved.fun)
+    return _Solved(float(solved.fun), solved.x[count:].reshape(rows, steps))

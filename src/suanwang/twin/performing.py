@@ -236,6 +236,8 @@ def _bound(staged: Stage, conditions: Conditions, one: Play) -> pa.Table:
         "electricity_yuan": found.electricity_yuan,
         "carbon_location_kg": found.carbon_g / 1000,
         "weighted": found.weighted,
+        "both_cost_yuan": found.both_cost_yuan,
+        "both_carbon_location_kg": found.both_carbon_g / 1000,
         "widened_hours": found.widened_hours,
     }
     return pa.Table.from_pylist([row])

@@ -29,6 +29,7 @@ PARTS = "parts"
 RESULTS, TIMELINE, JOBS, BOUNDS = "results.parquet", "timeline.parquet", "jobs.parquet", "bounds.parquet"
 EXPERIMENT = "experiment.json"
 COMPRESSION = "zstd"
+TOGETHER = ("cost_yuan", "carbon_location_kg")
 OF_BOUND = ("cost_yuan", "electricity_yuan", "carbon_location_kg")
 
 
@@ -176,6 +177,7 @@ def _bounds(experiment: Experiment, rows: Sequence[Mapping[str, Any]]) -> list[d
             "case": dict(case) if case else None,
             "values": {key: sum(row[key] for row in found) / len(found) for key in OF_BOUND},
             "weighted": sum(row["weighted"] for row in found) / len(found),
+            "both": {key: sum(row[f"both_{key}"] for row in found) / len(found) for key in TOGETHER},
             "widened_hours": max(row["widened_hours"] for row in found),
         }
         for case, found in cases.items()
