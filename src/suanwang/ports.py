@@ -30,6 +30,7 @@ from suanwang.domain.site import Ending, Held, Price, Site
 from suanwang.measuring.calibration import Belief, EfficiencyState
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Outcome, Transfer
+from suanwang.trading.listings import Copy, Kind, Listing, Use, UseState
 from suanwang.trading.market.values import Auction, Offer, Order, Reservation, Trade
 from suanwang.trading.merkle import Edge, Key
 from suanwang.trading.vouchers import Voucher, VoucherUse
@@ -182,6 +183,18 @@ class OpenLine:
     """What earlier lines of its job sum to."""
     owners: Mapping[str, str] = field(default_factory=dict)
     """Who shares what its run earns; the provider alone where empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charged:
+    """A bill line with what it was rated from."""
+
+    line: BillLine
+    usage: UsageRecord
+    price: Price
+    started_at: datetime
+    power_kw: float
+    settled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -416,7 +429,77 @@ class Vouchers(Protocol):
         """What these vouchers paid: by voucher, project, provider and site."""
 
 
-class Store(Ledger, Market, Vouchers, Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingQuery:
+    """None means no restriction."""
+
+    readers: Collection[ProjectId] | None = None
+    """Only what is open to all or to one of these projects, or sold by one of `own`."""
+    own: Collection[AccountId] = ()
+    sellers: Collection[AccountId] | None = None
+    kinds: Collection[Kind] | None = None
+    text: str = ""
+    """In its names, titles or description, in any case."""
+    open: bool = True
+    """Without versions that were withdrawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """Which copies and uses: those of these projects or sellers; all where both are None."""
+
+    projects: Collection[ProjectId] | None = None
+    sellers: Collection[AccountId] | None = None
+    listing: str | None = None
+
+
+class Listings(Protocol):
+    """Things on sale that are no capacity, their copies and uses. Every method is one transaction."""
+
+    def add_listing(self, listing: Listing, events: Sequence[Event]) -> Listing:
+        """Keep a version and return it. The same again returns the stored one; another under its name, and a version of
+        somebody else's listing, is a `Conflict`."""
+
+    def listing(self, listing_id: str, version: str | None = None) -> Listing | None:
+        """This version; without one the newest that is not withdrawn."""
+
+    def listings(self, query: ListingQuery, cursor: str | None, limit: int) -> tuple[Sequence[Listing], str | None]:
+        """Newest first."""
+
+    def sold_dataset(self, name: str) -> Listing | None:
+        """A listing that is not withdrawn of a data set of this name at a site."""
+
+    def withdraw_listing(self, listing_id: str, version: str | None, at: datetime, events: Sequence[Event]) -> int:
+        """Take a version, or all of them, off sale; returns how many were on sale. Tells `events` where any was."""
+
+    def sell_copy(
+        self, copy: Copy, chain: Chain, record: FileRecord, now: datetime, events: Sequence[Event]
+    ) -> Outcome | None:
+        """Keep a copy, post its chain and give the buyer's project the file, or nothing of it; what the ledger said, None
+        where there was nothing to pay. The same copy again changes nothing. Another under its identifier, a second one for
+        a project that has it, and a version that was withdrawn meanwhile are a `Conflict`."""
+
+    def copy_of(self, project: ProjectId, listing_id: str, version: str) -> Copy | None: ...
+
+    def copies(self, traces: Traces, cursor: str | None, limit: int) -> tuple[Sequence[Copy], str | None]:
+        """Newest first."""
+
+    def hold_uses(self, uses: Sequence[Use], chain: Chain, now: datetime) -> Outcome | None:
+        """Note the uses of one lease and hold their price, or neither. A lease whose uses are noted changes nothing."""
+
+    def held_uses(self, limit: int) -> Sequence[tuple[Use, Allocation]]:
+        """Uses whose price is held though their lease has started or is over, with the lease; oldest lease first."""
+
+    def end_uses(
+        self, uses: Sequence[Use], state: UseState, chain: Chain, now: datetime, events: Sequence[Event]
+    ) -> bool:
+        """End the held uses of one lease and post `chain`, or neither; False where they are ended or it was refused."""
+
+    def uses(self, traces: Traces, cursor: str | None, limit: int) -> tuple[Sequence[Use], str | None]:
+        """Newest first."""
+
+
+class Store(Ledger, Market, Vouchers, Listings, Protocol):
     """The network's memory. Every method is one transaction. Raises `Unavailable` where the database does not answer.
 
     Cursors are opaque strings; None starts at the front and comes back at the end.
@@ -533,6 +616,9 @@ class Store(Ledger, Market, Vouchers, Protocol):
 
     def bill_lines(self, query: BillQuery, cursor: str | None, limit: int) -> tuple[Sequence[BillLine], str | None]:
         """Newest first."""
+
+    def charges(self, query: BillQuery, cursor: str | None, limit: int) -> tuple[Sequence[Charged], str | None]:
+        """Bill lines with what they were rated from, oldest first."""
 
     def bill_totals(self, query: BillQuery) -> Sequence[BillTotal]: ...
 
