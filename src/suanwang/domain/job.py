@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
 from suanwang.domain.connector import RunState
 from suanwang.domain.file import Content
@@ -237,6 +238,15 @@ class Job:
     hold: Hold | None = None
     """While it is kept for a better hour."""
     revision: int = 0
+
+
+Place: TypeAlias = tuple[int, datetime, JobId]
+"""In the queue: the rank of a job's priority, when it became ready, its identifier."""
+
+
+def place_of(job: Job) -> Place:
+    """Where `job` stands in the queue; shares of projects are reckoned within what is read of it."""
+    return job.task.priority.rank, job.ready_at or job.submitted_at, job.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "short": ("has only {have} working now; the job needs {need}", "目前可用仅 {have}；作业需要 {need}"),
         "busy": ("is full now: free {have}, needed {need}", "当前已满：空闲 {have}，需要 {need}"),
         "kept": ("has room, but keeps it for a job that has waited longer", "有空闲，但已为等待更久的作业预留"),
+        "quota": (
+            "the project's quota does not allow it: {have}; the job needs {need}",
+            "超出项目配额：{have}；作业需要 {need}",
+        ),
         "measured": ("its probe fell short of what it declares: {have}", "实测低于申报：{have}"),
         "taken": (
             "others use what this needs, nobody knows how long: {need}",
@@ -58,7 +62,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-TEMPORARY = frozenset({"closed", "silent", "busy", "kept", "short"})
+TEMPORARY = frozenset({"closed", "silent", "busy", "kept", "short", "quota"})
 """Reasons that may pass by themselves; a job that meets only others everywhere is refused at once."""
 
 

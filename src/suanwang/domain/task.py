@@ -10,12 +10,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from types import MappingProxyType
 
 from suanwang.domain.ids import SiteId
 from suanwang.domain.precision import DeviceKind, Precision
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Priority(StrEnum):
+    """Whose turn comes first, before all fairness."""
+
+    HIGH = "high"
+    """For projects that may."""
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """Lower ones come first."""
+        return _RANKS[self]
+
+
+_RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,3 +164,4 @@ class Task:
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
     max_attempts: int = 3
     """Runs allowed in all when a site is lost or the site's scheduler fails the job for its own reasons."""
+    priority: Priority = Priority.NORMAL

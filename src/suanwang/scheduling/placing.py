@@ -1,22 +1,27 @@
 """The plan: each queued job to the feasible site its own objective ranks best, while there is room.
 
-Owns the order of jobs, the assignment and its reasons; what each way comes to is `figures`'s. Jobs are taken by the time they
-became ready; equal scores fall to the site whose identifier comes first.
+Owns the assignment and its reasons; what each way comes to is `figures`'s, whose turn it is `fairness`'s. Equal scores fall to
+the site whose identifier comes first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 import numpy as np
 
-from suanwang.domain.ids import JobId
+from suanwang.domain.allowance import Allowance, Amounts, Exceeded, Standing
+from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Exclusion, Figures, Hold, InForce, Job, Rank, Why
+from suanwang.domain.site import DevicePool
 from suanwang.electricity.supply import milliseconds
 from suanwang.electricity.tariff import STEP_MS, slot_at
 from suanwang.scheduling import figures, hours
 from suanwang.scheduling.backfill import NO_POOL, Backfill
+from suanwang.scheduling.fairness import Shares, in_turn
 from suanwang.scheduling.feasibility import (
     MEMORY_SLACK_GB,
     Least,
@@ -43,6 +48,8 @@ WORTH_WAITING = 1.02
 NO_SCORES = np.zeros(0, np.float64)
 HELD = "held for a better site that is full now"
 KEPT = "held for a better hour"
+OVER = "its project's quota does not allow it now"
+NEVER = "more than its project's quota allows at once"
 
 
 @dataclass(slots=True)
@@ -66,6 +73,17 @@ class _Ranking:
     """Row → its figures, once somebody asked."""
     lasting: dict[int, Exclusion] = field(default_factory=dict)
     """Site → why it can never take jobs of this shape, once somebody asked."""
+    models: dict[str, Bools] = field(default_factory=dict)
+    """Device model → `[k]`: the rows of its pools, once somebody asked."""
+
+    def of_model(self, model: str) -> Bools:
+        """`[k]`: rows of pools of `model`."""
+        found = self.models.get(model)
+        if found is None:
+            pools = [self.rows.pools[row] for row in self.index.tolist()]
+            found = np.array([pool is not None and pool.model == model for pool in pools], np.bool_)
+            self.models[model] = found
+        return found
 
 
 def decide(snapshot: Snapshot) -> Plan:
@@ -74,8 +92,7 @@ def decide(snapshot: Snapshot) -> Plan:
     places: list[Place] = []
     hopeless: list[Hopeless] = []
     keeps: list[Keep] = []
-    jobs = sorted(snapshot.jobs, key=_turn)
-    for job in jobs:
+    for job in placer.in_turn():
         found = placer.take(job)
         if isinstance(found, Place):
             places.append(found)
@@ -83,22 +100,18 @@ def decide(snapshot: Snapshot) -> Plan:
             hopeless.append(found)
         elif isinstance(found, Keep):
             keeps.append(found)
-    stays = len(jobs) - len(places) - len(hopeless)
+    stays = len(snapshot.jobs) - len(places) - len(hopeless)
     return Plan(
         places=tuple(places), hopeless=tuple(hopeless), stays=stays, keeps=tuple(keeps), gap=placer.gap(len(places))
     )
 
 
-def _turn(job: Job) -> tuple[datetime, JobId]:
-    return job.ready_at or job.submitted_at, job.id
-
-
 def explain(snapshot: Snapshot, job: Job) -> Place | Stay | Keep | Hopeless:
-    """What would be decided about `job` behind the other jobs of `snapshot`, with the reason of every site."""
-    placer = _Placer(snapshot, in_full=True)
-    for other in sorted(snapshot.jobs, key=_turn):
-        if _turn(other) < _turn(job):
-            placer.take(other)
+    """What would be decided about `job`, when its turn comes among the other jobs of `snapshot`, with every site's reason."""
+    others = [other for other in snapshot.jobs if other.id != job.id]
+    placer = _Placer(replace(snapshot, jobs=[*others, job]), in_full=True)
+    for other in takewhile(lambda other: other.id != job.id, placer.in_turn()):
+        placer.take(other)
     found = placer.take(job)
     return Stay(job=job, why=placer.why_not(job, found)) if isinstance(found, str) else found
 
@@ -112,6 +125,28 @@ class Judge:
     def hopeless(self, job: Job) -> Hopeless | None:
         """With the reason of every site, or None where some site could run `job` some day."""
         return self._placer.hopeless(job)
+
+    def beyond(self, job: Job, allowance: Allowance) -> tuple[Why, Exceeded] | None:
+        """Why `job` could never start under its project's quota, whatever else ends; None where it could."""
+        return self._placer.beyond(job, allowance)
+
+
+@dataclass(frozen=True, slots=True)
+class _Barred:
+    """What a project's quota keeps a job from."""
+
+    rows: Bools
+    """`[k]`"""
+    over: Exceeded | None
+    """Where it keeps the job from all of them."""
+    models: Mapping[str, Exceeded] = field(default_factory=dict)
+
+    def words(self, pool: DevicePool | None) -> Exceeded:
+        """The quota that keeps it from a row of this pool."""
+        if self.over is not None:
+            return self.over
+        assert pool is not None, "only quotas of devices differ between rows"
+        return self.models[pool.model]
 
 
 class _Placer:
@@ -135,12 +170,54 @@ class _Placer:
         """Of the starts so far: scores over the best of each, summed."""
         self._taken = [0] * len(self._table.sites)
         """Jobs this plan has given each site."""
+        fairness = snapshot.fairness
+        self._shares = Shares(fairness.standings if fairness else None, self._whole() if fairness else Amounts())
+        self._barred: _Barred | None = None
+        """Of the job that is looked at."""
 
     # assignment
 
     def gap(self, starts: int) -> float:
         """See `Plan.gap`."""
         return self._above / starts - 1 if starts else 0.0
+
+    def in_turn(self) -> Iterator[Job]:
+        """The jobs of the snapshot; take each before asking for the next."""
+        return in_turn(self._snapshot.jobs, self._snapshot.fairness, self._shares, self._now)
+
+    def _whole(self) -> Amounts:
+        """What works in the network."""
+        devices: dict[str, float] = {}
+        for pool, working in zip(self._table.pooled.pools, self._table.pooled.working_devices.tolist(), strict=True):
+            if pool is not None:
+                devices[pool.model] = devices.get(pool.model, 0) + working
+        return Amounts(
+            cores=sum(self._table.working_cores), memory_gb=sum(self._table.working_memory_gb), devices=devices
+        )
+
+    def beyond(self, job: Job, allowance: Allowance) -> tuple[Why, Exceeded] | None:
+        """With every site's reason, where even an empty network would not let it start under `allowance`."""
+        ranking = self._ranking(shape(job))
+        unused = Shares({job.project: Standing(allowance=allowance)}, Amounts())
+        self._barred = self._bars(ranking, job.project, unused)
+        if self._barred is None or not self._barred.rows.all():
+            return None
+        why = self._why(ranking, np.full(len(ranking.index), np.inf), None, NEVER)
+        return why, self._barred.words(ranking.rows.pools[ranking.index.item(0)])
+
+    def _bars(self, ranking: _Ranking, project: ProjectId, shares: Shares) -> _Barred | None:
+        allowance, of = shares.allowance(project), ranking.shape
+        if allowance is None:
+            return None
+        over = shares.exceeded(project, of.cores, of.memory_gb)
+        if over is not None:
+            return _Barred(np.ones(len(ranking.index), np.bool_), over)
+        found = {model: shares.exceeded_devices(project, model, of.devices) for model in allowance.devices}
+        models = {model: words for model, words in found.items() if words is not None}
+        if not of.devices or not models:
+            return None
+        rows = np.logical_or.reduce([ranking.of_model(model) for model in models])
+        return _Barred(rows, None, models) if rows.any() else None
 
     def hopeless(self, job: Job) -> Hopeless | None:
         """`job` with every site's reason, where no site can ever run it."""
@@ -152,7 +229,13 @@ class _Placer:
         ranking = self._ranking(shape(job))
         if not len(ranking.index):
             return Hopeless(job=job, why=self._why_hopeless(ranking))
-        scores = self._with_room(ranking)
+        scores, index, barred = self._with_room(ranking), ranking.index, self._bars(ranking, job.project, self._shares)
+        self._barred = barred
+        if barred is not None:
+            if barred.rows.all():
+                return OVER
+            scores[barred.rows] = np.inf
+            index = index[~barred.rows]
         if job.hold is not None and job.hold.until > self._now:
             if job.hold.start_at > self._now:
                 return KEPT
@@ -161,7 +244,7 @@ class _Placer:
         best = scores.item(place)
         if best == np.inf:
             if not hours.may_wait(job, self._now):
-                self._kept().keep(ranking.shape, ranking.rows, ranking.index)
+                self._kept().keep(ranking.shape, ranking.rows, index)
             return "no room now"
         kept = self._keeps(job, ranking, scores, place) if hours.may_wait(job, self._now) else None
         if kept is not None:
@@ -187,6 +270,7 @@ class _Placer:
         self._above += scores.item(place) / least if least > 0 else 1.0
         why = self._why(ranking, scores, place, "")
         self._take(site, row, of, rows)
+        self._shares.took(job.project, of.cores, of.memory_gb, pool.model if pool else None, of.devices)
         begun = (site, row if of.devices else NO_POOL, pool.model if pool else None, of)
         if self._backfill is None:
             self._begun.append(begun)
@@ -300,7 +384,10 @@ class _Placer:
     def why_not(self, job: Job, note: str) -> Why:
         """The answer for a job that `take` left in the queue."""
         ranking = self._ranking(shape(job))
-        return self._why(ranking, self._with_room(ranking), None, note)
+        scores = self._with_room(ranking)
+        if self._barred is not None:
+            scores[self._barred.rows] = np.inf
+        return self._why(ranking, scores, None, note)
 
     def _why(self, ranking: _Ranking, scores: Floats, place: int | None, note: str) -> Why:
         """Figures and reasons, as things are before the job takes its room. Spoils `scores`, those with room."""
@@ -354,6 +441,9 @@ class _Placer:
 
     def _busy(self, ranking: _Ranking, index: int) -> Exclusion:
         """Why a site takes no job of this shape now. It stays true until the site is given another job."""
+        over = self._over(ranking, index)
+        if over is not None:
+            return over
         taken = self._taken[index]
         known = ranking.busy.get(index)
         if known is not None and known[0] == taken:
@@ -361,6 +451,19 @@ class _Placer:
         found = now_reason(ranking.shape, index, self._fitting(ranking, index), self._table, ranking.rows)
         ranking.busy[index] = (taken, found)
         return found
+
+    def _over(self, ranking: _Ranking, index: int) -> Exclusion | None:
+        """Where the project's quota keeps the job from every row of a site that it might take."""
+        barred = self._barred
+        if barred is None:
+            return None
+        first, end = ranking.rows.span[index]
+        low, high = ranking.index.searchsorted((first, end)).tolist()
+        if not barred.rows[low:high].all():
+            return None
+        words = barred.words(ranking.rows.pools[ranking.index.item(low)])
+        have = f"{words.used} / {words.allowed}"
+        return Exclusion(site=self._table.sites[index].id, code="quota", need=words.asked, have=have)
 
     def _lasting(self, ranking: _Ranking, index: int) -> Exclusion:
         """Why a site can never take jobs of this shape."""

@@ -21,6 +21,7 @@ from suanwang.domain.job import Job
 from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.site import DevicePool, Ending, Held, Site
 from suanwang.scheduling.ahead import Ahead
+from suanwang.scheduling.fairness import Fairness
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -43,6 +44,8 @@ class Snapshot:
     declares."""
     endings: Callable[[], Mapping[SiteId, Sequence[Ending]]] = dict
     """When live runs are over at the latest; asked for once, and only where a job finds no room."""
+    fairness: Fairness | None = None
+    """Where several projects wait, or one has a quota."""
 
 
 class Unit(NamedTuple):
