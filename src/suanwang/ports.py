@@ -488,7 +488,7 @@ class Listings(Protocol):
         """Note the uses of one lease and hold their price, or neither. A lease whose uses are noted changes nothing."""
 
     def held_uses(self, limit: int) -> Sequence[tuple[Use, Allocation]]:
-        """Uses whose price is held though their lease has started or is over, with the lease; oldest lease first."""
+        """Uses whose price is held though their lease is not `LEASED` any more, with it; those noted first in front."""
 
     def end_uses(
         self, uses: Sequence[Use], state: UseState, chain: Chain, now: datetime, events: Sequence[Event]
@@ -646,6 +646,9 @@ class Store(Ledger, Market, Vouchers, Listings, Protocol):
         """The newest version."""
 
     def files(self, project: ProjectId, cursor: str | None, limit: int) -> tuple[Sequence[FileRecord], str | None]: ...
+
+    def file_of(self, project: ProjectId, sha256: str) -> FileRecord | None:
+        """A file of the project that has this content and may leave its site."""
 
     def file_readers(self, sha256: str) -> Collection[ProjectId]:
         """Projects that have a record of this content."""

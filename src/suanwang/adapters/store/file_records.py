@@ -20,43 +20,37 @@ _FILE = listed(FILE_COLUMNS)
 _INSERT = f"INSERT INTO files ({_FILE}) VALUES ({', '.join('%s' for _ in FILE_COLUMNS)})"
 
 
+def add_file(connection: Connection, record: FileRecord) -> FileRecord:
+    """The Protocol's `add_file`, within the caller's transaction."""
+    name = clean(record.name)
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('suanwang file ' || %s || '/' || %s, 0))",
+        (record.project, name),
+    )
+    content = record.content
+    known = connection.execute(
+        f"SELECT {_FILE} FROM files WHERE project = %s AND name = %s AND sha256 = %s AND size = %s "
+        "AND folder = %s AND site_id IS NOT DISTINCT FROM %s ORDER BY version LIMIT 1",
+        (record.project, name, content.sha256, content.size, content.folder, record.site_id),
+    ).fetchone()
+    if known is not None:
+        return file_from(known)
+    row = connection.execute(
+        "SELECT coalesce(max(version), 0) + 1 FROM files WHERE project = %s AND name = %s", (record.project, name)
+    ).fetchone()
+    assert row is not None, "an aggregate has one row"
+    kept = replace(record, name=name, version=row[0])
+    connection.execute(_INSERT, file_row(kept))
+    return kept
+
+
 class FileRecords:
     """The Protocol's files section."""
 
     _database: Database
 
     def add_file(self, record: FileRecord) -> FileRecord:
-        name = clean(record.name)
-
-        def work(connection: Connection) -> FileRecord:
-            connection.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended('suanwang file ' || %s || '/' || %s, 0))",
-                (record.project, name),
-            )
-            known = connection.execute(
-                f"SELECT {_FILE} FROM files WHERE project = %s AND name = %s AND sha256 = %s AND size = %s "
-                "AND folder = %s AND site_id IS NOT DISTINCT FROM %s ORDER BY version LIMIT 1",
-                (
-                    record.project,
-                    name,
-                    record.content.sha256,
-                    record.content.size,
-                    record.content.folder,
-                    record.site_id,
-                ),
-            ).fetchone()
-            if known is not None:
-                return file_from(known)
-            row = connection.execute(
-                "SELECT coalesce(max(version), 0) + 1 FROM files WHERE project = %s AND name = %s",
-                (record.project, name),
-            ).fetchone()
-            assert row is not None, "an aggregate has one row"
-            kept = replace(record, name=name, version=row[0])
-            connection.execute(_INSERT, file_row(kept))
-            return kept
-
-        return self._database.write(work)
+        return self._database.write(lambda connection: add_file(connection, record))
 
     def file(self, project: ProjectId, name: str) -> FileRecord | None:
         with self._database.reading() as connection:
@@ -81,3 +75,12 @@ class FileRecords:
         with self._database.reading() as connection:
             rows = connection.execute("SELECT DISTINCT project FROM files WHERE sha256 = %s", (sha256,)).fetchall()
         return {ProjectId(row[0]) for row in rows}
+
+    def file_of(self, project: ProjectId, sha256: str) -> FileRecord | None:
+        with self._database.reading() as connection:
+            row = connection.execute(
+                f"SELECT {_FILE} FROM files WHERE project = %s AND sha256 = %s AND site_id IS NULL "
+                "ORDER BY created_at DESC, version DESC LIMIT 1",
+                (project, sha256),
+            ).fetchone()
+        return None if row is None else file_from(row)

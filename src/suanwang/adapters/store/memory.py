@@ -16,6 +16,7 @@ from itertools import islice
 
 from suanwang.adapters.store.market_memory import MemoryMarket
 from suanwang.adapters.store.memory_ledger import MemoryLedger
+from suanwang.adapters.store.memory_listings import MemoryListings
 from suanwang.adapters.store.memory_vouchers import MemoryVouchers
 from suanwang.domain.errors import Conflict
 from suanwang.domain.file import FileRecord
@@ -48,7 +49,7 @@ def _asleep(job: Job, now: datetime) -> bool:
     return until is not None and until > now
 
 
-class MemoryStore(MemoryMarket, MemoryVouchers, MemoryLedger):
+class MemoryStore(MemoryMarket, MemoryVouchers, MemoryListings, MemoryLedger):
     """Implements `ports.Store`."""
 
     def __init__(self) -> None:
@@ -467,6 +468,12 @@ class MemoryStore(MemoryMarket, MemoryVouchers, MemoryLedger):
             page = names[start : start + limit]
             after = page[-1] if start + limit < len(names) else None
             return [self._files[project, name][-1] for name in page], after
+
+    def file_of(self, project: ProjectId, sha256: str) -> FileRecord | None:
+        with self._lock:
+            every = (record for (owner, _), versions in self._files.items() if owner == project for record in versions)
+            found = [r for r in every if r.content.sha256 == sha256 and r.site_id is None]
+            return max(found, key=lambda record: (record.created_at, record.version), default=None)
 
     def file_readers(self, sha256: str) -> Collection[ProjectId]:
         with self._lock:

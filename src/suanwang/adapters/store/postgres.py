@@ -16,6 +16,7 @@ from suanwang.adapters.store.job_reads import JobReads
 from suanwang.adapters.store.job_writes import JobWrites
 from suanwang.adapters.store.keeping import Keeper
 from suanwang.adapters.store.ledger import LedgerStore
+from suanwang.adapters.store.listings import ListingStore
 from suanwang.adapters.store.market import MarketStore
 from suanwang.adapters.store.migrate import upgrade
 from suanwang.adapters.store.outbox import Outbox
@@ -43,6 +44,7 @@ class PostgresStore(
     Tree,
     MarketStore,
     VoucherStore,
+    ListingStore,
     Outbox,
 ):
     """Implements `ports.Store`. Safe for many threads; several processes may share one database."""

@@ -609,6 +609,60 @@ voucher_jobs = Table(
 )
 """At most one voucher for the bill of a job, for good."""
 
+listings = Table(
+    "listings",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    _seq(),
+    Column("seller", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("dataset", Text),
+    Column("invited", ARRAY(Text)),
+    Column("words", Text, nullable=False),
+    Column("withdrawn_at", INSTANT),
+    Column("value", JSON, nullable=False),
+    PrimaryKeyConstraint("id", "version"),
+    Index("listings_seq_idx", "seq", unique=True),
+    Index("listings_seller_idx", "seller", "seq"),
+    Index("listings_dataset_idx", "dataset", postgresql_where=text("withdrawn_at IS NULL")),
+)
+"""Versions of things on sale; nothing of a row changes but `withdrawn_at`, once. `words` is what is searched."""
+
+listing_copies = Table(
+    "listing_copies",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _seq(),
+    Column("listing", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("seller", Text, nullable=False),
+    Column("value", JSON, nullable=False),
+    Index("listing_copies_seq_idx", "seq", unique=True),
+    Index("listing_copies_once_idx", "project", "listing", "version", unique=True),
+    Index("listing_copies_seller_idx", "seller", "seq"),
+)
+
+listing_uses = Table(
+    "listing_uses",
+    metadata,
+    Column("allocation_id", Text, nullable=False),
+    Column("listing", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    _seq(),
+    Column("project", Text, nullable=False),
+    Column("seller", Text, nullable=False),
+    Column("held", Boolean, nullable=False),
+    Column("value", JSON, nullable=False),
+    PrimaryKeyConstraint("allocation_id", "listing", "version"),
+    Index("listing_uses_seq_idx", "seq", unique=True),
+    Index("listing_uses_held_idx", "seq", postgresql_where=text("held")),
+    Index("listing_uses_project_idx", "project", "seq"),
+    Index("listing_uses_seller_idx", "seller", "seq"),
+)
+"""`held` while the price waits for the job to start."""
+
 market_stocks = Table(
     "market_stocks",
     metadata,
