@@ -19,7 +19,7 @@ import numpy.typing as npt
 from benchmarks.store import Figure
 from benchmarks.twin.chapters import Table
 
-from suanwang.scheduling.policies.compiled import kernel
+from suanwang.scheduling.policies.compiled import allocating, kernel
 from suanwang.twin.fragmentation import WHOLE, Nodes, Workload, fragment_milli, fragmented_share, workload
 from suanwang.twin.measures import over_seeds
 
@@ -110,7 +110,7 @@ def allocated_percent(cluster: Cluster, pods: Pods, tasks: Workload, placement: 
     return float(allocated[at_end].mean()) / capacity * 100, 100 * fragmented_share(left.nodes, tasks)
 
 
-@kernel
+@allocating
 def _place(placement: int, left: Cluster, pods: Pods, arriving: Ints, tasks: Workload, chance: Floats) -> Ints:
     """`[arrival]`: thousandths of GPUs allocated after it. Fills `left`."""
     nodes, count = left.nodes, left.memory_mib.shape[0]

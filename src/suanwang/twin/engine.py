@@ -30,7 +30,7 @@ from suanwang.scheduling.columns import (
 )
 from suanwang.scheduling.policies import Policy, joint
 from suanwang.scheduling.policies.board import FRESH, HELD, PAUSABLE, QUEUED, STARTED, UNSEEN, Board, board_for
-from suanwang.scheduling.policies.compiled import inlined, kernel
+from suanwang.scheduling.policies.compiled import allocating, inlined, kernel
 from suanwang.scheduling.policies.passing import enqueue, enqueue_all, look_through
 from suanwang.scheduling.policies.reckoning import next_step_ms, transfer_ms
 from suanwang.scheduling.policies.rooms import fits, freer, give_back
@@ -345,7 +345,7 @@ def _fault(truth: Truth, board: Board, book: _Book, r: int, share: int, now_ms: 
         enqueue(board, chosen)
 
 
-@kernel
+@allocating
 def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> None:
     """A step of the outlook begins: held jobs are looked at again, and running ones that may be paused."""
     for n in range(board.counts[QUEUED]):

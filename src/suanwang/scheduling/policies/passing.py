@@ -25,7 +25,7 @@ from suanwang.scheduling.policies.board import (
     UNSEEN,
     Board,
 )
-from suanwang.scheduling.policies.compiled import inlined, kernel
+from suanwang.scheduling.policies.compiled import allocating, inlined, kernel
 from suanwang.scheduling.policies.joint import BLOCKED, LATER, patient
 from suanwang.scheduling.policies.rooms import fits, foresee, freer, may_start, take
 
@@ -280,7 +280,7 @@ def _measure_least(board: Board) -> None:
     board.least[0], board.least[1], board.least[2] = cores, memory_gb, devices
 
 
-@kernel
+@allocating
 def enqueue_all(board: Board, jobs: Ints) -> None:
     """Put many fresh jobs in their turns."""
     queue, count = board.queue, board.counts[QUEUED]
