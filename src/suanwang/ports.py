@@ -461,7 +461,7 @@ class Listings(Protocol):
         somebody else's listing, is a `Conflict`."""
 
     def listing(self, listing_id: str, version: str | None = None) -> Listing | None:
-        """This version; without one the newest that is not withdrawn."""
+        """This version; without one the newest that is not withdrawn, else the newest."""
 
     def listings(self, query: ListingQuery, cursor: str | None, limit: int) -> tuple[Sequence[Listing], str | None]:
         """Newest first."""
@@ -478,6 +478,8 @@ class Listings(Protocol):
         """Keep a copy, post its chain and give the buyer's project the file, or nothing of it; what the ledger said, None
         where there was nothing to pay. The same copy again changes nothing. Another under its identifier, a second one for
         a project that has it, and a version that was withdrawn meanwhile are a `Conflict`."""
+
+    def copy(self, copy_id: str) -> Copy | None: ...
 
     def copy_of(self, project: ProjectId, listing_id: str, version: str) -> Copy | None: ...
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
 
-from suanwang.control.leasing import files_of, held_at
+from suanwang.control.leasing import bound_to
+from suanwang.control.listed import agreed
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.domain.job import Event, Job, Terms
@@ -56,6 +57,7 @@ def admit(
     if len(set(names)) != len(names):
         raise InvalidRequest("two tasks of one submission have the same name", field="name", allowed="unique names")
     _check_links(tasks)
+    tasks = [agreed(store, task, project) for task in tasks]
     identifiers = {task.name: [new_id() for _ in range(task.count)] for task in tasks}
     earlier = _earlier(store, tasks, project, identifiers)
     jobs: list[Job] = []
@@ -145,7 +147,7 @@ def _members(
         terms=terms,
     )
     if state is JobState.QUEUED:
-        first = replace(first, held_at=held_at(files_of(store, first)))
+        first = replace(first, held_at=bound_to(store, first))
     found = judge.hopeless(first)
     if found is not None:
         reason = "no site of the network can run it"

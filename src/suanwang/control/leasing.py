@@ -1,13 +1,14 @@
 """A lease in full: what an agent needs to run one allocation.
 
 Owns the resolution of names to content: `TASK/NAME` to the outputs of the jobs this one needs, `NAME` to a file of the
-project, `dataset:NAME` to the site's own data.
+project, `dataset:NAME` to the site's own data, `listing:ID@VERSION` to what is sold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from suanwang.control.listed import delivered, listed_of
 from suanwang.domain.connector import DeviceSlots
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.exchange import Lease, StagedInput
@@ -17,6 +18,7 @@ from suanwang.domain.job import Allocation, Job
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.site import Site
 from suanwang.ports import Store
+from suanwang.trading.listings import SOURCE
 
 
 def output_name(job_id: JobId, name: str) -> str:
@@ -28,7 +30,7 @@ def sources(job: Job, needs: Mapping[JobId, Job]) -> list[tuple[str, str]]:
     """(project file name, path) of each input that is a file; an array's output becomes one path per member."""
     found: list[tuple[str, str]] = []
     for wanted in job.task.inputs:
-        if wanted.source.startswith("dataset:"):
+        if wanted.source.startswith(("dataset:", SOURCE)):
             continue
         task, slash, name = wanted.source.partition("/")
         writers = [n for n in needs.values() if slash and task in (n.task.name, n.id)]
@@ -51,15 +53,26 @@ def files_of(store: Store, job: Job) -> list[tuple[FileRecord, str]]:
             raise InvalidRequest(
                 f"the project has no file {name!r}; upload it, or name an output of a task in `needs`",
                 field="inputs",
-                allowed="a file of the project, TASK/OUTPUT or dataset:NAME",
+                allowed="a file of the project, TASK/OUTPUT, dataset:NAME or listing:ID",
             )
         found.append((record, path))
+    for listing, path in listed_of(store, job):
+        record = delivered(listing)
+        if record is not None:
+            found.append((record, path))
     return found
 
 
-def held_at(files: Sequence[tuple[FileRecord, str]]) -> SiteId | None:
+def bound_to(store: Store, job: Job) -> SiteId | None:
+    """The one site that the job's files and the data sets it pays for bind it to. Raises `InvalidRequest`."""
+    files = files_of(store, job)
+    sold = [listing.site for listing, _ in listed_of(store, job) if listing.site is not None]
+    return held_at(files, sold)
+
+
+def held_at(files: Sequence[tuple[FileRecord, str]], also: Iterable[SiteId] = ()) -> SiteId | None:
     """The one site the job is bound to by a file that may not leave it. Raises `InvalidRequest` where there are two."""
-    sites = {record.site_id for record, _ in files if record.site_id is not None}
+    sites = {record.site_id for record, _ in files if record.site_id is not None} | set(also)
     if len(sites) > 1:
         raise InvalidRequest(
             f"files held at {', '.join(sorted(sites))} may not leave these sites, so no site can read them all",
@@ -77,6 +90,11 @@ def lease_in_full(store: Store, job: Job, allocation: Allocation, site: Site) ->
         StagedInput(path=wanted.path, dataset=wanted.source.removeprefix("dataset:"))
         for wanted in task.inputs
         if wanted.source.startswith("dataset:")
+    ]
+    staged += [
+        StagedInput(path=path, dataset=listing.dataset)
+        for listing, path in listed_of(store, job)
+        if listing.content is None
     ]
     pool = next((p for p in offer.devices if p.model == allocation.device_model), None)
     accounts = offer.accounts

@@ -11,6 +11,7 @@ from suanwang.control.artefacts import Artefacts
 from suanwang.control.bills import Bills
 from suanwang.control.capability import Capabilities
 from suanwang.control.jobs import Jobs
+from suanwang.control.listings import Listings
 from suanwang.control.market import Market
 from suanwang.control.people import People
 from suanwang.control.proofs import Proofs
@@ -56,6 +57,7 @@ class Network:
         self.reserved = ReservedJobs(store, clock, self.jobs)
         self.market = Market(store, clock, self.rules)
         self.vouchers = Vouchers(store, clock)
+        self.listings = Listings(store, clock, self.rules, files)
         self.artefacts = Artefacts(store, clock, files)
 
     def turn(self) -> Turn:

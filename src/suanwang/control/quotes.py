@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from suanwang import catalog
 from suanwang.control.jobs import Jobs, Submitted
-from suanwang.control.leasing import files_of, held_at
+from suanwang.control.leasing import bound_to
 from suanwang.control.standing import slowness
 from suanwang.control.starts import Starts
 from suanwang.control.tick import snapshot
@@ -131,7 +131,7 @@ class Quotes:
             ready_at=now,
         )
         try:
-            return replace(job, held_at=held_at(files_of(self._store, job)))
+            return replace(job, held_at=bound_to(self._store, job))
         except InvalidRequest:
             return job  # Its files may come later; whether they are there is asked when it is submitted.
 

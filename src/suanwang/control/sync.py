@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from suanwang.control.leasing import lease_in_full, output_name
+from suanwang.control.listed import hold_uses
 from suanwang.control.rules import Rules
 from suanwang.control.standing import judged
 from suanwang.control.steps import changes, end, progress
@@ -353,6 +354,7 @@ def _starts(
     leases: list[Lease] = []
     for job, allocation in pairs:
         try:
+            hold_uses(store, rules, job, allocation, now)
             leases.append(lease_in_full(store, job, allocation, site))
         except InvalidRequest as error:
             report = RunReport(

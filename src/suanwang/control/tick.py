@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from suanwang.control.calling import call_due
 from suanwang.control.learning import teach
-from suanwang.control.leasing import files_of, held_at
+from suanwang.control.leasing import bound_to
+from suanwang.control.listed import settle_uses
 from suanwang.control.reserving import kept_from, sort_queue
 from suanwang.control.rules import Rules
 from suanwang.control.settling import settle
@@ -73,6 +74,7 @@ def tick(
     teach(store, now)
     placed = place(store, rules, places, now, decide_with, behind)
     settled = settle(store, rules, now)
+    settle_uses(store, rules.settle_limit, now)
     called = call_due(store, rules, now)
     return replace(placed, fenced=fenced, readied=readied, failed=unmet, called=called, settled=settled)
 
@@ -118,7 +120,7 @@ def release(store: Store, now: datetime) -> tuple[int, int]:
             steps.append(fail_unmet(job, f"needs {', '.join(bad)}, which ended {needs[bad[0]]}", now))
             continue
         try:
-            steps.append(ready(job, held_at(files_of(store, job)), now))
+            steps.append(ready(job, bound_to(store, job), now))
         except InvalidRequest as error:
             steps.append(fail_unmet(job, error.message, now))
     refused = store.apply(steps) if steps else frozenset()

@@ -68,7 +68,7 @@ class Input:
     """A named artefact placed at `path` (relative to the work folder) before the run starts.
 
     `source` is `NAME` (a file of the project), `TASK/NAME` (an output of a task this one needs) or `dataset:NAME`
-    (data that a provider holds and that never leaves its site).
+    (data that a provider holds and that never leaves its site), or `listing:ID[@VERSION]` (what is for sale).
     """
 
     source: str

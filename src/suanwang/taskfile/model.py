@@ -252,7 +252,7 @@ class ResourcesSection(Section):
 class InputSection(Section):
     """One file or folder placed in the work folder before the run."""
 
-    source: Source = Field(alias="from", description="NAME, TASK/NAME, dataset:NAME, or a local path (./data.csv).")
+    source: Source = Field(alias="from", description="NAME, TASK/NAME, dataset:NAME, listing:ID, or a local path (./data.csv).")
     to: FilePath = Field(description="Where it lands in the work folder.")
 
 

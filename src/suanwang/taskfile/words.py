@@ -13,13 +13,14 @@ from suanwang.taskfile.problems import quoted
 NAME_FORMS = "1 to 63 of a-z, 0-9 and -, starting with a letter or digit"
 PATH_FORMS = "a path inside the work folder: relative, with / and without .."
 ARTEFACT_FORMS = "letters, digits, '.', '_' and '-', at most 128"
-SOURCE_FORMS = "NAME, TASK/NAME, dataset:NAME, or a local path that starts with ./, ~/ or /"
+SOURCE_FORMS = "NAME, TASK/NAME, dataset:NAME, listing:ID@VERSION, or a local path that starts with ./, ~/ or /"
 ENV_NAME_FORMS = "letters, digits and _, not starting with a digit, and not SUANWANG_…"
 SLURM_WORD_FORMS = "letters, digits and . _ - , @ + :"
 LABEL_FORMS = "a name of 1 to 100 printable characters"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ARTEFACT = re.compile(r"[^\W_][\w.-]{0,127}")
+_LISTING = re.compile(r"[a-z0-9][a-z0-9-]{6,62}[a-z0-9](@[a-z0-9][a-z0-9._-]{0,39})?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _SLURM_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,@+:-]{0,127}")
 _JOB_ID = re.compile(r"j-[A-Za-z0-9][A-Za-z0-9-]{0,61}")
@@ -112,7 +113,9 @@ def check_source(text: str) -> str:
     if colon:
         if scheme == "dataset" and _ARTEFACT.fullmatch(rest):
             return text
-        raise ValueError(f"{quoted(text)} is not dataset:NAME")
+        if scheme == "listing" and _LISTING.fullmatch(rest):
+            return text
+        raise ValueError(f"{quoted(text)} is neither dataset:NAME nor listing:ID or listing:ID@VERSION")
     task, slash, name = text.partition("/")
     if slash:
         if _ARTEFACT.fullmatch(name) and (_NAME.fullmatch(task) or looks_like_job(task)):

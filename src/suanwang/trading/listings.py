@@ -71,8 +71,12 @@ class Listing:
 
     @property
     def name(self) -> str:
-        """`ID@VERSION`, which also is the name of a copy's file."""
         return f"{self.id}@{self.version}"
+
+    @property
+    def file_name(self) -> str:
+        """Of a copy, and such as a task's input can say."""
+        return f"{self.id}-{self.version}"
 
     @property
     def source(self) -> str:
@@ -138,7 +142,7 @@ class Use:
     """0 for the seller's own jobs, and for copies that were bought."""
     state: UseState = UseState.HELD
     at: datetime
-    """When the site got the lease; of a paid one, when the job started."""
+    """When it came into this state."""
 
 
 def reference(source: str) -> tuple[str, str | None]:

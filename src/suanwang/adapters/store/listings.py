@@ -49,11 +49,12 @@ class ListingStore:
         return self._again(lambda connection: _add(connection, listing, events))
 
     def listing(self, listing_id: str, version: str | None = None) -> Listing | None:
+        wanted = None if version is None else clean(version)
         with self._database.reading() as connection:
             row = connection.execute(
-                f"{_LISTING} WHERE id = %s AND (version = %s OR %s::text IS NULL AND withdrawn_at IS NULL) "
-                "ORDER BY seq DESC LIMIT 1",
-                (clean(listing_id), None if version is None else clean(version), version),
+                f"{_LISTING} WHERE id = %s AND (%s::text IS NULL OR version = %s) "
+                "ORDER BY withdrawn_at IS NULL DESC, seq DESC LIMIT 1",
+                (clean(listing_id), wanted, wanted),
             ).fetchone()
         return None if row is None else _listing_from(row)
 
@@ -83,12 +84,14 @@ class ListingStore:
         return None if row is None or not name else _listing_from(row)
 
     def withdraw_listing(self, listing_id: str, version: str | None, at: datetime, events: Sequence[Event]) -> int:
+        wanted = None if version is None else clean(version)
+
         def work(connection: Connection) -> int:
             done = connection.execute(
                 "UPDATE listings SET withdrawn_at = %s WHERE (id, version) IN (SELECT id, version FROM listings "
                 "WHERE id = %s AND (%s::text IS NULL OR version = %s) AND withdrawn_at IS NULL "
                 "ORDER BY seq FOR UPDATE)",
-                (at, clean(listing_id), version, None if version is None else clean(version)),
+                (at, clean(listing_id), wanted, wanted),
             )
             if done.rowcount:
                 insert_events(connection, events)
@@ -101,15 +104,18 @@ class ListingStore:
     ) -> Outcome | None:
         return self._again(lambda connection: _sell(connection, copy, chain, record, now, events))
 
+    def copy(self, copy_id: str) -> Copy | None:
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT value FROM listing_copies WHERE id = %s", (clean(copy_id),)).fetchone()
+        return None if row is None else COPY.load(row[0])
+
     def copy_of(self, project: ProjectId, listing_id: str, version: str) -> Copy | None:
         with self._database.reading() as connection:
             return _copy_of(connection, project, listing_id, version)
 
     def copies(self, traces: Traces, cursor: str | None, limit: int) -> tuple[Sequence[Copy], str | None]:
         conditions, values = _traced(traces)
-        return self._page(
-            "value", "listing_copies", conditions, values, lambda row: COPY.load(row[0]), cursor, limit
-        )
+        return self._page("value", "listing_copies", conditions, values, lambda row: COPY.load(row[0]), cursor, limit)
 
     def hold_uses(self, uses: Sequence[Use], chain: Chain, now: datetime) -> Outcome | None:
         return self._again(lambda connection: _hold(connection, uses, chain, now))
@@ -240,9 +246,7 @@ def _sell(
         raise Conflict(f"{copy.project} has its copy of {copy.listing}@{copy.version}", field="project")
     assert sold is not None, "listings are never deleted"
     if sold[1] is not None:
-        raise Conflict(
-            f"{copy.listing}@{copy.version} was withdrawn", field="version", allowed="a version on sale"
-        )
+        raise Conflict(f"{copy.listing}@{copy.version} was withdrawn", field="version", allowed="a version on sale")
     outcome = _pay(connection, chain, now)
     if outcome is not None and not outcome.done:
         return outcome

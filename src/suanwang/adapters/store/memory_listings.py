@@ -41,7 +41,9 @@ class MemoryListings(MemoryLedger):
             if known is not None:
                 if not listing.same_as(known):
                     raise Conflict(
-                        "this version says something else, and versions do not change", field="version", allowed="a new one"
+                        "this version says something else, and versions do not change",
+                        field="version",
+                        allowed="a new one",
                     )
                 return known
             self._listings[listing.id, listing.version] = listing
@@ -52,8 +54,9 @@ class MemoryListings(MemoryLedger):
         with self._lock:
             if version is not None:
                 return self._listings.get((listing_id, version))
-            found = [each for each in self._listings.values() if each.id == listing_id and each.withdrawn_at is None]
-            return found[-1] if found else None
+            found = [each for each in self._listings.values() if each.id == listing_id]
+            on_sale = [each for each in found if each.withdrawn_at is None]
+            return (on_sale or found or [None])[-1]
 
     def listings(self, query: ListingQuery, cursor: str | None, limit: int) -> tuple[Sequence[Listing], str | None]:
         return self._newest(self._listings.values(), lambda each: _matches(each, query), cursor, limit)
@@ -98,6 +101,9 @@ class MemoryListings(MemoryLedger):
             self.add_file(record)
             self.append_events(events)
             return outcome
+
+    def copy(self, copy_id: str) -> Copy | None:
+        return self._copies.get(copy_id)
 
     def copy_of(self, project: ProjectId, listing_id: str, version: str) -> Copy | None:
         with self._lock:
