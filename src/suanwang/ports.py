@@ -539,6 +539,10 @@ class Store(Ledger, Market, Vouchers, Listings, Protocol):
     def live_at(self, site_id: SiteId) -> Sequence[tuple[Job, Allocation]]:
         """Jobs whose live allocation (`LEASED` or `RUNNING`) is at the site, by allocation identifier."""
 
+    def checkpointed(self, limit: int, after: AllocationId | None = None) -> Sequence[tuple[Job, Allocation]]:
+        """Jobs in `RUNNING` with a checkpoint and no hold, with their live allocations, by allocation identifier; those behind
+        `after`."""
+
     def overdue(self, before: datetime, limit: int) -> Sequence[tuple[Job, Allocation]]:
         """Live allocations with `lease_until` before the instant."""
 

@@ -30,7 +30,9 @@ from suanwang.domain.errors import Conflict
 from suanwang.domain.file import Content
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.job import (
+    Allocation,
     AllocationState,
+    Job,
     Step,
     Usage,
 )
@@ -219,6 +221,25 @@ class ReadingJobs:
         assert store.job(elsewhere.id) == elsewhere
         assert store.job(gone.id) == gone
         assert store.apply([Step(job=replace(here, reason="stale", revision=1))]) == {here.id}
+
+    def test_running_jobs_with_a_checkpoint_are_found(self, store: Store) -> None:
+        kept = Content(sha256="c" * 64, size=3)
+        pairs = [(replace(job, checkpoint=kept), run) for job, run in (leased(store) for _ in range(5))]
+
+        def put(number: int, **changes: object) -> tuple[Job, Allocation]:
+            job, allocation = pairs[number]
+            moved = replace(job, revision=job.revision + 1, **changes)  # type: ignore[arg-type]
+            running = replace(allocation, state=AllocationState.RUNNING, started_at=after(5))
+            assert not store.apply([Step(job=moved, allocation=running)])
+            return moved, running
+
+        first = put(0, state=JobState.RUNNING)
+        put(1, state=JobState.RUNNING, checkpoint=None)
+        put(2, state=JobState.RUNNING, hold=a_hold())
+        second = put(3, state=JobState.RUNNING)
+        assert list(store.checkpointed(10)) == [first, second]
+        assert list(store.checkpointed(1)) == [first]
+        assert list(store.checkpointed(10, first[1].id)) == [second]
 
     def test_waiting_jobs_are_decided_by_their_needs(self, store: Store) -> None:
         good, bad, pending = a_job(JobState.SUCCEEDED), a_job(JobState.FAILED), a_job(JobState.RUNNING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -12,8 +12,9 @@ from tests.simulation.world import EPOCH, Inline, MemorySpool, MemoryWorkshop, V
 from suanwang.domain.connector import RunState
 from suanwang.domain.errors import Unavailable
 from suanwang.domain.exchange import JoinReply, Known, Lease, Phase, RunReport, SyncReply, SyncRequest
+from suanwang.domain.file import Content
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
-from suanwang.sensing.agent import LEASE_ENDED, Agent
+from suanwang.sensing.agent import LAST_LOOKS, LEASE_ENDED, Agent
 from suanwang.sensing.connectors.fake import Behaviour, FakeConnector
 from suanwang.sensing.workshop import guard_times
 
@@ -45,6 +46,8 @@ class Line:
 
     clock: VirtualClock
     cut: bool = False
+    suspend: bool = False
+    lease: Lease = LEASE
     told: list[RunReport] = field(default_factory=list)
 
     def join(self) -> JoinReply:
@@ -55,9 +58,17 @@ class Line:
             raise Unavailable("no line")
         self.told = list(request.runs)
         known = tuple(
-            Known(allocation_id=run.allocation_id, epoch=run.epoch, stdout=6, stderr=0, points=0) for run in self.told
+            Known(
+                allocation_id=run.allocation_id,
+                epoch=run.epoch,
+                stdout=6,
+                stderr=0,
+                points=0,
+                suspend=self.suspend,
+            )
+            for run in self.told
         )
-        return SyncReply(now=self.clock.now(), lease_ttl_s=TTL_S, known=known, start=() if self.told else (LEASE,))
+        return SyncReply(now=self.clock.now(), lease_ttl_s=TTL_S, known=known, start=() if self.told else (self.lease,))
 
     def received(self, sha256: str) -> int:
         raise AssertionError("no files here")
@@ -170,3 +181,88 @@ def test_the_guard_is_done_well_within_the_margin(margin_s: float) -> None:
     interval_s, grace_s = guard_times(margin_s)
     assert 0 < interval_s <= 5
     assert interval_s + grace_s <= 0.6 * margin_s + 1e-9
+
+
+class Writing(MemoryWorkshop):
+    """Its run writes a checkpoint that grows until the run is over; `failing` sends fail first."""
+
+    def __init__(self, here: Here, failing: int = 0) -> None:
+        super().__init__()
+        self.here = here
+        self.failing = failing
+        self.looks = 0
+        self.sent = -1
+
+    def checkpoint(self, lease: Lease) -> Content | None:
+        self.looks += 1
+        if self.failing > 0 and not self.here.connector.running():
+            self.failing -= 1
+            raise Unavailable("the network takes no files")
+        seen = self.here.connector.observe([lease.allocation_id])[lease.allocation_id]
+        assert seen.started_at is not None
+        written = int(((seen.ended_at or self.here.clock.now()) - seen.started_at).total_seconds())
+        if written == self.sent:
+            return None
+        self.sent = written
+        return Content(sha256=f"{written:064d}", size=written)
+
+
+def suspended(failing: int = 0) -> tuple[Here, int]:
+    """A run that the network suspends after some seconds; for how long it ran."""
+    here = Here(Behaviour(duration_s=500))
+    here.line.lease = replace(LEASE, checkpoint_path="state")
+    here.workshop = Writing(here, failing)
+    here.agent = here.new_agent()
+    here.go_on(5)
+    here.line.suspend = True
+    here.go_on(2)
+    assert not here.connector.running()
+    seen = here.connector.observe([ID])[ID]
+    assert seen.ended_at is not None
+    assert seen.started_at is not None
+    return here, int((seen.ended_at - seen.started_at).total_seconds())
+
+
+def test_a_suspended_run_sends_its_last_checkpoint_before_its_end() -> None:
+    here, ran_s = suspended()
+    here.go_on(5)
+    said = here.said()
+    assert (said.phase, said.outcome) == (Phase.ENDED, RunState.CANCELLED)
+    assert said.checkpoint is not None
+    assert said.checkpoint.size == ran_s
+
+
+def test_a_suspended_run_tries_again_to_send_its_checkpoint() -> None:
+    here, ran_s = suspended(failing=3)
+    here.go_on(10)
+    said = here.said()
+    assert said.phase is Phase.ENDED
+    assert said.checkpoint is not None
+    assert said.checkpoint.size == ran_s
+
+
+def test_a_suspended_run_ends_without_its_last_checkpoint_where_that_cannot_be_sent() -> None:
+    here, ran_s = suspended(failing=100)
+    here.go_on(LAST_LOOKS + 5)
+    said = here.said()
+    assert said.phase is Phase.ENDED
+    assert said.checkpoint is not None
+    assert said.checkpoint.size < ran_s
+
+
+def test_a_suspended_run_is_looked_at_again_by_an_agent_that_restarts() -> None:
+    here, ran_s = suspended(failing=2)
+    here.agent = here.new_agent()
+    here.go_on(10)
+    said = here.said()
+    assert (said.phase, said.outcome) == (Phase.ENDED, RunState.CANCELLED)
+    assert said.checkpoint is not None
+    assert said.checkpoint.size == ran_s
+
+
+def test_a_run_that_ended_by_itself_is_not_suspended_any_more() -> None:
+    here = Here(Behaviour(duration_s=4))
+    here.go_on(4)
+    here.line.suspend = True
+    here.go_on(5)
+    assert (here.said().phase, here.said().outcome) == (Phase.ENDED, RunState.SUCCEEDED)

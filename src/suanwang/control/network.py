@@ -46,6 +46,7 @@ class Network:
         self.rules = rules or Rules()
         self.places = places
         self._behind: Place | None = None
+        self._step = 0
         self.people = People(store, clock, identities)
         self.sites = Sites(store, clock, self.rules, self.people)
         self.jobs = Jobs(store, clock, identities, places)
@@ -62,7 +63,7 @@ class Network:
 
     def turn(self) -> Turn:
         """One turn of the control loop now."""
-        turn = tick(self.store, self.rules, self.places, self.clock.now(), behind=self._behind)
-        self._behind = turn.behind
+        turn = tick(self.store, self.rules, self.places, self.clock.now(), behind=self._behind, step=self._step)
+        self._behind, self._step = turn.behind, turn.step
         self.proofs.keep_up()
         return turn

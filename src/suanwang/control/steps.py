@@ -13,9 +13,10 @@ from suanwang.control.metering import Metered, meter
 from suanwang.domain.connector import RunState
 from suanwang.domain.exchange import RunReport
 from suanwang.domain.ids import AllocationId, SiteId
-from suanwang.domain.job import Allocation, AllocationState, Event, Job, Step
+from suanwang.domain.job import Allocation, AllocationState, Event, Hold, Job, Step
 from suanwang.domain.lifecycle import ENDED, JobState, Move, after
 from suanwang.domain.site import Site
+from suanwang.scheduling.pausing import Suspend
 from suanwang.scheduling.plan import Hopeless, Keep, Place
 
 OUTCOME_REASONS: Mapping[RunState, str] = {
@@ -25,6 +26,9 @@ OUTCOME_REASONS: Mapping[RunState, str] = {
     RunState.CANCELLED: "the run was ended at the site",
     RunState.SITE_FAILED: "the site failed the run",
 }
+
+
+SUSPENDED = "its work goes on at a better hour"
 
 
 def ready(job: Job, held_at: SiteId | None, now: datetime) -> Step:
@@ -52,9 +56,15 @@ def hold(kept: Keep, now: datetime) -> Step:
     job, before = kept.job, kept.job.hold
     moved = replace(job, hold=kept.hold, why=kept.why, revision=job.revision + 1)
     same = before is not None and (before.start_at, before.expect.site) == (kept.hold.start_at, kept.hold.expect.site)
-    start = kept.hold.start_at.isoformat(timespec="minutes")
+    start = _minute(kept.hold.start_at)
     events = () if same else (_event("job.held", moved, now, site=kept.hold.expect.site, start_at=start),)
     return Step(job=moved, events=events)
+
+
+def suspend(found: Suspend, now: datetime) -> Step:
+    """Ask the site to end a run whose work goes on at a better hour: a live job with a hold is being suspended."""
+    moved = replace(found.job, hold=found.hold, revision=found.job.revision + 1)
+    return Step(job=moved, events=(_event("job.suspending", moved, now, start_at=_minute(found.hold.start_at)),))
 
 
 def lease(place: Place, site: Site, lease_until: datetime, now: datetime) -> Step:
@@ -161,6 +171,8 @@ def end(job: Job, allocation: Allocation, report: RunReport, site: Site, now: da
     reason = report.reason or _reason_of(outcome, report.exit_code)
     if outcome is RunState.SUCCEEDED:
         step = _finish(metered, closed, Move.SUCCEED, "job.succeeded", "", report.exit_code, now)
+    elif outcome is RunState.CANCELLED and job.state is JobState.RUNNING and job.hold is not None:
+        step = _suspended(metered, closed, job.hold, now)
     elif outcome is RunState.SITE_FAILED or (outcome is RunState.CANCELLED and job.state is not JobState.CANCELLING):
         step = _requeue(metered, closed, reason, now)
     elif outcome is RunState.CANCELLED:
@@ -232,6 +244,29 @@ def _requeue(metered: Metered, closed: Allocation, reason: str, now: datetime) -
     )
 
 
+def _suspended(metered: Metered, closed: Allocation, hold: Hold, now: datetime) -> Step:
+    """Its site ended the run as asked: the job is queued again from its checkpoint. No attempt is used up, and what it ran
+    for does not count as waiting, so the instant its patience is counted from moves on by that."""
+    job = metered.job
+    began, ended = closed.started_at or closed.granted_at, closed.ended_at or now
+    ready_at = (job.ready_at or job.submitted_at) + max(timedelta(), ended - began)
+    moved = _move(
+        job,
+        Move.REQUEUE,
+        allocation_id=None,
+        ready_at=min(ready_at, now),
+        reason="",
+        attempts=job.attempts - 1,
+        hold=hold,
+    )
+    start, site = _minute(hold.start_at), hold.expect.site
+    return Step(
+        job=moved,
+        allocation=replace(closed, reason=SUSPENDED),
+        events=(_event("job.suspended", moved, now, reason=SUSPENDED, site=site, start_at=start, epoch=closed.epoch),),
+    )
+
+
 def _move(job: Job, move: Move, **changes: object) -> Job:
     """`job` after `move`, which ends a hold."""
     changed: dict[str, object] = {"hold": None, **changes}
@@ -240,6 +275,10 @@ def _move(job: Job, move: Move, **changes: object) -> Job:
 
 def _event(kind: str, job: Job, now: datetime, **data: object) -> Event:
     return Event(kind=kind, at=now, project=job.project, job_id=job.id, site_id=job.site_id, data=data)
+
+
+def _minute(at: datetime) -> str:
+    return at.isoformat(timespec="minutes")
 
 
 def _notices(job: Job) -> tuple[Mapping[str, object], ...]:

@@ -378,6 +378,7 @@ def _known(pair: tuple[Job, Allocation], extent: Extent) -> Known:
         stderr=extent.stderr,
         points=extent.points,
         cancel=job.state is JobState.CANCELLING,
+        suspend=job.state is JobState.RUNNING and job.hold is not None,
     )
 
 

@@ -18,14 +18,17 @@ from suanwang.control.reserving import kept_from, sort_queue
 from suanwang.control.rules import Rules
 from suanwang.control.settling import settle
 from suanwang.control.standing import slowness
-from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, ready
+from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, ready, suspend
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
-from suanwang.domain.ids import JobId, SiteId
+from suanwang.domain.ids import AllocationId, JobId, SiteId
 from suanwang.domain.job import Event, Job, Step
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.site import Held, Site
+from suanwang.electricity.supply import milliseconds
+from suanwang.electricity.tariff import STEP_MS
 from suanwang.ports import Store
+from suanwang.scheduling.pausing import pauses
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Plan
 from suanwang.scheduling.snapshot import Snapshot
@@ -35,6 +38,7 @@ Place = tuple[datetime, JobId]
 """Of a job in the queue: when it became ready, and its identifier."""
 FENCE_LIMIT = 5000
 READY_LIMIT = 2000
+SUSPEND_LIMIT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,10 @@ class Turn:
     """Calls of the market that were made."""
     behind: Place | None = None
     """Where the next turn goes on in a queue longer than one turn; None for its front."""
+    suspended: int = 0
+    """Runs that sites were asked to end, since their work had better go on at another hour."""
+    step: int = 0
+    """The step of the prices in which that was asked last."""
 
 
 def tick(
@@ -66,16 +74,19 @@ def tick(
     now: datetime,
     decide_with: Decide = decide,
     behind: Place | None = None,
+    step: int = 0,
 ) -> Turn:
-    """One turn at `now`. `places` are the positions that latency circles may name; `behind` is the last turn's."""
+    """One turn at `now`. `places` are the positions that latency circles may name; `behind` and `step` are the last turn's."""
     watch_sites(store, rules, now)
     fenced = fence_overdue(store, rules, now)
     readied, unmet = release(store, now)
     teach(store, now)
     placed = place(store, rules, places, now, decide_with, behind)
+    suspended, step = suspend_due(store, places, now, step)
     settled = settle(store, rules, now)
     settle_uses(store, rules.settle_limit, now)
     called = call_due(store, rules, now)
+    placed = replace(placed, suspended=suspended, step=step)
     return replace(placed, fenced=fenced, readied=readied, failed=unmet, called=called, settled=settled)
 
 
@@ -146,6 +157,20 @@ def snapshot(
         slowness=slowness(sites),
         endings=store.endings,
     )
+
+
+def suspend_due(store: Store, places: Mapping[str, Position], now: datetime, asked: int) -> tuple[int, int]:
+    """Once in a step of the prices: end the runs whose work had better go on in other steps. Returns how many, and the step."""
+    step = milliseconds(now) // STEP_MS
+    if step == asked:
+        return 0, step
+    suspended = 0
+    behind: AllocationId | None = None
+    while running := store.checkpointed(SUSPEND_LIMIT, behind):
+        behind = running[-1][1].id
+        steps = [suspend(found, now) for found in pauses(snapshot(store, (), places, now), running)]
+        suspended += len(steps) - len(store.apply(steps)) if steps else 0
+    return suspended, step
 
 
 def place(

@@ -165,6 +165,9 @@ class Known:
     """Lines of the metrics file stored."""
     cancel: bool = False
     """The user wants it ended."""
+    suspend: bool = False
+    """Its work goes on at a better hour: end it with notice and send its checkpoint. An agent that does not know the word
+    lets it run on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

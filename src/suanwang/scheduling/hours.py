@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,10 @@ from suanwang.electricity.tariff import STEP_MS
 from suanwang.scheduling import figures
 from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
 from suanwang.scheduling.feasibility import Shape
-from suanwang.scheduling.snapshot import Floats, Ints, Rows
+from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows
+
+if TYPE_CHECKING:
+    from suanwang.scheduling.policies.board import Board
 
 SPARE_STEPS = 2
 
@@ -34,6 +38,8 @@ class Later:
     score: float
     yuan: float
     carbon_g: float
+    finish_s: float | None = None
+    """From now to the end; None where that is the row's own time after the wait."""
 
 
 def patience_ms(job: Job) -> int:
@@ -51,16 +57,10 @@ def better_hour(job: Job, of: Shape, rows: Rows, index: Ints, now: datetime, bes
     """The best start at a later step, or on a row that is full now, of the rows `index` that are awake, where that is worth
     waiting for."""
     from suanwang.scheduling.policies import joint
-    from suanwang.scheduling.policies.board import FRESH, board_for
     from suanwang.scheduling.policies.reckoning import grams, yuan
 
     now_ms = milliseconds(now)
-    columns = _job(job, of)
-    ways = _ways(of, rows, index)
-    outlook = _outlook(of, rows, index, now_ms, int(columns.wait_ms[0] + columns.limit_ms[0]))
-    board = board_for(columns, ways, np.ones((1, len(index)), np.bool_), outlook)
-    board.rows["awake"] = rows.awake[index]
-    board.watch[0] = FRESH
+    board = _board(job, of, rows, index, now_ms)
     price, carbon, finish = joint.leasts(board, 0, now_ms)
     score, place, at_ms = joint.best_hour(board, 0, now_ms, price, carbon, finish)
     if place < 0 or score * joint.WORTH_WAITING >= best_now:
@@ -73,6 +73,111 @@ def better_hour(job: Job, of: Shape, rows: Rows, index: Ints, now: datetime, bes
         yuan=float(yuan(board, 0, place, now_ms, at_ms)),
         carbon_g=float(grams(board, 0, place, now_ms, at_ms)),
     )
+
+
+def may_pause(job: Job) -> bool:
+    """Whether the network may take its work up again in other steps: its user allows it, and a checkpoint keeps the work."""
+    by_right = job.terms is not None and job.terms.reservation is not None
+    return job.task.flexibility.may_be_interrupted and job.task.checkpoint is not None and not by_right
+
+
+def other_steps(
+    job: Job, of: Shape, rows: Rows, index: Ints, now: datetime, scores: Floats
+) -> tuple[Bools, Later | None]:
+    """Of a queued job that may pause: the rows with room (finite `scores[k]`) where its work had better be done in other
+    steps than this one; and, where those are all rows with room, the first such step."""
+    from suanwang.scheduling.policies import joint
+
+    now_ms = milliseconds(now)
+    board = _board(job, of, rows, index, now_ms, done_ms=_kept_ms(job))
+    figures_of = joint.leasts(board, 0, now_ms)
+    elsewhen = np.zeros(len(index), np.bool_)
+    soonest, there = NEVER_MS, -1
+    for place in np.argsort(scores, kind="stable").tolist():
+        if not np.isfinite(scores[place]):
+            break
+        found, first = joint.better_steps(board, 0, place, now_ms, *figures_of, 1.0)
+        if not found:
+            return elsewhen, None
+        elsewhen[place] = True
+        if first < soonest:
+            soonest, there = int(first), place
+    return elsewhen, None if there < 0 else _later(board, there, now_ms, soonest, figures_of)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A run whose remaining work had better be done in other steps."""
+
+    later: Later
+    now: Later
+    """What it comes to where it goes on now."""
+
+
+def pause(
+    job: Job, of: Shape, rows: Rows, index: Ints, place: int, now: datetime, *, lasted_s: float, work_s: float
+) -> Pause | None:
+    """Of a run on row `index[place]` that has lasted `lasted_s`, of a job that has worked `work_s` in all: the step at which
+    the rest of its work had better go on, by the policy's own rule. Its deadline is kept with the whole time limit ahead,
+    for a job that is late has no way back."""
+    from suanwang.scheduling.policies import joint
+
+    now_ms = milliseconds(now)
+    done_ms = int(1000 * work_s / rows.slowness.item(index.item(place)))
+    board = _board(job, of, rows, index, now_ms, done_ms=done_ms, lasted_ms=int(1000 * lasted_s))
+    board.jobs["row"] = place
+    board.jobs["interruptible"] = 1
+    board.jobs["due_ms"] -= np.maximum(0, board.jobs["limit_ms"] - (board.jobs["late_ms"] - done_ms))
+    if not joint.pauses(board, 0, now_ms):
+        return None
+    figures_of = joint.leasts(board, 0, now_ms)
+    at_ms = int(board.jobs["aim_ms"][0])
+    return Pause(
+        later=_later(board, place, now_ms, at_ms, figures_of), now=_later(board, place, now_ms, now_ms, figures_of)
+    )
+
+
+def _later(board: Board, place: int, now_ms: int, at_ms: int, least: tuple[float, float, float]) -> Later:
+    """What going on at `at_ms` comes to, as if it then ran through."""
+    from suanwang.scheduling.policies import joint
+    from suanwang.scheduling.policies.reckoning import grams, run_ms, yuan
+
+    job = board.jobs[0]
+    price, carbon = float(yuan(board, 0, place, now_ms, at_ms)), float(grams(board, 0, place, now_ms, at_ms))
+    finish = at_ms - now_ms + float(run_ms(board, 0, place))
+    score = (
+        job["by_price"] * price / least[0] + job["by_carbon"] * carbon / least[1] + job["by_finish"] * finish / least[2]
+    )
+    until_ms = int(joint.look_again_ms(board, now_ms, at_ms))
+    return Later(
+        place=place,
+        at_ms=at_ms,
+        until_ms=until_ms,
+        score=float(score),
+        yuan=price,
+        carbon_g=carbon,
+        finish_s=finish / 1000,
+    )
+
+
+def _kept_ms(job: Job) -> int:
+    """Work that a checkpoint keeps: all run time so far, as if the checkpoint were of its last moment and all sites alike."""
+    return int(1000 * job.usage.wall_s) if job.checkpoint is not None else 0
+
+
+def _board(job: Job, of: Shape, rows: Rows, index: Ints, now_ms: int, *, done_ms: int = 0, lasted_ms: int = 0) -> Board:
+    """The job alone, with what it has worked so far; `lasted_ms` of that were no waiting since it became ready."""
+    from suanwang.scheduling.policies.board import FRESH, board_for
+
+    columns = _job(job, of)
+    outlook = _outlook(of, rows, index, now_ms, int(columns.wait_ms[0] + columns.limit_ms[0]))
+    board = board_for(columns, _ways(of, rows, index), np.ones((1, len(index)), np.bool_), outlook)
+    board.rows["awake"] = rows.awake[index]
+    board.watch[0] = FRESH
+    board.jobs["done_ms"] = done_ms
+    # The kernels take all work so far for time since the job became ready; `ready_at` moves on with every pause instead.
+    board.jobs["ready_ms"] += lasted_ms - done_ms
+    return board
 
 
 def instant(at_ms: int, like: datetime) -> datetime:

@@ -249,6 +249,7 @@ class _Placer:
         kept = self._keeps(job, ranking, scores, place) if hours.may_wait(job, self._now) else None
         if kept is not None:
             return kept
+        place = int(scores.argmin())  # Of a job that may pause, rows with better steps ahead are out.
         if self._waits(job, ranking, best):
             return HELD
         return self._placed(job, ranking, scores, place)
@@ -317,7 +318,12 @@ class _Placer:
     def _keeps(self, job: Job, ranking: _Ranking, scores: Floats, place: int) -> Keep | None:
         """`job` kept for a later hour, where one is worth waiting for."""
         of, rows, index = ranking.shape, ranking.rows, ranking.index
-        later = hours.better_hour(job, of, rows, index, self._now, scores.item(place))
+        if hours.may_pause(job):
+            elsewhen, later = hours.other_steps(job, of, rows, index, self._now, scores)
+            if later is None:
+                scores[elsewhen] = np.inf
+        else:
+            later = hours.better_hour(job, of, rows, index, self._now, scores.item(place))
         if later is None:
             return None
         instead, there = self._rank(ranking, place), self._rank(ranking, later.place)
@@ -326,7 +332,7 @@ class _Placer:
             there.figures,
             price_yuan=later.yuan,
             carbon_g=later.carbon_g,
-            finish_s=there.figures.finish_s + waits_s,
+            finish_s=there.figures.finish_s + waits_s if later.finish_s is None else later.finish_s,
             electricity=None,
         )
         return Keep(

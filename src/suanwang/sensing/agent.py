@@ -48,6 +48,8 @@ REPORT_BYTES = 4 * 2**20
 """Output that one call carries, over all runs; what is left over comes with the next calls."""
 POINT_BYTES = 100
 """Reckoned for one point of a curve."""
+LAST_LOOKS = 5
+"""Tries to send the last checkpoint of a suspended run."""
 STALLED_AFTER = 5
 """Answers without progress after which the rest of a log is given up: the network keeps only so much."""
 
@@ -57,6 +59,8 @@ class Ending(StrEnum):
 
     NO = ""
     CANCELLED = "cancelled"
+    SUSPENDED = "suspended"
+    """Its work goes on at a better hour: its last checkpoint is sent before its end is told."""
     FENCED = "fenced"
     LOST = "lost"
 
@@ -155,6 +159,8 @@ class _Memory:
     load_at: datetime | None = None
     running_of_ours: frozenset[AllocationId] = frozenset()
     seen_at: dict[AllocationId, datetime] = field(default_factory=dict)
+    last_looks: dict[AllocationId, int] = field(default_factory=dict)
+    """Looks begun at the checkpoints of suspended runs since they are over; -1 once that is done."""
 
 
 class Agent:
@@ -283,7 +289,7 @@ class Agent:
             kept = replace(kept, ending=Ending.FENCED, reason=LEASE_ENDED)
         if kept.ending in (Ending.FENCED, Ending.LOST) and outcome is not RunState.SUCCEEDED:
             outcome, reason = RunState.SITE_FAILED, kept.reason
-        elif kept.ending is Ending.CANCELLED and outcome is not RunState.SUCCEEDED:
+        elif kept.ending in (Ending.CANCELLED, Ending.SUSPENDED) and outcome is not RunState.SUCCEEDED:
             outcome = RunState.CANCELLED
         self._save(
             replace(
@@ -402,6 +408,25 @@ class Agent:
             lease = kept.lease
             self._background.start(key, lambda: self._workshop.checkpoint(lease))
 
+    def _has_last_checkpoint(self, kept: Kept) -> bool:
+        """Whether the folder was looked at since the run is over, and what changed was sent. Given up after some tries:
+        then the work goes on from the checkpoint before."""
+        key, tries = f"checkpoint {kept.id}", self._memory.last_looks.get(kept.id, 0)
+        if tries < 0 or kept.lease.checkpoint_path is None:
+            return True
+        done = self._background.take(key)
+        if done is not None and done[1] is None and isinstance(done[0], Content):
+            self._save(replace(kept, checkpoint=done[0]))
+        if done is not None and tries > 0 and (done[1] is None or tries >= LAST_LOOKS):
+            self._memory.last_looks[kept.id] = -1
+            return True
+        if not self._background.busy(key):
+            # What was under way before is done now, and may have begun before the run was over.
+            self._memory.last_looks[kept.id] = tries + 1
+            lease = kept.lease
+            self._background.start(key, lambda: self._workshop.checkpoint(lease))
+        return False
+
     def _collect(self, kept: Kept) -> None:
         """Send what the run left. Its end is told once it is certain and all is sent, the log too."""
         if kept.outcome is RunState.SUCCEEDED and not self._collected(kept):
@@ -412,6 +437,10 @@ class Agent:
             kept = self._kept[kept.id]
         if kept.over_at is not None and self._clock.now() < kept.over_at:
             return
+        if kept.ending is Ending.SUSPENDED and kept.outcome is RunState.CANCELLED:
+            if not self._has_last_checkpoint(kept):
+                return
+            kept = self._kept[kept.id]
         if self._log_is_sent(kept):
             self._save(replace(kept, phase=Phase.ENDED))
 
@@ -563,6 +592,8 @@ class Agent:
         self._kept[kept.id] = kept
         if known.cancel and kept.ending is Ending.NO:
             self._save(replace(kept, ending=Ending.CANCELLED))
+        elif known.suspend and kept.ending is Ending.NO and kept.phase in (Phase.SUBMITTED, Phase.RUNNING):
+            self._save(replace(kept, ending=Ending.SUSPENDED))
 
     def _take(self, lease: Lease, deadline: datetime) -> None:
         """A new lease, on disk before anything is done about it."""
@@ -599,6 +630,7 @@ class Agent:
         self._memory.extents.pop(allocation_id, None)
         self._memory.stalls.pop(allocation_id, None)
         self._memory.seen_at.pop(allocation_id, None)
+        self._memory.last_looks.pop(allocation_id, None)
 
     def _carrying(self, allocation_id: AllocationId) -> bool:
         """Whether work beside the loop goes on for this lease; what is done is dropped."""

@@ -50,6 +50,8 @@ EVENTS: Mapping[str, str] = {
     "job.ready": N_("Ready: all that it needs has succeeded"),
     "job.leased": N_("Placed at {site}"),
     "job.held": N_("Held for a better hour or site, meant to start at {site}"),
+    "job.suspending": N_("To be suspended for a better hour"),
+    "job.suspended": N_("Suspended at {site}"),
     "job.started": N_("Started at {site}"),
     "job.resumed": N_("Resumed from its checkpoint at {site}"),
     "job.checkpointed": N_("Checkpoint saved"),
@@ -120,6 +122,7 @@ _REASONS = tuple(
         ),
         (r"its probe is not believed: (.+)", N_("its probe is not believed: {0}")),
         (r"held for a better site that is full now", N_("held for a better site that is full now")),
+        (r"its work goes on at a better hour", N_("its work goes on at a better hour")),
         (r"held for a better hour", N_("held for a better hour")),
     )
 )

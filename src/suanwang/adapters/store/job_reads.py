@@ -108,6 +108,14 @@ class JobReads:
         )
         return [_both(row) for row in rows]
 
+    def checkpointed(self, limit: int, after: AllocationId | None = None) -> Sequence[tuple[Job, Allocation]]:
+        rows = self._rows(
+            f"SELECT {_BOTH} FROM jobs j JOIN granted a ON a.id = j.allocation_id WHERE j.state = 'running' "
+            "AND j.checkpoint IS NOT NULL AND j.hold_site IS NULL AND a.id > %s ORDER BY a.id LIMIT %s",
+            (after or "", page_size(limit)),
+        )
+        return [_both(row) for row in rows]
+
     def overdue(self, before: datetime, limit: int) -> Sequence[tuple[Job, Allocation]]:
         rows = self._rows(
             f"SELECT {_BOTH} FROM (SELECT a.id FROM allocations a WHERE {_LIVE} AND a.lease_until < %s "

@@ -173,6 +173,16 @@ class MemoryStore(MemoryMarket, MemoryVouchers, MemoryListings, MemoryLedger):
             mine = sorted(key for key in self._live if self._allocations[key].site_id == site_id)
             return [(self._jobs[self._live[key]], self._allocations[key]) for key in mine]
 
+    def checkpointed(self, limit: int, after: AllocationId | None = None) -> Sequence[tuple[Job, Allocation]]:
+        with self._lock:
+            found = []
+            for key in sorted(self._live):
+                job = self._jobs[self._live[key]]
+                wanted = job.state is JobState.RUNNING and job.checkpoint is not None and job.hold is None
+                if wanted and (after is None or key > after):
+                    found.append((job, self._allocations[key]))
+            return found[:limit]
+
     def overdue(self, before: datetime, limit: int) -> Sequence[tuple[Job, Allocation]]:
         with self._lock:
             late = sorted(key for key in self._live if self._allocations[key].lease_until < before)
