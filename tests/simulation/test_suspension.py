@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.simulation.world import EPOCH, Broken, MemoryWorkshop, SimulatedSite, World
 
 from suanwang.domain.exchange import Lease
 from suanwang.domain.file import Content
@@ -17,6 +16,7 @@ from suanwang.domain.lifecycle import ENDED, JobState
 from suanwang.domain.task import Checkpoint, Flexibility, Task
 from suanwang.electricity.supply import milliseconds
 from suanwang.electricity.tariff import STEP_MS
+from tests.simulation.world import EPOCH, Broken, MemoryWorkshop, SimulatedSite, World
 
 SEEDS = 100
 BEGIN = EPOCH + timedelta(minutes=31, seconds=15)

@@ -181,7 +181,9 @@ def _board(job: Job, of: Shape, rows: Rows, index: Ints, now_ms: int, *, done_ms
 
 
 def instant(at_ms: int, like: datetime) -> datetime:
-    return like + timedelta(milliseconds=at_ms - milliseconds(like))
+    """`at_ms` in the zone of `like`."""
+    whole = like.replace(microsecond=like.microsecond // 1000 * 1000)
+    return whole + timedelta(milliseconds=at_ms - milliseconds(whole))
 
 
 def _job(job: Job, of: Shape) -> JobColumns:
