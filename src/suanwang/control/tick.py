@@ -18,17 +18,15 @@ from suanwang.control.reserving import kept_from, sort_queue
 from suanwang.control.rules import Rules
 from suanwang.control.settling import settle
 from suanwang.control.standing import slowness
-from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, ready, suspend
+from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, ready
+from suanwang.control.suspending import suspend_due
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
-from suanwang.domain.ids import AllocationId, JobId, SiteId
+from suanwang.domain.ids import JobId, SiteId
 from suanwang.domain.job import Event, Job, Step
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.site import Held, Site
-from suanwang.electricity.supply import milliseconds
-from suanwang.electricity.tariff import STEP_MS
 from suanwang.ports import Store
-from suanwang.scheduling.pausing import pauses
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Plan
 from suanwang.scheduling.snapshot import Snapshot
@@ -38,7 +36,6 @@ Place = tuple[datetime, JobId]
 """Of a job in the queue: when it became ready, and its identifier."""
 FENCE_LIMIT = 5000
 READY_LIMIT = 2000
-SUSPEND_LIMIT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +79,11 @@ def tick(
     readied, unmet = release(store, now)
     teach(store, now)
     placed = place(store, rules, places, now, decide_with, behind)
-    suspended, step = suspend_due(store, places, now, step)
+    suspended, step = suspend_due(store, lambda: snapshot(store, (), places, now), now, step)
+    placed = replace(placed, suspended=suspended, step=step)
     settled = settle(store, rules, now)
     settle_uses(store, rules.settle_limit, now)
     called = call_due(store, rules, now)
-    placed = replace(placed, suspended=suspended, step=step)
     return replace(placed, fenced=fenced, readied=readied, failed=unmet, called=called, settled=settled)
 
 
@@ -157,20 +154,6 @@ def snapshot(
         slowness=slowness(sites),
         endings=store.endings,
     )
-
-
-def suspend_due(store: Store, places: Mapping[str, Position], now: datetime, asked: int) -> tuple[int, int]:
-    """Once in a step of the prices: end the runs whose work had better go on in other steps. Returns how many, and the step."""
-    step = milliseconds(now) // STEP_MS
-    if step == asked:
-        return 0, step
-    suspended = 0
-    behind: AllocationId | None = None
-    while running := store.checkpointed(SUSPEND_LIMIT, behind):
-        behind = running[-1][1].id
-        steps = [suspend(found, now) for found in pauses(snapshot(store, (), places, now), running)]
-        suspended += len(steps) - len(store.apply(steps)) if steps else 0
-    return suspended, step
 
 
 def place(
