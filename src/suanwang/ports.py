@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from suanwang.domain.allowance import Allowance, Amounts
 from suanwang.domain.connector import Load, Observation, RunOrder
 from suanwang.domain.exchange import JoinReply, SyncReply, SyncRequest
 from suanwang.domain.file import FileRecord
@@ -19,6 +20,7 @@ from suanwang.domain.job import (
     Event,
     Job,
     LogChunk,
+    Place,
     Point,
     Step,
     UsageRecord,
@@ -127,6 +129,14 @@ class JobQuery:
     array_id: JobId | None = None
     name: str | None = None
     """Exact task name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lately:
+    """What each project held lately, older times counting less, as of one instant."""
+
+    at: datetime
+    of: Mapping[ProjectId, Amounts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -527,11 +537,9 @@ class Store(Ledger, Market, Vouchers, Listings, Protocol):
     def count_jobs(self, projects: Collection[ProjectId] | None = None) -> Mapping[JobState, int]:
         """Jobs per state (states with none may be missing)."""
 
-    def queued(
-        self, limit: int, after: tuple[datetime, JobId] | None = None, now: datetime | None = None
-    ) -> Sequence[Job]:
-        """Jobs in `QUEUED`, by `ready_at`, then identifier; with `after`, those behind that instant and identifier; with
-        `now`, without those that a hold keeps beyond it."""
+    def queued(self, limit: int, after: Place | None = None, now: datetime | None = None) -> Sequence[Job]:
+        """Jobs in `QUEUED`, by `place_of`; with `after`, those behind that place; with `now`, without those that a hold
+        keeps beyond it."""
 
     def decided_waiting(self, limit: int) -> Sequence[tuple[Job, Mapping[JobId, JobState]]]:
         """Jobs in `WAITING` whose needs have all succeeded, or one of whose needs ended otherwise; with their needs' states."""
@@ -676,6 +684,21 @@ class Store(Ledger, Market, Vouchers, Listings, Protocol):
         """Say whose a project is; False where there is none."""
 
     def projects(self) -> Sequence[Project]: ...
+
+    # allowances of projects
+    def put_allowance(self, project_id: ProjectId, allowance: Allowance, events: Sequence[Event]) -> bool:
+        """Replace what a project may have; False where there is no such project."""
+
+    def allowances(self) -> Mapping[ProjectId, Allowance]:
+        """Of the projects somebody decided about."""
+
+    def held_by_project(self) -> Mapping[ProjectId, Amounts]:
+        """Sums over live allocations, as `held`, by project. Projects with none may be missing."""
+
+    def lately(self) -> Lately | None: ...
+
+    def put_lately(self, lately: Lately, before: datetime | None) -> bool:
+        """Replace the means; False where what is stored is not as of `before` (None: nothing is stored)."""
 
     # outbox
     def notices_due(self, now: datetime, limit: int) -> Sequence[Notice]: ...

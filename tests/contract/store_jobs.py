@@ -14,6 +14,7 @@ from tests.contract.store_values import (
     a_job,
     a_record,
     a_site,
+    a_task,
     a_why,
     after,
     an_allocation,
@@ -26,6 +27,7 @@ from tests.contract.store_values import (
     leasing,
 )
 
+from suanwang.domain.allowance import Amounts
 from suanwang.domain.errors import Conflict
 from suanwang.domain.file import Content
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
@@ -35,10 +37,11 @@ from suanwang.domain.job import (
     Job,
     Step,
     Usage,
+    place_of,
 )
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.site import Held
-from suanwang.domain.task import Resources, Task
+from suanwang.domain.task import Priority, Resources, Task
 from suanwang.ports import BillQuery, Idempotency, JobQuery, Store
 
 
@@ -183,10 +186,17 @@ class ReadingJobs:
         store.add_jobs([late, twin, early, a_job(JobState.WAITING)], [])
         assert [job.id for job in store.queued(10)] == [early.id, twin.id, late.id]
         assert [job.id for job in store.queued(1)] == [early.id]
-        assert early.ready_at is not None
-        assert twin.ready_at is not None
-        assert [job.id for job in store.queued(10, (early.ready_at, early.id))] == [twin.id, late.id]
-        assert [job.id for job in store.queued(1, (twin.ready_at, twin.id))] == [late.id]
+        assert [job.id for job in store.queued(10, place_of(early))] == [twin.id, late.id]
+        assert [job.id for job in store.queued(1, place_of(twin))] == [late.id]
+
+    def test_priority_comes_before_readiness(self, store: Store) -> None:
+        normal, later = replace(a_job(), ready_at=after(-5)), a_job()
+        high, low = (replace(a_job(), task=replace(a_task(), priority=of)) for of in (Priority.HIGH, Priority.LOW))
+        low = replace(low, ready_at=after(-9))
+        store.add_jobs([low, later, normal, high], [])
+        assert store.queued(10) == [high, normal, later, low]
+        assert store.queued(10, place_of(high)) == [normal, later, low]
+        assert store.queued(10, place_of(later), after(0)) == [low]
 
     def test_held_jobs_are_not_read_before_their_hold_ends(self, store: Store) -> None:
         free, held = a_job(), a_job()
@@ -196,9 +206,8 @@ class ReadingJobs:
         assert store.queued(10, now=after(1799)) == [free]
         assert store.queued(10, now=after(1800)) == [free, keeping]
         assert store.queued(1, now=after(1800)) == [free]
-        assert free.ready_at is not None
-        assert store.queued(10, (free.ready_at, free.id), after(1799)) == []
-        assert store.queued(10, (free.ready_at, free.id), after(1800)) == [keeping]
+        assert store.queued(10, place_of(free), after(1799)) == []
+        assert store.queued(10, place_of(free), after(1800)) == [keeping]
         assert store.queued(10) == [free, keeping]
         again = replace(keeping, hold=None, revision=2)
         assert not store.apply([Step(job=again)])
@@ -445,8 +454,24 @@ class Leasing:
             SITE: Held(cores=19, memory_gb=67.5, devices={"ascend-910b": 32}, allocations=3),
             SiteId("wuhu"): Held(cores=8, memory_gb=33.0, devices={"ascend-910b": 16}, allocations=1),
         }
+        assert store.held_by_project() == {
+            PROJECT: Amounts(cores=27, memory_gb=100.5, devices={"ascend-910b": 48}),
+        }
         store.apply([ending(job, allocation)])
         assert store.held()[SITE].allocations == 2
+        assert store.held_by_project()[PROJECT].cores == 19
+
+    def test_held_is_summed_by_project(self, store: Store) -> None:
+        other = ProjectId("other")
+        leased(store)
+        _, mine = leased(store, replace(a_job(), project=other))
+        assert store.held_by_project() == {
+            project: Amounts(cores=8, memory_gb=33.0, devices={"ascend-910b": 16}) for project in (PROJECT, other)
+        }
+        job = store.job(mine.job_id)
+        assert job is not None
+        store.apply([fencing(job, mine)])
+        assert list(store.held_by_project()) == [PROJECT]
 
     def test_endings_are_the_latest_ends_of_live_allocations(self, store: Store) -> None:
         job, allocation = leased(store)

@@ -24,6 +24,7 @@ from tests.contract.store_values import (
     leased,
 )
 
+from suanwang.domain.allowance import Allowance, Amounts
 from suanwang.domain.errors import Conflict
 from suanwang.domain.identity import Principal, Project, Role, Token
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
@@ -34,7 +35,7 @@ from suanwang.domain.job import (
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.sample import Sample, Source
 from suanwang.domain.site import Measured
-from suanwang.ports import BillQuery, BillTotal, Extent, Store
+from suanwang.ports import BillQuery, BillTotal, Extent, Lately, Store
 
 
 class KeepingSites:
@@ -250,6 +251,30 @@ class KeepingFiles:
         digits = "0123456789ab"
         kept = at_once([lambda digit=digit: store.add_file(a_file("m", digit)) for digit in digits])  # type: ignore[misc]
         assert sorted(record.version for record in kept) == list(range(1, len(digits) + 1))
+
+
+class KeepingAllowances:
+    def test_an_allowance_is_of_a_project_there_is(self, store: Store) -> None:
+        allowance = Allowance(weight=2.5, cores=8, memory_gb=0.5, devices={"a100": 3}, queued=0, may_be_high=True)
+        assert store.allowances() == {}
+        assert not store.put_allowance(PROJECT, allowance, [an_event("project.allowed")])
+        store.add_project(Project(id=PROJECT, title="demo", created_at=START), [])
+        assert store.put_allowance(PROJECT, Allowance(), [an_event("project.allowed")])
+        assert store.put_allowance(PROJECT, allowance, [an_event("project.allowed")])
+        assert store.allowances() == {PROJECT: allowance}
+        assert [event.kind for event in store.events(0, 10)] == ["project.allowed"] * 2
+
+    def test_means_are_replaced_by_whom_knows_the_last_ones(self, store: Store) -> None:
+        first = Lately(at=START, of={PROJECT: Amounts(cores=1.25, memory_gb=0.5, devices={"a100": 0.125})})
+        second = Lately(at=after(60), of={})
+        assert store.lately() is None
+        assert not store.put_lately(first, after(1))
+        assert store.put_lately(first, None)
+        assert not store.put_lately(second, None)
+        assert store.lately() == first
+        assert store.put_lately(second, first.at)
+        assert not store.put_lately(first, START)
+        assert store.lately() == second
 
 
 class KeepingPeople:

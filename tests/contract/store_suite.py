@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.contract.store_jobs import AddingJobs, Applying, Leasing, ReadingJobs
 from tests.contract.store_records import (
+    KeepingAllowances,
     KeepingFiles,
     KeepingOutput,
     KeepingPeople,
@@ -27,6 +28,7 @@ class StoreContract(
     KeepingTheRecord,
     KeepingFiles,
     KeepingPeople,
+    KeepingAllowances,
     TellingOutside,
 ):
     """Everything. The fixture `store` gives an empty one."""

@@ -24,6 +24,7 @@ from suanwang.domain.task import (
     Input,
     Objective,
     Output,
+    Priority,
     Resources,
     SlurmOptions,
     Task,
@@ -120,6 +121,7 @@ tasks = st.builds(
     flexibility=st.builds(Flexibility, may_wait_s=st.integers(0, 365 * 86_400), may_be_interrupted=st.booleans()),
     slurm=st.builds(SlurmOptions, partition=words, account=words, qos=words),
     max_attempts=st.integers(1, 20),
+    priority=st.sampled_from(Priority),
 )
 
 keys = st.sampled_from(

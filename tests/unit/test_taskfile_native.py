@@ -17,6 +17,7 @@ from suanwang.domain.task import (
     Input,
     Objective,
     Output,
+    Priority,
     Resources,
     SlurmOptions,
     Task,
@@ -71,6 +72,7 @@ constraints:
 objective: {price: 2, carbon: 1}
 flexibility: {may_wait: 2h, may_be_interrupted: true}
 slurm: {partition: gpu, account: lab, qos: high}
+priority: High
 max_attempts: 5
 """
     )
@@ -96,6 +98,7 @@ max_attempts: 5
     assert task.flexibility == Flexibility(may_wait_s=7200, may_be_interrupted=True)
     assert task.slurm == SlurmOptions(partition="gpu", account="lab", qos="high")
     assert (task.count, task.nodes, task.max_attempts) == (8, 2, 5)
+    assert task.priority is Priority.HIGH
 
 
 @pytest.mark.parametrize(
@@ -209,6 +212,7 @@ def test_empty_keys_are_as_if_absent() -> None:
         ("count: 100001", "count"),
         ("count: -1", "count"),
         ("max_attempts: 0", "max_attempts"),
+        ("priority: urgent", "priority"),
         ("env: {1A: x}", "env.1A"),
         ("env: {SUANWANG_SITE: x}", "env.SUANWANG_SITE"),
         ("env: {A: [x]}", "env.A"),

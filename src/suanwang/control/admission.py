@@ -13,16 +13,18 @@ from graphlib import CycleError, TopologicalSorter
 
 from suanwang.control.leasing import bound_to
 from suanwang.control.listed import agreed
+from suanwang.domain.allowance import Allowance
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.domain.job import Event, Job, Terms
 from suanwang.domain.lifecycle import ENDED, JobState
-from suanwang.domain.task import Task
+from suanwang.domain.task import Priority, Task
 from suanwang.ports import Store
 from suanwang.scheduling.placing import Judge
 
 MAX_JOBS = 100_000
 """Jobs one submission may come to, array members counted."""
+PLAIN = Allowance()
 MAX_LINKS = 1_000_000
 """Pairs of a job and a job it needs."""
 
@@ -43,8 +45,9 @@ def admit(
     new_id: Callable[[], JobId],
     judge: Judge,
     terms: Terms | None = None,
+    allowance: Allowance = PLAIN,
 ) -> Admitted:
-    """Jobs of `tasks`, in order; `judge` knows what the network can run.
+    """Jobs of `tasks`, in order; `judge` knows what the network can run, `allowance` is the project's.
 
     Raises `InvalidRequest` naming the task and the field.
     """
@@ -57,12 +60,16 @@ def admit(
     if len(set(names)) != len(names):
         raise InvalidRequest("two tasks of one submission have the same name", field="name", allowed="unique names")
     _check_links(tasks)
+    check_priorities(tasks, project, allowance)
     tasks = [agreed(store, task, project) for task in tasks]
     identifiers = {task.name: [new_id() for _ in range(task.count)] for task in tasks}
     earlier = _earlier(store, tasks, project, identifiers)
     jobs: list[Job] = []
     for index, task in enumerate(_in_order(tasks)):
-        jobs.extend(_members(store, index, task, identifiers, earlier, project, owner, now, judge, jobs, terms))
+        jobs.extend(
+            _members(store, index, task, identifiers, earlier, project, owner, now, judge, jobs, terms, allowance)
+        )
+    _check_queue(store, jobs, project, allowance)
     events = tuple(
         Event(
             kind="job.refused" if job.state is JobState.REFUSED else "job.accepted",
@@ -75,6 +82,31 @@ def admit(
         for job in jobs
     )
     return Admitted(jobs=tuple(jobs), events=events)
+
+
+def check_priorities(tasks: Sequence[Task], project: ProjectId, allowance: Allowance) -> None:
+    """Raises `InvalidRequest` for high priority where the project may not."""
+    if not allowance.may_be_high and any(task.priority is Priority.HIGH for task in tasks):
+        raise InvalidRequest(
+            f"jobs of project {project} may not be of high priority; an operator may allow it",
+            field="priority",
+            allowed="low, normal",
+        )
+
+
+def _check_queue(store: Store, jobs: Sequence[Job], project: ProjectId, allowance: Allowance) -> None:
+    """Raises `InvalidRequest` where more jobs would wait than the project's quota allows."""
+    if allowance.queued is None:
+        return
+    asked = sum(job.state is not JobState.REFUSED for job in jobs)
+    counts = store.count_jobs([project])
+    waiting = sum(counts.get(state, 0) for state in (JobState.QUEUED, JobState.WAITING))
+    if waiting + asked > allowance.queued:
+        raise InvalidRequest(
+            f"project {project} has {waiting} jobs that wait, and this asks for {asked} more: wait, or cancel some",
+            field="tasks",
+            allowed=f"{allowance.queued} at once, by the project's quota",
+        )
 
 
 def _in_order(tasks: Sequence[Task]) -> list[Task]:
@@ -130,6 +162,7 @@ def _members(
     judge: Judge,
     before: Sequence[Job],
     terms: Terms | None,
+    allowance: Allowance,
 ) -> list[Job]:
     own = identifiers[task.name]
     needs = tuple(need for name in task.needs for need in identifiers.get(name, [JobId(name)]))
@@ -152,6 +185,12 @@ def _members(
     if found is not None:
         reason = "no site of the network can run it"
         first = replace(first, state=JobState.REFUSED, why=found.why, reason=reason, ended_at=now, ready_at=None)
+    elif (beyond := judge.beyond(first, allowance)) is not None:
+        why, quota = beyond
+        reason = (
+            f"more than the quota of project {project} allows at once: {quota.asked} asked, {quota.allowed} allowed"
+        )
+        first = replace(first, state=JobState.REFUSED, why=why, reason=reason, ended_at=now, ready_at=None)
     return [first, *(replace(first, id=job_id, array_index=n) for n, job_id in enumerate(own[1:], start=1))]
 
 

@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from suanwang.control import steps
-from suanwang.control.admission import Admitted, admit
+from suanwang.control.admission import PLAIN, Admitted, admit, check_priorities
+from suanwang.control.rules import Rules
+from suanwang.control.sharing import fairness
 from suanwang.control.tick import snapshot
 from suanwang.control.wording import resolve
+from suanwang.domain.allowance import Allowance
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
@@ -67,13 +70,31 @@ class Explanation:
     needs: Mapping[JobId, JobState]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """What admission goes by, as of a moment ago: what a site is declared to have, and a project may have, seldom changes."""
+
+    sites: Sequence[Site]
+    judge: Judge
+    allowances: Mapping[ProjectId, Allowance]
+    at: datetime
+
+
 class Jobs:
-    def __init__(self, store: Store, clock: Clock, identities: Identities, places: Mapping[str, Position]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        identities: Identities,
+        places: Mapping[str, Position],
+        rules: Rules | None = None,
+    ) -> None:
         self._store = store
+        self._rules = rules or Rules()
         self._clock = clock
         self._identities = identities
         self._places = places
-        self._seen: tuple[Sequence[Site], Judge, datetime] | None = None
+        self._seen: _View | None = None
 
     def submit(
         self,
@@ -98,16 +119,17 @@ class Jobs:
                 principal=caller.name, key=key, digest=digest or hashlib.sha256(repr(tasks).encode()).hexdigest()
             )
 
-        def attempt(sites: Sequence[Site], judge: Judge) -> Admitted:
+        def attempt(view: _View) -> Admitted:
             return admit(
                 self._store,
-                resolve(tasks, sites),
+                resolve(tasks, view.sites),
                 project=owner_of,
                 owner=caller.name,
                 now=now,
                 new_id=self._identities.job_id,
-                judge=judge,
+                judge=view.judge,
                 terms=terms,
+                allowance=view.allowances.get(owner_of, PLAIN),
             )
 
         try:
@@ -123,27 +145,27 @@ class Jobs:
             return Submitted(jobs=admitted.jobs, replayed=False)
         return self._replayed(identifiers)
 
-    def _judged(self, attempt: Callable[[Sequence[Site], Judge], Admitted], now: datetime) -> Admitted:
+    def _judged(self, attempt: Callable[[_View], Admitted], now: datetime) -> Admitted:
         """What `attempt` makes of the network as of a moment ago; before it says no it looks again, for a site may have
         joined since."""
         before = self._seen
         view = self._network(now)
         if self._seen is before:
             with suppress(InvalidRequest):
-                admitted = attempt(*view)
+                admitted = attempt(view)
                 if all(job.state is not JobState.REFUSED for job in admitted.jobs):
                     return admitted
             self._seen = None
             view = self._network(now)
-        return attempt(*view)
+        return attempt(view)
 
-    def _network(self, now: datetime) -> tuple[Sequence[Site], Judge]:
-        """The sites and what they can run, as of a moment ago: what a site is declared to have seldom changes."""
+    def _network(self, now: datetime) -> _View:
         seen = self._seen
-        if seen is None or not timedelta(0) <= now - seen[2] < FRESH:
+        if seen is None or not timedelta(0) <= now - seen.at < FRESH:
             network = snapshot(self._store, (), self._places, now)
-            seen = self._seen = (network.sites, Judge(network), now)
-        return seen[0], seen[1]
+            allowances = self._store.allowances()
+            seen = self._seen = _View(sites=network.sites, judge=Judge(network), allowances=allowances, at=now)
+        return seen
 
     def _replayed(self, identifiers: Sequence[JobId]) -> Submitted:
         known = self._store.jobs_by_id(identifiers)
@@ -155,7 +177,12 @@ class Jobs:
         """What `submit` would find, without submitting."""
         owner_of = self.payer(caller, project)
         now = self._clock.now()
-        seen = snapshot(self._store, (), self._places, now)
+        seen = replace(
+            snapshot(self._store, (), self._places, now), fairness=fairness(self._store, self._rules, {owner_of})
+        )
+        allowance = self._store.allowances().get(owner_of, PLAIN)
+        check_priorities(tasks, owner_of, allowance)
+        judge = Judge(seen)
         found: list[Preview] = []
         for task in resolve(tasks, seen.sites):
             job = Job(
@@ -167,6 +194,10 @@ class Jobs:
                 submitted_at=now,
                 ready_at=now,
             )
+            beyond = judge.beyond(job, allowance)
+            if beyond is not None:
+                found.append(Preview(task=task, verdict="refused", why=beyond[0]))
+                continue
             decision = explain(replace(seen, jobs=(job,)), job)
             hold = decision.hold if isinstance(decision, Keep) else None
             found.append(Preview(task=task, verdict=_verdict(decision), why=decision.why, hold=hold))
@@ -225,7 +256,7 @@ class Jobs:
         if job.state is JobState.QUEUED:
             now = self._clock.now()
             front = [other for other in self._store.queued(IN_FRONT) if other.id != job.id]
-            decision = explain(snapshot(self._store, (*front, job), self._places, now), job)
+            decision = explain(snapshot(self._store, (*front, job), self._places, now, rules=self._rules), job)
             if job.hold is not None and job.hold.until > now:
                 return Explanation(job=job, verdict="held", why=decision.why, hold=job.hold, needs=needs)
             hold = decision.hold if isinstance(decision, Keep) else None

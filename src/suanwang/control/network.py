@@ -19,10 +19,11 @@ from suanwang.control.quotes import Quotes
 from suanwang.control.reserved_jobs import ReservedJobs
 from suanwang.control.rules import Rules
 from suanwang.control.sites import Sites
-from suanwang.control.tick import Place, Turn, tick
+from suanwang.control.tick import Turn, tick
 from suanwang.control.vouchers import Vouchers
 from suanwang.control.wallets import Wallets
 from suanwang.domain.device import Position
+from suanwang.domain.job import Place
 from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
@@ -49,7 +50,7 @@ class Network:
         self._step = 0
         self.people = People(store, clock, identities)
         self.sites = Sites(store, clock, self.rules, self.people)
-        self.jobs = Jobs(store, clock, identities, places)
+        self.jobs = Jobs(store, clock, identities, places, self.rules)
         self.capabilities = Capabilities(store, clock)
         self.quotes = Quotes(store, clock, identities, self.jobs, places)
         self.bills = Bills(store)

@@ -21,6 +21,14 @@ class Rules:
     """Longest interval of one usage record."""
     plan_limit: int = 5000
     """Jobs one tick decides about."""
+    fair_share: bool = True
+    """Whether projects that wait together take turns by their shares, else by who is ready first."""
+    half_life_s: float = 86400.0
+    """After this long, what a project held counts half in its share."""
+    mean_every_s: float = 60.0
+    """How often what projects hold is added to what they held lately."""
+    starved_after_s: float = 86400.0
+    """A job that has waited longer goes in front of everything of its priority."""
     clock_tolerance_s: float = 30.0
     """A site whose clock is further off is marked."""
     log_limit: int = 8_000_000
@@ -49,6 +57,10 @@ class Rules:
     @property
     def lost_after_s(self) -> float:
         return self.lease_ttl_s + self.fence_margin_s
+
+    @property
+    def starved_after(self) -> timedelta:
+        return timedelta(seconds=self.starved_after_s)
 
     @property
     def lease(self) -> timedelta:

@@ -17,13 +17,14 @@ from suanwang.control.listed import settle_uses
 from suanwang.control.reserving import kept_from, sort_queue
 from suanwang.control.rules import Rules
 from suanwang.control.settling import settle
+from suanwang.control.sharing import fairness, keep_means
 from suanwang.control.standing import slowness
 from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, ready
 from suanwang.control.suspending import suspend_due
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
-from suanwang.domain.ids import JobId, SiteId
-from suanwang.domain.job import Event, Job, Step
+from suanwang.domain.ids import SiteId
+from suanwang.domain.job import Event, Job, Place, Step, place_of
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.site import Held, Site
 from suanwang.ports import Store
@@ -32,8 +33,6 @@ from suanwang.scheduling.plan import Plan
 from suanwang.scheduling.snapshot import Snapshot
 
 Decide = Callable[[Snapshot], Plan]
-Place = tuple[datetime, JobId]
-"""Of a job in the queue: when it became ready, and its identifier."""
 FENCE_LIMIT = 5000
 READY_LIMIT = 2000
 
@@ -78,6 +77,7 @@ def tick(
     fenced = fence_overdue(store, rules, now)
     readied, unmet = release(store, now)
     teach(store, now)
+    keep_means(store, rules, now)
     placed = place(store, rules, places, now, decide_with, behind)
     suspended, step = suspend_due(store, lambda: snapshot(store, (), places, now), now, step)
     placed = replace(placed, suspended=suspended, step=step)
@@ -142,8 +142,10 @@ def snapshot(
     places: Mapping[str, Position],
     now: datetime,
     held: Mapping[SiteId, Held] | None = None,
+    *,
+    rules: Rules | None = None,
 ) -> Snapshot:
-    """The network as the store has it, or with what these jobs are to see as held."""
+    """The network as the store has it, or with what these jobs are to see as held; with `rules`, projects beside each other."""
     sites = store.sites()
     return Snapshot(
         now=now,
@@ -153,6 +155,7 @@ def snapshot(
         places=places,
         slowness=slowness(sites),
         endings=store.endings,
+        fairness=None if rules is None else fairness(store, rules, {job.project for job in jobs}),
     )
 
 
@@ -167,21 +170,20 @@ def place(
     """Decide about the queue and record the leases; agents fetch them with their next call.
 
     A queue longer than `plan_limit` is taken in parts, one a turn: jobs that find no room never keep those behind them
-    from being looked at.
+    from being looked at. Parts go by priority, then readiness; shares are compared within each.
     """
     jobs = store.queued(rules.plan_limit, behind, now)
     if not jobs:
         return Turn()
-    last = jobs[-1]
-    following = (last.ready_at or last.submitted_at, last.id) if len(jobs) == rules.plan_limit else None
+    following = place_of(jobs[-1]) if len(jobs) == rules.plan_limit else None
     queue = sort_queue(store, jobs, now)
     turn = Turn(waiting=len(jobs) - len(queue.reserved) - len(queue.others) - len(queue.late), behind=following)
     if queue.late:
         store.apply([fail_unmet(job, "its right to capacity ends before it could", now) for job in queue.late])
     if queue.reserved:
-        turn = _decided(turn, store, rules, snapshot(store, queue.reserved, places, now), decide_with)
+        turn = _decided(turn, store, rules, snapshot(store, queue.reserved, places, now, rules=rules), decide_with)
     for group, held in kept_from(store, queue.others, now):
-        turn = _decided(turn, store, rules, snapshot(store, group, places, now, held), decide_with)
+        turn = _decided(turn, store, rules, snapshot(store, group, places, now, held, rules=rules), decide_with)
     return turn
 
 

@@ -23,6 +23,7 @@ from suanwang.domain.task import (
     Input,
     Objective,
     Output,
+    Priority,
     Resources,
     SlurmOptions,
     Task,
@@ -50,6 +51,8 @@ def _add_numbers(task: Task, row: dict[str, Any]) -> None:
         row["count"] = task.count
     if task.nodes != 1:
         row["nodes"] = task.nodes
+    if task.priority is not Priority.NORMAL:
+        row["priority"] = task.priority.value
     if task.max_attempts != 3:
         row["max_attempts"] = task.max_attempts
     if task.needs:
@@ -111,6 +114,7 @@ def _task(row: Mapping[str, Any]) -> Task:
         flexibility=_flexibility(*flexibility) if flexibility else _FLEXIBILITY,
         slurm=_slurm(*slurm) if slurm else _SLURM,
         max_attempts=get("max_attempts", 3),
+        priority=Priority(get("priority", Priority.NORMAL)),
     )
 
 

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.precision import DeviceKind, Precision
+from suanwang.domain.task import Priority
 from suanwang.taskfile import quantities, words
 from suanwang.taskfile.devices import DEVICE_FORMS, device_ids, expand_devices
 from suanwang.taskfile.problems import quoted
@@ -158,7 +159,7 @@ def _catalogued(value: str) -> str:
     return value
 
 
-def _one_of(kind: type[DeviceKind] | type[Precision]) -> BeforeValidator:
+def _one_of(kind: type[DeviceKind] | type[Precision] | type[Priority]) -> BeforeValidator:
     allowed = ", ".join(kind)
 
     def read(value: object) -> str:
@@ -252,7 +253,9 @@ class ResourcesSection(Section):
 class InputSection(Section):
     """One file or folder placed in the work folder before the run."""
 
-    source: Source = Field(alias="from", description="NAME, TASK/NAME, dataset:NAME, listing:ID, or a local path (./data.csv).")
+    source: Source = Field(
+        alias="from", description="NAME, TASK/NAME, dataset:NAME, listing:ID, or a local path (./data.csv)."
+    )
     to: FilePath = Field(description="Where it lands in the work folder.")
 
 
@@ -429,6 +432,9 @@ class TaskSection(Section):
         default=FlexibilitySection(), description="What the network may do for less."
     )
     slurm: SlurmSection = Field(default=SlurmSection(), description="Options only Slurm sites read.")
+    priority: Annotated[str, _one_of(Priority), WithJsonSchema({"type": "string", "enum": [*Priority]})] = Field(
+        default="normal", description="Whose turn comes first: low, normal, or high where the project may."
+    )
     max_attempts: Annotated[int, _whole(1, 20)] = Field(
         default=3, description="Runs in all when sites fail the job for their own reasons."
     )

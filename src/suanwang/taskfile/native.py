@@ -27,6 +27,7 @@ from suanwang.domain.task import (
     Input,
     Objective,
     Output,
+    Priority,
     Resources,
     SlurmOptions,
     Task,
@@ -222,6 +223,7 @@ def _task(section: model.TaskSection, draft: Draft, findings: Findings) -> Task:
         ),
         slurm=SlurmOptions(partition=section.slurm.partition, account=section.slurm.account, qos=section.slurm.qos),
         max_attempts=section.max_attempts,
+        priority=Priority(section.priority),
     )
 
 

@@ -67,6 +67,7 @@ _NATIVE_KEYS = frozenset(
         "objective",
         "flexibility",
         "slurm",
+        "priority",
         "max_attempts",
     )
 )

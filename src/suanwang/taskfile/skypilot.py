@@ -55,7 +55,7 @@ _RESOURCES_NOT_HONOURED: Mapping[str, str] = MappingProxyType(
         "autostop": "nothing is left running when a run ends",
         "accelerator_args": "a device is taken as the site offers it",
         "max_hourly_cost": "put a budget under constraints of a task file",
-        "priority": "the network has no priorities between users",
+        "priority": "say priority: low, normal or high in a task file",
         "job_recovery": "a job is resumed at another site up to max_attempts times",
         "spot_recovery": "a job is resumed at another site up to max_attempts times",
     }

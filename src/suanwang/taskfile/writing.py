@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from suanwang.domain.task import Constraints, DeviceRequest, Objective, Resources, Task
+from suanwang.domain.task import Constraints, DeviceRequest, Objective, Priority, Resources, Task
 from suanwang.taskfile.quantities import spell_duration, spell_instant
 from suanwang.taskfile.yamltext import plain_scalar
 
@@ -52,6 +52,7 @@ def _sections(task: Task) -> dict[str, object]:
             may_be_interrupted=task.flexibility.may_be_interrupted or None,
         ),
         "slurm": _kept(partition=task.slurm.partition, account=task.slurm.account, qos=task.slurm.qos),
+        "priority": task.priority.value if task.priority is not Priority.NORMAL else None,
         "max_attempts": task.max_attempts if task.max_attempts != 3 else None,
     }
     return _kept(**parts)

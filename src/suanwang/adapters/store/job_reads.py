@@ -22,7 +22,7 @@ from suanwang.adapters.store.rows import (
     listed,
 )
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
-from suanwang.domain.job import Allocation, Job
+from suanwang.domain.job import Allocation, Job, Place
 from suanwang.domain.lifecycle import ENDED, JobState
 from suanwang.ports import JobQuery
 
@@ -75,15 +75,13 @@ class JobReads:
             self._database.write(fold_counts)
         return {JobState(state): jobs for state, jobs, _ in rows if jobs}
 
-    def queued(
-        self, limit: int, after: tuple[datetime, JobId] | None = None, now: datetime | None = None
-    ) -> Sequence[Job]:
-        behind = "" if after is None else "AND (coalesce(ready_at, submitted_at), id) > (%s, %s) "
+    def queued(self, limit: int, after: Place | None = None, now: datetime | None = None) -> Sequence[Job]:
+        behind = "" if after is None else "AND (priority, coalesce(ready_at, submitted_at), id) > (%s, %s, %s) "
         # In the words of the index, so that the rows of held jobs are not even fetched.
         due = "" if now is None else "AND coalesce(hold_until, '-infinity') <= %s "
         rows = self._rows(
             f"SELECT {_JOB} FROM jobs WHERE state = 'queued' {behind}{due}"
-            "ORDER BY coalesce(ready_at, submitted_at), id LIMIT %s",
+            "ORDER BY priority, coalesce(ready_at, submitted_at), id LIMIT %s",
             (*(after or ()), *(() if now is None else (now,)), page_size(limit)),
         )
         return [job_from(row) for row in rows]

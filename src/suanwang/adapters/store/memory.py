@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from suanwang.adapters.store.market_memory import MemoryMarket
+from suanwang.adapters.store.memory_allowances import MemoryAllowances
 from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.adapters.store.memory_listings import MemoryListings
 from suanwang.adapters.store.memory_vouchers import MemoryVouchers
@@ -29,9 +30,11 @@ from suanwang.domain.job import (
     Event,
     Job,
     LogChunk,
+    Place,
     Point,
     Step,
     UsageRecord,
+    place_of,
 )
 from suanwang.domain.lifecycle import ENDED, JobState
 from suanwang.domain.quote import Quote, Taught
@@ -49,7 +52,7 @@ def _asleep(job: Job, now: datetime) -> bool:
     return until is not None and until > now
 
 
-class MemoryStore(MemoryMarket, MemoryVouchers, MemoryListings, MemoryLedger):
+class MemoryStore(MemoryMarket, MemoryVouchers, MemoryAllowances, MemoryListings, MemoryLedger):
     """Implements `ports.Store`."""
 
     def __init__(self) -> None:
@@ -57,7 +60,7 @@ class MemoryStore(MemoryMarket, MemoryVouchers, MemoryListings, MemoryLedger):
         self._lock = threading.RLock()
         self._jobs: dict[JobId, Job] = {}
         self._order: list[JobId] = []
-        self._queue: list[tuple[datetime, JobId]] = []
+        self._queue: list[Place] = []
         self._waiting: dict[JobId, None] = {}
         self._allocations: dict[AllocationId, Allocation] = {}
         self._of_job: dict[JobId, list[AllocationId]] = defaultdict(list)
@@ -113,10 +116,10 @@ class MemoryStore(MemoryMarket, MemoryVouchers, MemoryListings, MemoryLedger):
 
     def _put_job(self, job: Job, old: Job | None) -> None:
         if old is not None and old.state is JobState.QUEUED:
-            self._queue.remove((old.ready_at or old.submitted_at, old.id))
+            self._queue.remove(place_of(old))
         self._waiting.pop(job.id, None)
         if job.state is JobState.QUEUED:
-            insort(self._queue, (job.ready_at or job.submitted_at, job.id))
+            insort(self._queue, place_of(job))
         elif job.state is JobState.WAITING:
             self._waiting[job.id] = None
         self._jobs[job.id] = job
@@ -147,12 +150,10 @@ class MemoryStore(MemoryMarket, MemoryVouchers, MemoryListings, MemoryLedger):
                     counts[job.state] += 1
             return counts
 
-    def queued(
-        self, limit: int, after: tuple[datetime, JobId] | None = None, now: datetime | None = None
-    ) -> Sequence[Job]:
+    def queued(self, limit: int, after: Place | None = None, now: datetime | None = None) -> Sequence[Job]:
         with self._lock:
             first = 0 if after is None else bisect_right(self._queue, after)
-            jobs = (self._jobs[job_id] for _, job_id in islice(self._queue, first, None))
+            jobs = (self._jobs[job_id] for *_, job_id in islice(self._queue, first, None))
             return list(islice((job for job in jobs if now is None or not _asleep(job, now)), limit))
 
     def decided_waiting(self, limit: int) -> Sequence[tuple[Job, Mapping[JobId, JobState]]]:
@@ -270,7 +271,7 @@ class MemoryStore(MemoryMarket, MemoryVouchers, MemoryListings, MemoryLedger):
                 raise Conflict(f"site {site.id} was changed meanwhile")
             self._sites[site.id] = site
             self.append_events(events)
-            for _, job_id in self._queue if unhold else ():
+            for *_, job_id in self._queue if unhold else ():
                 job = self._jobs[job_id]
                 if job.hold is not None and job.hold.expect.site == site.id:
                     self._jobs[job_id] = replace(job, hold=None, revision=job.revision + 1)

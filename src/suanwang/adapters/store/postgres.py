@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
+from suanwang.adapters.store.allowances import Allowances
 from suanwang.adapters.store.database import Database
 from suanwang.adapters.store.embedded import EmbeddedPostgres
 from suanwang.adapters.store.file_records import FileRecords
@@ -38,6 +39,7 @@ class PostgresStore(
     Record,
     FileRecords,
     People,
+    Allowances,
     Quoting,
     LedgerStore,
     Settling,

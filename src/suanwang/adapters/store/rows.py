@@ -84,7 +84,19 @@ JOB_CHANGING: Mapping[str, str] = {
 }
 """Columns a step may change, with the type an array of them is cast to."""
 
-JOB_FIXED = ("id", "project", "owner", "name", "array_id", "array_index", "needs", "submitted_at", "terms", "task")
+JOB_FIXED = (
+    "id",
+    "project",
+    "owner",
+    "name",
+    "array_id",
+    "array_index",
+    "needs",
+    "submitted_at",
+    "priority",
+    "terms",
+    "task",
+)
 JOB_COLUMNS = (*JOB_FIXED, *JOB_CHANGING)
 
 
@@ -126,6 +138,7 @@ def job_row(job: Job) -> list[Any]:
         job.array_index,
         list(job.needs),
         job.submitted_at,
+        job.task.priority.rank,
         JOB_TERMS.dump_or_none(job.terms),
         TASK.dump(job.task),
         *job_changing(job),
@@ -143,6 +156,7 @@ def job_from(row: Row) -> Job:
         array_index,
         needs,
         submitted_at,
+        _priority,
         terms,
         task,
         revision,

@@ -22,6 +22,7 @@ from sqlalchemy import (
     MetaData,
     Numeric,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -61,6 +62,7 @@ jobs = Table(
     Column("array_index", Integer, nullable=False),
     Column("needs", ARRAY(Text), nullable=False),
     Column("submitted_at", INSTANT, nullable=False),
+    Column("priority", SmallInteger, nullable=False, server_default=text("1")),
     Column("ready_at", INSTANT),
     Column("started_at", INSTANT),
     Column("ended_at", INSTANT),
@@ -91,6 +93,7 @@ jobs = Table(
     Index("jobs_quoted_idx", "seq", postgresql_where=text("terms IS NOT NULL AND state = 'succeeded'")),
     Index(
         "jobs_queued_idx",
+        "priority",
         text("coalesce(ready_at, submitted_at)"),
         "id",
         text("coalesce(hold_until, '-infinity')"),
@@ -358,6 +361,23 @@ projects = Table(
     Column("created_at", INSTANT, nullable=False),
     Column("labels", JSON),
 )
+
+project_allowances = Table(
+    "project_allowances",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+
+project_means = Table(
+    "project_means",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("at", INSTANT, nullable=False),
+    Column("value", JSON, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+"""What each project held lately, as of `at`, which guards the row."""
 
 idempotency = Table(
     "idempotency",
