@@ -36,6 +36,7 @@ from suanwang.electricity.daily import modelled_day
 from suanwang.electricity.tariff import slot_at
 from suanwang.ports import BillQuery
 from suanwang.sitefile import read_site
+from suanwang.taskfile import read_tasks
 from suanwang.trading.evidence import Check, verify
 
 SIGNER = Ed25519Signer("07" * 32)
@@ -321,12 +322,14 @@ def test_a_leaf_without_paid_electricity_is_written_as_ever(net: SmallNetwork) -
     assert slot_at(GUIZHOU, int(NOW.timestamp() * 1000)).tier == "flat"
 
 
-def test_the_examples_of_the_page_are_site_files() -> None:
+def test_the_examples_of_the_page_are_site_files_and_a_task() -> None:
     page = (Path(__file__).parents[2] / "docs" / "electricity.md").read_text("utf-8")
     examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 2
-    for example in examples:
+    assert len(examples) == 3
+    for example in examples[:2]:
         check_offering(read(example))
+    (patient,) = read_tasks(f"name: night\nrun: 'true'\n{examples[2]}", filename="task").tasks
+    assert patient.flexibility.may_wait_s == 12 * 3600
 
 
 def test_a_draft_names_the_area_of_its_place() -> None:
