@@ -20,6 +20,7 @@ from suanwang.api.routes import (
     files,
     jobs,
     ledger,
+    listings,
     market,
     people,
     quotes,
@@ -31,7 +32,7 @@ from suanwang.api.routes import network as whole
 from suanwang.api.streams import StreamLimits, Streams
 from suanwang.api.watching import Watching
 from suanwang.api.work import WorkReader
-from suanwang.client import ledger_models, market_models, models, twin_models, voucher_models
+from suanwang.client import ledger_models, listing_models, market_models, models, twin_models, voucher_models
 from suanwang.control.network import Network
 from suanwang.twin.laboratory import Laboratory
 
@@ -43,6 +44,7 @@ _TAGS = [
     {"name": "vouchers", "description": "Vouchers: budgets, issuing, choosing, and what became of them"},
     {"name": "ledger", "description": "Accounts, transfers, signed checkpoints and proofs"},
     {"name": "market", "description": "Offers, orders, rights to capacity, calls and prices"},
+    {"name": "listings", "description": "Algorithms, models and data sets for sale, copies and uses of them"},
     {"name": "people", "description": "Callers, tokens, projects"},
     {"name": "files", "description": "Files of projects, by name and by content"},
     {"name": "agents", "description": "What a site's agent says and hears"},
@@ -79,7 +81,7 @@ def create_app(
     app.state.streams = Streams(network, stream_limits)
     app.state.laboratory = laboratory or Laboratory(None, network.clock.now)
     errors.install(app, error_page)
-    for part in (jobs, quotes, catalogue, sites, bills, ledger, vouchers, market, people, files, agents, twin, whole):
+    for part in (jobs, quotes, catalogue, sites, bills, ledger, vouchers, market, listings, people, files, agents, twin, whole):
         app.include_router(part.router)
     app.include_router(metrics.router)
     describing.install(
@@ -92,6 +94,9 @@ def create_app(
                 ledger_models.NewTopUp,
                 ledger_models.NewLimit,
                 models.NewLabels,
+                listing_models.NewListing,
+                listing_models.NewCopy,
+                listing_models.Withdrawal,
                 voucher_models.NewBudget,
                 voucher_models.NewVoucher,
                 voucher_models.NewRedemption,

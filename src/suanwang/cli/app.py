@@ -12,6 +12,7 @@ from suanwang.cli import (
     exits,
     files,
     jobs,
+    listings,
     market,
     network,
     people,
@@ -107,6 +108,7 @@ bills.app.command()(trading.evidence)
 app.add_typer(bills.app, name="bill")
 app.add_typer(trading.app, name="wallet")
 app.add_typer(vouchers.app, name="voucher")
+app.add_typer(listings.app, name="listing")
 app.add_typer(market.offers, name="offer")
 app.add_typer(market.orders, name="order")
 app.add_typer(market.auctions, name="auction")

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from suanwang.client import models, quote_models
 from suanwang.client.events import ServerEvent, parse
 from suanwang.client.ledger import LedgerCalls
+from suanwang.client.listings import ListingCalls
 from suanwang.client.market import MarketCalls
 from suanwang.client.twin import TwinCalls
 from suanwang.client.vouchers import VoucherCalls
@@ -44,7 +45,7 @@ Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 
-class Client(LedgerCalls, VoucherCalls, MarketCalls, TwinCalls):
+class Client(LedgerCalls, VoucherCalls, ListingCalls, MarketCalls, TwinCalls):
     """One caller's line to the network at `url`; close it, or use it as a context manager."""
 
     def __init__(

@@ -113,6 +113,11 @@ class Copy:
     buyer: str
     at: datetime
 
+    @property
+    def file_name(self) -> str:
+        """Of the buyer's project."""
+        return f"{self.listing}-{self.version}"
+
     def same_as(self, other: Copy) -> bool:
         return self == replace(other, buyer=self.buyer, at=self.at)
 

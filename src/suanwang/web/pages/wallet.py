@@ -37,6 +37,8 @@ CODES: Mapping[str, str] = {
     "expired": N_("Hold released"),
     "order": N_("Order on the market"),
     "sale": N_("Sold on the market"),
+    "copy": N_("Copy bought"),
+    "use": N_("Use of a listing"),
     "voucher": N_("Voucher"),
     "budget": N_("Budget for vouchers"),
     "voucher_issued": N_("Voucher issued"),
