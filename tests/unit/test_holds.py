@@ -86,6 +86,22 @@ def test_a_drained_site_lets_go_and_an_opened_one_does_not(small: SmallNetwork) 
     assert small.job(held.id).state is JobState.QUEUED
 
 
+def test_a_job_whose_hour_finds_no_room_is_held_no_more(small: SmallNetwork) -> None:
+    agent, held = a_held_job(small)
+    assert held.hold is not None
+    small.clock.advance((held.hold.start_at - small.clock.now()).total_seconds() - 1)
+    small.sync(agent)
+    small.submit(*(task(f"full-{n}", cores=8, memory_gb=32) for n in range(2)))
+    small.network.turn()
+    small.clock.advance(1)
+    small.sync(agent)
+    small.network.turn()
+    left = small.job(held.id)
+    assert (left.state, left.hold) == (JobState.QUEUED, None)
+    small.network.turn()
+    assert small.job(held.id) == left
+
+
 def test_a_cancelled_job_is_held_no_more(small: SmallNetwork) -> None:
     _, held = a_held_job(small)
     (cancelled,) = small.network.jobs.cancel(USER, held.id)

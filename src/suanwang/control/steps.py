@@ -61,6 +61,11 @@ def hold(kept: Keep, now: datetime) -> Step:
     return Step(job=moved, events=events)
 
 
+def let_go(job: Job) -> Step:
+    """The hold is over, and nothing else was decided: the job waits as any other."""
+    return Step(job=replace(job, hold=None, revision=job.revision + 1))
+
+
 def suspend(found: Suspend, now: datetime) -> Step:
     """Ask the site to end a run whose work goes on at a better hour: a live job with a hold is being suspended."""
     moved = replace(found.job, hold=found.hold, revision=found.job.revision + 1)

@@ -19,7 +19,7 @@ from suanwang.control.rules import Rules
 from suanwang.control.settling import settle
 from suanwang.control.sharing import fairness, keep_means
 from suanwang.control.standing import slowness
-from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, ready
+from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, let_go, ready
 from suanwang.control.suspending import suspend_due
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
@@ -194,6 +194,9 @@ def _decided(turn: Turn, store: Store, rules: Rules, seen: Snapshot, decide_with
     steps = [lease(choice, sites[choice.site], seen.now + rules.lease, seen.now) for choice in plan.places]
     steps += [hopeless(found, seen.now) for found in plan.hopeless]
     steps += [hold(kept, seen.now) for kept in plan.keeps]
+    if over := [job for job in seen.jobs if job.hold is not None and job.hold.until <= seen.now]:
+        decided = {step.job.id for step in steps}
+        steps += [let_go(job) for job in over if job.id not in decided]
     refused = store.apply(steps) if steps else frozenset()
     return replace(
         turn,
