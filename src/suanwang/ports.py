@@ -30,7 +30,9 @@ from suanwang.domain.quote import Quote, Taught
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Ending, Held, Price, Site
 from suanwang.measuring.calibration import Belief, EfficiencyState
+from suanwang.trading.agreements import Agreement
 from suanwang.trading.checkpoint import Checkpoint
+from suanwang.trading.credits import Credit, Facts
 from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Outcome, Transfer
 from suanwang.trading.listings import Copy, Kind, Listing, Use, UseState
 from suanwang.trading.market.values import Auction, Offer, Order, Reservation, Trade
@@ -511,7 +513,64 @@ class Listings(Protocol):
         """Newest first."""
 
 
-class Store(Ledger, Market, Vouchers, Listings, Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartyKey:
+    """A public key (Ed25519, hexadecimal) that a party signs agreements with from `at` on."""
+
+    party: AccountId
+    key: str
+    by: str
+    at: datetime
+
+
+class Agreements(Protocol):
+    """Agreements, the keys of their parties, and service credits. Every method is one transaction."""
+
+    def add_party_key(self, key: PartyKey, events: Sequence[Event]) -> None:
+        """The party's key from now on; earlier ones are kept. One that it has already changes nothing."""
+
+    def party_keys(self, parties: Collection[AccountId]) -> Mapping[AccountId, PartyKey]:
+        """The newest of each party."""
+
+    def change_agreements(
+        self, changed: Sequence[Agreement], events: Sequence[Event], credit: Credit | None = None
+    ) -> bool:
+        """Write all of them, with a month's `credit`, or nothing and False: where a stored revision is not one less than
+        here (0: there is none), or where two parties would have two versions signed, or two that are not."""
+
+    def agreement(self, agreement_id: str, version: int) -> Agreement | None: ...
+
+    def agreement_versions(self, agreement_id: str) -> Sequence[Agreement]:
+        """By version."""
+
+    def agreements_between(self, project: ProjectId, provider: str) -> Sequence[Agreement]:
+        """All of two parties, oldest first."""
+
+    def agreements(
+        self, parties: Collection[AccountId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Agreement], str | None]:
+        """Newest first; of these parties, or all."""
+
+    def agreements_due(self, month: int, limit: int) -> Sequence[Agreement]:
+        """Those whose month up to this one is to be credited, by month."""
+
+    def agreement_facts(self, agreement: Agreement, begin: datetime, end: datetime) -> Facts:
+        """What was written down of the agreement's sites, and of its project's jobs and bills there, within a period,
+        and how the period began. Without promises."""
+
+    def service_credits(
+        self, parties: Collection[AccountId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[tuple[Credit, bool]], str | None]:
+        """Newest first, each with whether it still waits to be paid."""
+
+    def unpaid_credits(self, now: datetime, limit: int) -> Sequence[Credit]:
+        """Those to be paid now, oldest first."""
+
+    def credit_paid(self, key: str, retry_at: datetime | None) -> None:
+        """It was paid, or with `retry_at` it could not be and waits until then."""
+
+
+class Store(Ledger, Market, Vouchers, Agreements, Listings, Protocol):
     """The network's memory. Every method is one transaction. Raises `Unavailable` where the database does not answer.
 
     Cursors are opaque strings; None starts at the front and comes back at the end.

@@ -15,6 +15,7 @@ from suanwang.api.errors import ErrorPage
 from suanwang.api.metrics import Metrics
 from suanwang.api.routes import (
     agents,
+    agreements,
     bills,
     catalogue,
     files,
@@ -32,7 +33,15 @@ from suanwang.api.routes import network as whole
 from suanwang.api.streams import StreamLimits, Streams
 from suanwang.api.watching import Watching
 from suanwang.api.work import WorkReader
-from suanwang.client import ledger_models, listing_models, market_models, models, twin_models, voucher_models
+from suanwang.client import (
+    agreement_models,
+    ledger_models,
+    listing_models,
+    market_models,
+    models,
+    twin_models,
+    voucher_models,
+)
 from suanwang.control.network import Network
 from suanwang.twin.laboratory import Laboratory
 
@@ -42,6 +51,7 @@ _TAGS = [
     {"name": "sites", "description": "Join computing centres and keep them"},
     {"name": "bills", "description": "What was used and what it costs"},
     {"name": "vouchers", "description": "Vouchers: budgets, issuing, choosing, and what became of them"},
+    {"name": "agreements", "description": "Terms that both sides sign, service levels, and credits for those missed"},
     {"name": "ledger", "description": "Accounts, transfers, signed checkpoints and proofs"},
     {"name": "market", "description": "Offers, orders, rights to capacity, calls and prices"},
     {"name": "listings", "description": "Algorithms, models and data sets for sale, copies and uses of them"},
@@ -81,7 +91,23 @@ def create_app(
     app.state.streams = Streams(network, stream_limits)
     app.state.laboratory = laboratory or Laboratory(None, network.clock.now)
     errors.install(app, error_page)
-    for part in (jobs, quotes, catalogue, sites, bills, ledger, vouchers, market, listings, people, files, agents, twin, whole):
+    for part in (
+        jobs,
+        quotes,
+        catalogue,
+        sites,
+        bills,
+        ledger,
+        vouchers,
+        agreements,
+        market,
+        listings,
+        people,
+        files,
+        agents,
+        twin,
+        whole,
+    ):
         app.include_router(part.router)
     app.include_router(metrics.router)
     describing.install(
@@ -100,6 +126,9 @@ def create_app(
                 voucher_models.NewBudget,
                 voucher_models.NewVoucher,
                 voucher_models.NewRedemption,
+                agreement_models.NewAgreement,
+                agreement_models.NewPartyKey,
+                agreement_models.NewSignature,
                 twin_models.NewExperiment,
             ),
         ),

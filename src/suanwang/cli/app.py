@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from suanwang.cli import (
+    agreements,
     bills,
     exits,
     files,
@@ -108,6 +109,7 @@ bills.app.command()(trading.evidence)
 app.add_typer(bills.app, name="bill")
 app.add_typer(trading.app, name="wallet")
 app.add_typer(vouchers.app, name="voucher")
+app.add_typer(agreements.app, name="agreement")
 app.add_typer(listings.app, name="listing")
 app.add_typer(market.offers, name="offer")
 app.add_typer(market.orders, name="order")

@@ -20,6 +20,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from suanwang.client import models, quote_models
+from suanwang.client.agreements import AgreementCalls
 from suanwang.client.events import ServerEvent, parse
 from suanwang.client.ledger import LedgerCalls
 from suanwang.client.listings import ListingCalls
@@ -45,7 +46,7 @@ Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 
-class Client(LedgerCalls, VoucherCalls, ListingCalls, MarketCalls, TwinCalls):
+class Client(LedgerCalls, VoucherCalls, AgreementCalls, ListingCalls, MarketCalls, TwinCalls):
     """One caller's line to the network at `url`; close it, or use it as a context manager."""
 
     def __init__(
@@ -381,7 +382,12 @@ class Client(LedgerCalls, VoucherCalls, ListingCalls, MarketCalls, TwinCalls):
         return _read(models.ProjectView, reply)
 
     def label_project(
-        self, project_id: str, *, organisation: str | None = None, department: str | None = None, team: str | None = None
+        self,
+        project_id: str,
+        *,
+        organisation: str | None = None,
+        department: str | None = None,
+        team: str | None = None,
     ) -> models.ProjectView:
         """Say whose a project is; what is None is forgotten. For operators."""
         body = {"organisation": organisation, "department": department, "team": team}

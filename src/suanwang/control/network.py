@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from suanwang.control.agreements import Agreements
 from suanwang.control.artefacts import Artefacts
 from suanwang.control.bills import Bills
 from suanwang.control.capability import Capabilities
@@ -28,7 +29,7 @@ from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `bills`, `wallets`, `proofs`, `market`, `reserved`, `vouchers`
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `wallets`, `proofs`, `market`, `reserved`, `vouchers`
     and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
 
     def __init__(
@@ -59,6 +60,7 @@ class Network:
         self.reserved = ReservedJobs(store, clock, self.jobs)
         self.market = Market(store, clock, self.rules)
         self.vouchers = Vouchers(store, clock)
+        self.agreements = Agreements(store, clock)
         self.listings = Listings(store, clock, self.rules, files)
         self.artefacts = Artefacts(store, clock, files)
 

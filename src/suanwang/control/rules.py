@@ -51,6 +51,10 @@ class Rules:
     """Time the solver may take to improve the result of a call that is not near its bound."""
     improve_tries: int = 1000
     """How often a call is tried anew with its bids served in another order."""
+    credit_grace_s: float = 3600.0
+    """How long after a month's end its service credits are found: bills of late reports are in by then."""
+    credit_retry_s: float = 3600.0
+    """When a credit that its provider could not pay is tried again."""
     points_limit: int = 100_000
     """Lines kept of a run's curve."""
 

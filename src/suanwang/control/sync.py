@@ -171,7 +171,7 @@ def _hear(
         moved, samples = judged(moved, heard, now, told=site.warnings)
         events: tuple[Event, ...] = ()
         if moved.state is not site.state:
-            events = (Event(kind="site.reachable", at=now, site_id=site_id, data={"was": site.state}),)
+            events = (Event(kind=f"site.{moved.state}", at=now, site_id=site_id, data={"was": site.state}),)
         try:
             store.put_site(moved, events, unhold=moved.state is SiteState.LOST)
         except Conflict:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from suanwang.control.calling import call_due
+from suanwang.control.crediting import credit_due
 from suanwang.control.learning import teach
 from suanwang.control.leasing import bound_to
 from suanwang.control.listed import settle_uses
@@ -31,6 +32,7 @@ from suanwang.ports import Store
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Plan
 from suanwang.scheduling.snapshot import Snapshot
+from suanwang.trading.agreements import RIGHT_LAPSED
 
 Decide = Callable[[Snapshot], Plan]
 FENCE_LIMIT = 5000
@@ -84,6 +86,7 @@ def tick(
     settled = settle(store, rules, now)
     settle_uses(store, rules.settle_limit, now)
     called = call_due(store, rules, now)
+    credit_due(store, rules, now)
     return replace(placed, fenced=fenced, readied=readied, failed=unmet, called=called, settled=settled)
 
 
@@ -179,7 +182,7 @@ def place(
     queue = sort_queue(store, jobs, now)
     turn = Turn(waiting=len(jobs) - len(queue.reserved) - len(queue.others) - len(queue.late), behind=following)
     if queue.late:
-        store.apply([fail_unmet(job, "its right to capacity ends before it could", now) for job in queue.late])
+        store.apply([fail_unmet(job, RIGHT_LAPSED, now) for job in queue.late])
     if queue.reserved:
         turn = _decided(turn, store, rules, snapshot(store, queue.reserved, places, now, rules=rules), decide_with)
     for group, held in kept_from(store, queue.others, now):

@@ -17,7 +17,22 @@ from starlette.types import Scope
 from suanwang.control.network import Network
 from suanwang.web.formatting import BEIJING
 from suanwang.web.live import Live, Pace
-from suanwang.web.pages import bills, job, jobs, learning, listings, login, market, quotes, sites, submit, twin, vouchers, wallet
+from suanwang.web.pages import (
+    agreements,
+    bills,
+    job,
+    jobs,
+    learning,
+    listings,
+    login,
+    market,
+    quotes,
+    sites,
+    submit,
+    twin,
+    vouchers,
+    wallet,
+)
 from suanwang.web.pages import network as home
 from suanwang.web.rendering import STATIC, Rendering, static_url
 from suanwang.web.visiting import Web, problem_page
@@ -45,7 +60,22 @@ def mount_web(app: FastAPI, network: Network, *, zone: tzinfo = BEIJING, pace: P
     live = Live(network, pace)
     app.state.web = Web(network, Rendering(zone), live)
     router = APIRouter(include_in_schema=False)
-    for part in (home, login, quotes, submit, jobs, job, sites, bills, wallet, vouchers, market, listings, learning, twin):
+    for part in (
+        home,
+        login,
+        quotes,
+        submit,
+        jobs,
+        job,
+        sites,
+        bills,
+        wallet,
+        vouchers,
+        market,
+        listings,
+        learning,
+        twin,
+    ):
         router.include_router(part.router)
 
     @router.get("/favicon.ico")

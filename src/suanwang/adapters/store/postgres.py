@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
+from suanwang.adapters.store.agreements import AgreementStore
 from suanwang.adapters.store.allowances import Allowances
 from suanwang.adapters.store.database import Database
 from suanwang.adapters.store.embedded import EmbeddedPostgres
@@ -46,6 +47,7 @@ class PostgresStore(
     Tree,
     MarketStore,
     VoucherStore,
+    AgreementStore,
     ListingStore,
     Outbox,
 ):

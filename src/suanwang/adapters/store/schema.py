@@ -270,6 +270,13 @@ events = Table(
     Index("events_project_idx", "project", "seq", postgresql_where=text("project IS NOT NULL")),
     Index("events_site_idx", "site_id", "seq", postgresql_where=text("site_id IS NOT NULL")),
     Index("events_other_idx", "seq", postgresql_where=text("NOT starts_with(kind, 'job.')")),
+    Index(
+        "events_standing_idx",
+        "site_id",
+        "seq",
+        postgresql_where=text("kind IN ('site.reachable', 'site.suspect', 'site.lost')"),
+    ),
+    Index("events_start_idx", "project", "at", postgresql_where=text("kind IN ('job.started', 'job.failed')")),
 )
 
 event_clock = Table(
@@ -682,6 +689,69 @@ listing_uses = Table(
     Index("listing_uses_seller_idx", "seller", "seq"),
 )
 """`held` while the price waits for the job to start."""
+
+agreements = Table(
+    "agreements",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    _seq(),
+    Column("project", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due", Integer),
+    Column("revision", Integer, nullable=False),
+    Column("value", JSON, nullable=False),
+    PrimaryKeyConstraint("id", "version"),
+    Index("agreements_seq_idx", "seq", unique=True),
+    Index("agreements_project_idx", "project", "seq"),
+    Index("agreements_provider_idx", "provider", "seq"),
+    Index("agreements_due_idx", "due", postgresql_where=text("due IS NOT NULL")),
+    Index("agreements_one_signed_idx", "project", "provider", unique=True, postgresql_where=text("state = 'signed'")),
+    Index(
+        "agreements_one_open_idx",
+        "project",
+        "provider",
+        unique=True,
+        postgresql_where=text("state IN ('draft', 'offered')"),
+    ),
+)
+"""Between two parties at most one version is signed, and at most one is being written."""
+
+agreement_credits = Table(
+    "agreement_credits",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _seq(),
+    Column("project", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("value", JSON, nullable=False),
+    Index("agreement_credits_seq_idx", "seq", unique=True),
+    Index("agreement_credits_project_idx", "project", "seq"),
+    Index("agreement_credits_provider_idx", "provider", "seq"),
+)
+"""One for each month of an agreement; append-only."""
+
+unpaid_credits = Table(
+    "unpaid_credits",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("retry_at", INSTANT, nullable=False),
+    Index("unpaid_credits_retry_idx", "retry_at"),
+)
+"""A row goes when its credit is paid."""
+
+party_keys = Table(
+    "party_keys",
+    metadata,
+    _seq(),
+    Column("party", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("seq"),
+    Index("party_keys_party_idx", "party", "seq"),
+)
 
 market_stocks = Table(
     "market_stocks",

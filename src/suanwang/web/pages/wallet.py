@@ -34,6 +34,7 @@ CODES: Mapping[str, str] = {
     "usage": N_("Usage"),
     "commission": N_("Commission"),
     "top_up": N_("Top-up"),
+    "service_credit": N_("Service credit"),
     "expired": N_("Hold released"),
     "order": N_("Order on the market"),
     "sale": N_("Sold on the market"),
