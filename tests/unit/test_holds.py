@@ -89,12 +89,14 @@ def test_a_drained_site_lets_go_and_an_opened_one_does_not(small: SmallNetwork) 
 def test_a_job_whose_hour_finds_no_room_is_held_no_more(small: SmallNetwork) -> None:
     agent, held = a_held_job(small)
     assert held.hold is not None
-    small.clock.advance((held.hold.start_at - small.clock.now()).total_seconds() - 1)
+    small.clock.advance((held.hold.start_at - small.clock.now()).total_seconds() - 1200)
     small.sync(agent)
     small.submit(*(task(f"full-{n}", cores=8, memory_gb=32) for n in range(2)))
     small.network.turn()
-    small.clock.advance(1)
-    small.sync(agent)
+    assert small.job(held.id).hold is not None
+    for _ in range(24):
+        small.clock.advance(50)
+        small.sync(agent)
     small.network.turn()
     left = small.job(held.id)
     assert (left.state, left.hold) == (JobState.QUEUED, None)
