@@ -145,9 +145,7 @@ def buy(
     name, version = _named(listing)
     with network(context) as client:
         amount = client.listing(name, version).price_fen if price is None else fen_of(price)
-        done = client.buy_copy(
-            name, price_fen=amount, version=version, project=project, id=key or uuid.uuid4().hex
-        )
+        done = client.buy_copy(name, price_fen=amount, version=version, project=project, id=key or uuid.uuid4().hex)
     if as_json:
         emit(done)
     else:

@@ -31,7 +31,13 @@ class ListingCalls:
         raise NotImplementedError
 
     def listings(
-        self, *, text: str = "", kind: Kind | None = None, mine: bool = False, closed: bool = False, page_size: int = 200
+        self,
+        *,
+        text: str = "",
+        kind: Kind | None = None,
+        mine: bool = False,
+        closed: bool = False,
+        page_size: int = 200,
     ) -> Iterator[listing_models.ListingView]:
         """What is for sale, newest first; `mine` what you sell, `closed` also what was withdrawn."""
         params = {

@@ -103,7 +103,9 @@ class Listings:
         found = self._store.listing(listing_id, version)
         if found is None or not self._may_see(caller, found):
             named = listing_id[:100] + ("" if version is None else f"@{version[:50]}")
-            raise NotFound(f"there is no listing {named!r} on sale for you", field="listing", allowed="see `listing list`")
+            raise NotFound(
+                f"there is no listing {named!r} on sale for you", field="listing", allowed="see `listing list`"
+            )
         return found
 
     def every(

@@ -46,7 +46,7 @@ class ListingStore:
     _database: Database
 
     def add_listing(self, listing: Listing, events: Sequence[Event]) -> Listing:
-        return self._again(lambda connection: _add(connection, listing, events))
+        return self._wrote(lambda connection: _add(connection, listing, events))
 
     def listing(self, listing_id: str, version: str | None = None) -> Listing | None:
         wanted = None if version is None else clean(version)
@@ -74,7 +74,7 @@ class ListingStore:
             values.append(clean(query.text).lower())
         if query.open:
             conditions.append("withdrawn_at IS NULL")
-        return self._page("value, withdrawn_at", "listings", conditions, values, _listing_from, cursor, limit)
+        return self._newest_first("value, withdrawn_at", "listings", conditions, values, _listing_from, cursor, limit)
 
     def sold_dataset(self, name: str) -> Listing | None:
         with self._database.reading() as connection:
@@ -102,7 +102,7 @@ class ListingStore:
     def sell_copy(
         self, copy: Copy, chain: Chain, record: FileRecord, now: datetime, events: Sequence[Event]
     ) -> Outcome | None:
-        return self._again(lambda connection: _sell(connection, copy, chain, record, now, events))
+        return self._wrote(lambda connection: _sell(connection, copy, chain, record, now, events))
 
     def copy(self, copy_id: str) -> Copy | None:
         with self._database.reading() as connection:
@@ -115,10 +115,10 @@ class ListingStore:
 
     def copies(self, traces: Traces, cursor: str | None, limit: int) -> tuple[Sequence[Copy], str | None]:
         conditions, values = _traced(traces)
-        return self._page("value", "listing_copies", conditions, values, lambda row: COPY.load(row[0]), cursor, limit)
+        return self._newest_first("value", "listing_copies", conditions, values, lambda row: COPY.load(row[0]), cursor, limit)
 
     def hold_uses(self, uses: Sequence[Use], chain: Chain, now: datetime) -> Outcome | None:
-        return self._again(lambda connection: _hold(connection, uses, chain, now))
+        return self._wrote(lambda connection: _hold(connection, uses, chain, now))
 
     def held_uses(self, limit: int) -> Sequence[tuple[Use, Allocation]]:
         with self._database.reading() as connection:
@@ -153,13 +153,13 @@ class ListingStore:
             insert_events(connection, events)
             return True
 
-        return self._again(work)
+        return self._wrote(work)
 
     def uses(self, traces: Traces, cursor: str | None, limit: int) -> tuple[Sequence[Use], str | None]:
         conditions, values = _traced(traces)
-        return self._page("value", "listing_uses", conditions, values, lambda row: USE.load(row[0]), cursor, limit)
+        return self._newest_first("value", "listing_uses", conditions, values, lambda row: USE.load(row[0]), cursor, limit)
 
-    def _page(
+    def _newest_first(
         self,
         columns: str,
         table: str,
@@ -179,7 +179,7 @@ class ListingStore:
             ).fetchall()
         return [load(row) for row in rows[:size]], str(rows[size - 1][-1]) if len(rows) > size else None
 
-    def _again(self, work: Callable[[Connection], T]) -> T:
+    def _wrote(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, and again where somebody wrote one of its keys meanwhile: then it is there to be seen."""
         for _ in range(_TRIES):
             try:

@@ -59,7 +59,7 @@ class MemoryListings(MemoryLedger):
             return (on_sale or found or [None])[-1]
 
     def listings(self, query: ListingQuery, cursor: str | None, limit: int) -> tuple[Sequence[Listing], str | None]:
-        return self._newest(self._listings.values(), lambda each: _matches(each, query), cursor, limit)
+        return self._newest_first(self._listings.values(), lambda each: _matches(each, query), cursor, limit)
 
     def sold_dataset(self, name: str) -> Listing | None:
         with self._lock:
@@ -112,7 +112,7 @@ class MemoryListings(MemoryLedger):
             return next(found, None)
 
     def copies(self, traces: Traces, cursor: str | None, limit: int) -> tuple[Sequence[Copy], str | None]:
-        return self._newest(self._copies.values(), lambda each: _traced(each, traces), cursor, limit)
+        return self._newest_first(self._copies.values(), lambda each: _traced(each, traces), cursor, limit)
 
     def hold_uses(self, uses: Sequence[Use], chain: Chain, now: datetime) -> Outcome | None:
         with self._lock:
@@ -145,9 +145,9 @@ class MemoryListings(MemoryLedger):
             return True
 
     def uses(self, traces: Traces, cursor: str | None, limit: int) -> tuple[Sequence[Use], str | None]:
-        return self._newest(self._uses.values(), lambda each: _traced(each, traces), cursor, limit)
+        return self._newest_first(self._uses.values(), lambda each: _traced(each, traces), cursor, limit)
 
-    def _newest(
+    def _newest_first(
         self, values: Iterable[T], wanted: Callable[[T], bool], cursor: str | None, limit: int
     ) -> tuple[Sequence[T], str | None]:
         with self._lock:

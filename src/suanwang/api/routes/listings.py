@@ -90,9 +90,7 @@ def uses(ask: Asked, listing: Of = None, limit: Limit = 100, cursor: Cursor = No
 
 
 @router.get("/{listing_id}", response_model=listing_models.ListingView)
-def listing(
-    ask: Asked, listing_id: str, version: Annotated[str | None, Query(max_length=40)] = None
-) -> Response:
+def listing(ask: Asked, listing_id: str, version: Annotated[str | None, Query(max_length=40)] = None) -> Response:
     """One version; the newest on sale where none is named."""
     caller, shop = ask.caller, ask.network.listings
     return answer(listing_row(shop.show(caller, listing_id, version), caller, shop))
