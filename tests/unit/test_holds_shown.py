@@ -110,7 +110,7 @@ def test_the_pages_tell_it_in_both_languages(net: World) -> None:
     moment = job.hold.start_at.isoformat(timespec="seconds")
     for text, verdict, instead in (
         (english, "Held for a better hour or site", "now at Guian"),
-        (chinese, "等待更好的时段或站点", "而此刻在贵安为"),
+        (chinese, "等待更好的时段或站点", "（此刻在贵安为"),
     ):
         assert f'<span class="verdict held">{verdict}</span>' in text
         assert instead in text

@@ -198,6 +198,9 @@ def timeline(visit: Visit, events: Sequence[Event], names: Mapping[SiteId, str])
         if moments and moments[-1].kind == kind == "job.checkpointed":
             count = moments.pop().count + 1
         detail = visit.reason(str(event.data.get("reason") or ""), names)
+        if kind in ("job.held", "job.suspended") and event.data.get("start_at"):
+            start = visit.formats.instant(datetime.fromisoformat(str(event.data["start_at"])))
+            detail = f"{detail}, {start}" if detail else start
         moments.append(Moment(at=event.at, kind=kind, text=text, detail=plain(detail), count=count))
     return moments[::-1]
 
