@@ -15,8 +15,10 @@ from typing import Any
 import orjson
 from fastapi import Response
 
+from suanwang.control.allowances import Shown
 from suanwang.control.jobs import Explanation, Preview
 from suanwang.control.sites import SiteView
+from suanwang.domain.allowance import Amounts
 from suanwang.domain.file import Content, FileRecord
 from suanwang.domain.identity import Principal, Project, Role, Token
 from suanwang.domain.job import (
@@ -181,6 +183,7 @@ def job(value: Job) -> Row:
         "needs": value.needs,
         "checkpoint": content(value.checkpoint),
         "attempts": value.attempts,
+        "priority": value.task.priority,
         "hold": hold(value.hold),
     }
 
@@ -474,6 +477,26 @@ def token(value: Token) -> Row:
 
 def project(value: Project) -> Row:
     return {"id": value.id, "title": value.title, "created_at": value.created_at, "labels": dict(value.labels)}
+
+
+def amounts(value: Amounts) -> Row:
+    return {"cores": value.cores, "memory_gb": value.memory_gb, "devices": dict(value.devices)}
+
+
+def allowance(value: Shown) -> Row:
+    standing, allowed = value.standing, value.standing.allowance
+    return {
+        "project": value.project,
+        "weight": allowed.weight,
+        "cores": allowed.cores,
+        "memory_gb": allowed.memory_gb,
+        "devices": dict(allowed.devices),
+        "queued": allowed.queued,
+        "may_be_high": allowed.may_be_high,
+        "held": amounts(standing.holds),
+        "lately": amounts(standing.lately),
+        "waiting": value.waiting,
+    }
 
 
 def file(value: FileRecord) -> Row:

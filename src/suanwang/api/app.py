@@ -113,7 +113,7 @@ def create_app(
     describing.install(
         app,
         asked=(
-            *(models.NewJobs, models.NewToken, models.NewProject, models.NewFile),
+            *(models.NewJobs, models.NewToken, models.NewProject, models.NewAllowance, models.NewFile),
             *(
                 market_models.NewOffer,
                 market_models.NewOrder,

@@ -178,6 +178,88 @@ def label_project(
         console().print(tables.projects([done]))
 
 
+@projects.command("allow")
+def allow_project(
+    context: typer.Context,
+    project: Annotated[str, typer.Argument(help="The project.")],
+    weight: Annotated[
+        float | None, typer.Option(help="Of its share beside other projects'.", show_default=False)
+    ] = None,
+    cores: Annotated[str | None, typer.Option(help="Most in use at once, or `none`.", show_default=False)] = None,
+    memory_gb: Annotated[str | None, typer.Option(help="Most in use at once, or `none`.", show_default=False)] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL=N", help="Most of a model in use at once, or MODEL=none.", show_default=False),
+    ] = None,
+    queued: Annotated[
+        str | None, typer.Option(help="Most jobs that wait at once, or `none`.", show_default=False)
+    ] = None,
+    high: Annotated[
+        bool | None, typer.Option("--high/--no-high", help="Whether jobs may be of high priority.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a project may have; what is not said stays. For operators."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+    from suanwang.client import models
+
+    with network(context) as client:
+        had = client.allowance(project)
+        devices = dict(had.devices)
+        for written in device or ():
+            model, _, most = written.partition("=")
+            limit = _limit(most, f"--device {written}")
+            devices.pop(model, None)
+            if limit is not None:
+                devices[model] = int(limit)
+        most_cores, most_queued = _limit(cores, "--cores"), _limit(queued, "--queued")
+        asked = models.NewAllowance(
+            weight=had.weight if weight is None else weight,
+            cores=had.cores if cores is None else None if most_cores is None else int(most_cores),
+            memory_gb=had.memory_gb if memory_gb is None else _limit(memory_gb, "--memory-gb"),
+            devices=devices,
+            queued=had.queued if queued is None else None if most_queued is None else int(most_queued),
+            may_be_high=had.may_be_high if high is None else high,
+        )
+        done = client.allow(project, asked)
+    if as_json:
+        emit(done)
+    else:
+        console().print(tables.allowance(done))
+
+
+@projects.command("show")
+def show_project(
+    context: typer.Context,
+    project: Annotated[str, typer.Argument(help="The project.")],
+    as_json: Json = False,
+) -> None:
+    """Show what a project may have, beside what it has."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        found = client.allowance(project)
+    if as_json:
+        emit(found)
+    else:
+        console().print(tables.allowance(found))
+
+
+def _limit(written: str | None, option: str) -> float | None:
+    """A limit as a user writes it. Raises `UsageError`."""
+    if written is None or written == "none":
+        return None
+    try:
+        number = float(written)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 10**9 or (number != int(number) and option != "--memory-gb"):
+        raise UsageError(f"{option}: {written!r} is no limit; say a number, or none")
+    return number
+
+
 @projects.command("list")
 def list_projects(context: typer.Context, as_json: Json = False) -> None:
     """List the projects you may see."""

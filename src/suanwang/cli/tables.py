@@ -159,6 +159,7 @@ def job(detail: models.JobView, names: Mapping[str, str] | None = None) -> Table
             ("project", detail.project),
             ("owner", detail.owner),
             ("state", state(detail.state)),
+            ("priority", "" if detail.priority == "normal" else word(f"priority_{detail.priority}")),
             ("hold", "" if detail.hold is None else held(detail.hold, names or {})),
             ("reason", detail.reason),
             ("site", detail.site or ""),
@@ -289,6 +290,22 @@ def projects(rows: Iterable[models.ProjectView]) -> Table:
     made = table("project", "title", "labels", "created")
     for row in rows:
         made.add_row(row.id, row.title, ", ".join(row.labels.values()), instant(row.created_at))
+    return made
+
+
+def allowance(of: models.AllowanceView) -> Table:
+    made = table("resource", "in_use", "lately", "at_most", right=("in_use", "lately", "at_most"))
+    models_ = sorted({*of.held.devices, *of.lately.devices, *of.devices})
+    lines: list[tuple[str, float, float | None, float | None]] = [
+        (word("core"), of.held.cores, of.lately.cores, of.cores),
+        (word("memory"), of.held.memory_gb, of.lately.memory_gb, of.memory_gb),
+        *((m, of.held.devices.get(m, 0), of.lately.devices.get(m, 0), of.devices.get(m)) for m in models_),
+        (word("waiting_jobs"), of.waiting, None, of.queued),
+    ]
+    for name, used, mean, most in lines:
+        made.add_row(name, f"{used:g}", "" if mean is None else f"{mean:.4g}", "–" if most is None else f"{most:g}")
+    high = word("may_be_high" if of.may_be_high else "may_not_be_high")
+    made.caption = f"{of.project} · {word('weight')} {of.weight:g} · {high}"
     return made
 
 

@@ -394,6 +394,15 @@ class Client(LedgerCalls, VoucherCalls, AgreementCalls, ListingCalls, MarketCall
         path = f"/v1/projects/{_part(project_id)}/labels"
         return _read(models.ProjectView, self._wire.call("PUT", path, json=body, harmless=True))
 
+    def allowance(self, project_id: str) -> models.AllowanceView:
+        """What a project may have, beside what it has."""
+        return self._get(f"/v1/projects/{_part(project_id)}/allowance", models.AllowanceView)
+
+    def allow(self, project_id: str, allowance: models.NewAllowance) -> models.AllowanceView:
+        """Say what a project may have from now on. For operators."""
+        path, body = f"/v1/projects/{_part(project_id)}/allowance", allowance.model_dump(exclude_none=True)
+        return _read(models.AllowanceView, self._wire.call("PUT", path, json=body, harmless=True))
+
     def health(self) -> models.Health:
         return self._get("/v1/health", models.Health)
 

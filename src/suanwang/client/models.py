@@ -19,6 +19,7 @@ from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.precision import DeviceKind, Precision
 from suanwang.domain.sample import Source
 from suanwang.domain.tariff import Tier
+from suanwang.domain.task import Priority
 
 Yuan = Annotated[
     Decimal,
@@ -154,6 +155,7 @@ class JobView(Answer):
     needs: list[str]
     checkpoint: ContentView | None
     attempts: int
+    priority: Priority = Priority.NORMAL
     hold: HoldView | None = None
 
 
@@ -580,6 +582,32 @@ class ProjectView(Answer):
     labels: dict[str, str] = {}
 
 
+class AmountsView(Answer):
+    """Cores, memory and devices by model."""
+
+    cores: float
+    memory_gb: float
+    devices: dict[str, float]
+
+
+class AllowanceView(Answer):
+    """What a project may have, beside what it has. None, and a model that is not named, mean no limit."""
+
+    project: str
+    weight: float
+    cores: int | None
+    memory_gb: float | None
+    devices: dict[str, int]
+    queued: int | None
+    may_be_high: bool
+    held: AmountsView
+    """In use now."""
+    lately: AmountsView
+    """The mean of what was in use, older times counting less."""
+    waiting: int
+    """Jobs that wait for room or for what they need."""
+
+
 class ProjectList(Answer):
     items: list[ProjectView]
 
@@ -654,6 +682,18 @@ class NewLabels(Asked):
     organisation: str | None = Field(default=None, min_length=1, max_length=100)
     department: str | None = Field(default=None, min_length=1, max_length=100)
     team: str | None = Field(default=None, min_length=1, max_length=100)
+
+
+class NewAllowance(Asked):
+    """What a project may have from now on. What is left out has no limit; `weight` is 1 and no job may be of high priority
+    unless it is said."""
+
+    weight: float = Field(default=1.0, ge=0.01, le=1000, allow_inf_nan=False)
+    cores: int | None = Field(default=None, ge=0, le=10**9)
+    memory_gb: float | None = Field(default=None, ge=0, le=10**9, allow_inf_nan=False)
+    devices: dict[str, Annotated[int, Field(ge=0, le=10**9)]] = Field(default={}, max_length=100)
+    queued: int | None = Field(default=None, ge=0, le=10**9)
+    may_be_high: bool = False
 
 
 class NewFile(Asked):

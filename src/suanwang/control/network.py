@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from suanwang.control.agreements import Agreements
+from suanwang.control.allowances import Allowances
 from suanwang.control.artefacts import Artefacts
 from suanwang.control.bills import Bills
 from suanwang.control.capability import Capabilities
@@ -50,6 +51,7 @@ class Network:
         self._behind: Place | None = None
         self._step = 0
         self.people = People(store, clock, identities)
+        self.allowances = Allowances(store, clock)
         self.sites = Sites(store, clock, self.rules, self.people)
         self.jobs = Jobs(store, clock, identities, places, self.rules)
         self.capabilities = Capabilities(store, clock)

@@ -9,6 +9,7 @@ from suanwang.api.answering import answer
 from suanwang.api.asking import Asked, Body, Route, model_of
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import models
+from suanwang.domain.allowance import Allowance
 from suanwang.domain.identity import Principal
 from suanwang.domain.ids import ProjectId
 
@@ -83,3 +84,25 @@ def label_project(ask: Asked, project_id: str, body: Body) -> Response:
     caller = ask.caller
     said = model_of(models.NewLabels, body).model_dump(exclude_none=True)
     return answer(answering.project(ask.network.people.label_project(caller, ProjectId(project_id), said)))
+
+
+@router.get("/projects/{project_id}/allowance", response_model=models.AllowanceView)
+def allowance(ask: Asked, project_id: str) -> Response:
+    """What a project may have, beside what it has."""
+    return answer(answering.allowance(ask.network.allowances.of(ask.caller, ProjectId(project_id))))
+
+
+@router.put(
+    "/projects/{project_id}/allowance",
+    response_model=models.AllowanceView,
+    openapi_extra=takes(
+        "NewAllowance",
+        {"weight": 2, "cores": 512, "devices": {"nvidia-a100-80gb": 8}, "queued": 10000, "may_be_high": False},
+    ),
+)
+def allow(ask: Asked, project_id: str, body: Body) -> Response:
+    """Say what a project may have from now on: its weight beside others, its quotas, whether its jobs may be of high
+    priority. It replaces what was said before. For operators."""
+    caller = ask.caller
+    said = Allowance(**model_of(models.NewAllowance, body).model_dump())
+    return answer(answering.allowance(ask.network.allowances.put(caller, ProjectId(project_id), said)))
