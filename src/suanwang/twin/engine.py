@@ -372,7 +372,13 @@ def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> 
         n = hall.first
         while n < hall.first + hall.busy:
             j = board.running[n]
-            if _pauses(board, j, now_ms):
+            job = board.jobs[j]
+            idle = transfer_ms(board, j, job.row) + (truth.resume_ms[j] if job.done_ms > 0 else 0)
+            did = max(0, int((now_ms - book.begun_ms[j] - idle) / board.rows[job.row].slowness))
+            job.done_ms += did
+            pausing = _pauses(board, j, now_ms)
+            job.done_ms -= did
+            if pausing:
                 _stop(truth, board, book, j, now_ms, ENDED_SUSPENDED)
                 board.held[board.counts[HELD]] = j
                 board.counts[HELD] += 1

@@ -10,6 +10,7 @@ from suanwang.scheduling.columns import NEVER_MS
 from suanwang.scheduling.policies.board import CARBON, FAR, FRESH, PRICE, Board
 from suanwang.scheduling.policies.compiled import kernel
 from suanwang.scheduling.policies.reckoning import (
+    DAY_MS,
     EARLY,
     LATE,
     MIDDLE,
@@ -27,7 +28,7 @@ from suanwang.scheduling.policies.rooms import fits, may_start
 CODE = 5
 WORTH_WAITING = 1.02
 """A job is held for another hour or a full site only where that is better by more than this factor."""
-STAY = 0.98
+STAY = 0.99
 """A running job is paused only for steps that are better by more than this factor."""
 TOO_LATE = 1e6
 """Added to the score of a start that may miss the deadline: it is chosen only where every other may, too."""
@@ -203,6 +204,59 @@ def better_steps(
 
 
 @kernel
+def step_score(board: Board, j: int, r: int, now_ms: int, at: int, price: float, carbon: float, finish: float) -> float:
+    """What one step of the job's power comes to on this row, `at` steps from the present one."""
+    job, row = board.jobs[j], board.rows[r]
+    issue, step = issue_at(board, now_ms), board.clock[2]
+    base = board.clock[0] + issue * board.clock[1]
+    k, last = max(0, now_ms - base) // step + at, board.ahead.shape[3] - 1
+    if k >= last:
+        # Behind the outlook its last day repeats.
+        day = min(last, max(1, DAY_MS // step))
+        k = last - day + (k - last) % day
+    kw = power_kw(board, j, r) * row.slowness
+    costs, emits = board.ahead[PRICE, issue, row.site], board.ahead[CARBON, issue, row.site]
+    return (
+        job.by_price * row.electricity_share * kw / price * (costs[k + 1] - costs[k])
+        + job.by_carbon * kw / carbon * (emits[k + 1] - emits[k])
+        + job.by_finish * step / finish * at
+    )
+
+
+@kernel
+def better_anywhere(
+    board: Board, j: int, now_ms: int, price: float, carbon: float, finish: float
+) -> tuple[bool, int, int]:
+    """`better_steps` where each step may be done on whichever row is best in it: whether to hold, on which row, until when."""
+    job, step = board.jobs[j], board.clock[2]
+    issue = issue_at(board, now_ms)
+    base = board.clock[0] + issue * board.clock[1]
+    now = max(0, now_ms - base) // step
+    bar, wanted, end = FAR, 1, 0
+    for r in range(board.rows.shape[0]):
+        if board.rows[r].awake != 0 and fits(board, j, r):
+            bar = min(bar, step_score(board, j, r, now_ms, 0, price, carbon, finish))
+            left = left_ms(board, j, r, job.middle_ms)
+            wanted = max(wanted, (left + step - 1) // step)
+            end = max(end, min((last_start_ms(board, j, r) + left - base) // step, board.ahead.shape[3] - 1))
+    found, first, row = 0, -1, -1
+    for at in range(1, end - now):
+        best, chosen = FAR, -1
+        for r in range(board.rows.shape[0]):
+            if board.rows[r].awake != 0 and fits(board, j, r):
+                score = step_score(board, j, r, now_ms, at, price, carbon, finish)
+                if score < best:
+                    best, chosen = score, r
+        if best < bar - abs(bar) * ALIKE:
+            found += 1
+            if first < 0:
+                first, row = base + (now + at) * step, chosen
+            if found >= wanted:
+                return True, row, first
+    return False, row, first
+
+
+@kernel
 def pauses(board: Board, j: int, now_ms: int) -> bool:
     """Whether a running job that may be interrupted had better go on in other steps; sets when it is looked at again."""
     job = board.jobs[j]
@@ -230,24 +284,24 @@ def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
     waits = patient(board, j, now_ms)
     pausing = waits and job.interruptible != 0
     best, chosen = FAR, BLOCKED
-    soonest, there = 1 << 62, -1
+    if pausing:
+        elsewhen, there, soonest = better_anywhere(board, j, now_ms, price, carbon, finish)
+        if elsewhen:
+            job.aim_row, job.aim_ms, job.until_ms = there, soonest, look_again_ms(board, now_ms, soonest)
+            return LATER
     for r in range(count):
         if (board.watch[j] != FRESH and board.dirty[r] == 0) or not may_start(board, j, r, now_ms, backfill):
             continue
         if pausing:
-            elsewhen, first = better_steps(board, j, r, now_ms, price, carbon, finish, 1.0 - ALIKE)
-            if elsewhen:
-                if first < soonest:
-                    soonest, there = first, r
-                continue
+            score = step_score(board, j, r, now_ms, 0, price, carbon, finish)
+            if score < best - abs(best) * ALIKE:
+                best, chosen = score, r
+            continue
         score = score_of_now(board, j, r, now_ms, price, carbon, finish)
         if score < best - abs(best) * ALIKE:
             best, chosen = score, r
-    if not waits or (pausing and chosen >= 0):
+    if not waits or pausing:
         return chosen
-    if pausing:
-        job.aim_row, job.aim_ms, job.until_ms = there, soonest, look_again_ms(board, now_ms, soonest)
-        return LATER
     later, aim, at = best_hour(board, j, now_ms, price, carbon, finish)
     if later * WORTH_WAITING < best:
         job.aim_row, job.aim_ms, job.until_ms = aim, at, look_again_ms(board, now_ms, at)
