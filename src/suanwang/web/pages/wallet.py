@@ -123,6 +123,7 @@ def _row(visit: Visit, entry: Entry, account: AccountId) -> dict[str, object]:
         "other": transfer.credit if paid else transfer.debit,
         "amount_fen": -transfer.amount_fen if paid else transfer.amount_fen,
         "usage_id": usage_id,
+        "credit": transfer.chain.removeprefix("credit/") if transfer.chain.startswith("credit/") else None,
         "leaf": entry.leaf,
         "phase": transfer.phase,
     }
