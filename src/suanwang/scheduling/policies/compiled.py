@@ -17,6 +17,7 @@ import numba
 import suanwang
 
 F = TypeVar("F", bound=Callable[..., Any])
+_njit: Any = numba.njit
 _SOURCES = ("scheduling", "twin", "trading")
 
 
@@ -48,14 +49,14 @@ def kernel(function: F) -> F:
     So nothing need be counted that refers to them. Counting is done by atomic instructions at every use of a board, and
     took four fifths of the time of a play.
     """
-    return cast("F", numba.njit(cache=True, nogil=True, _nrt=False)(function))
+    return cast("F", _njit(cache=True, nogil=True, _nrt=False)(function))
 
 
 def allocating(function: F) -> F:
     """As `kernel`, for the few that make arrays of their own."""
-    return cast("F", numba.njit(cache=True, nogil=True, _nrt=True)(function))
+    return cast("F", _njit(cache=True, nogil=True, _nrt=True)(function))
 
 
 def inlined(function: F) -> F:
     """As `kernel`, but put into the kernels that call it: for what is called for every job and event."""
-    return cast("F", numba.njit(cache=True, nogil=True, _nrt=False, inline="always")(function))
+    return cast("F", _njit(cache=True, nogil=True, _nrt=False, inline="always")(function))
