@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from openapi_spec_validator import validate
 from tests.unit.api_world import World, world
 
 from suanwang.client import models
+from suanwang.domain.file import Content
+from suanwang.domain.ids import ProjectId
 
 OPEN = {"/v1/health", "/v1/task-schema"}
 
@@ -48,6 +51,14 @@ def test_every_operation_says_what_it_does_and_how_it_fails(described: dict[str,
                 assert media_type == "application/octet-stream" or "example" in body, (path, method)
 
 
+def keep_hello(net: World) -> None:
+    """The file that the example of a listing sells."""
+    digest = hashlib.sha256(b"hello").hexdigest()
+    net.network.artefacts.append(net.operator, digest, 0, b"hello")
+    net.network.artefacts.finish(net.operator, digest, 5)
+    net.network.artefacts.name(net.operator, ProjectId("demo"), "hello", Content(sha256=digest, size=5))
+
+
 def test_no_other_path_is_described(described: dict[str, Any]) -> None:
     assert all(path.startswith("/v1/") for path in described["paths"])
 
@@ -63,12 +74,14 @@ def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) 
                 example = {**example, "id": "another"}
             if path == "/v1/vouchers/{voucher_id}/jobs":
                 example = {"job": net.submit()["id"]}
+            if path == "/v1/listings":
+                keep_hello(net)
             sent: dict[str, Any] = {"content": example} if isinstance(example, str) else {"json": example}
             if path == "/v1/sites/{site_id}":
                 net.ask("POST", "/v1/sites", by="olga", json={"id": "other", "offering": example})
             reply = net.ask(
                 method,
-                path.format(site_id="other", project_id="demo", voucher_id="chengdu-2026-001"),
+                path.format(site_id="other", project_id="demo", voucher_id="chengdu-2026-001", listing_id="digits-classifier"),
                 by="alice" if "/jobs" in path or "/quotes" in path else "olga",
                 headers={"Content-Type": media_type},
                 **sent,

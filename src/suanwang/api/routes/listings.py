@@ -31,7 +31,7 @@ _LISTING = {
     "charge": "copy",
     "price_fen": 5000,
 }
-_COPY = {"id": "copy-of-digits-1", "project": "demo", "version": "1.0", "price_fen": 5000}
+_COPY = {"id": "copy-of-digits-1", "project": "other", "version": "1.0", "price_fen": 5000}
 Of = Annotated[str | None, Query(max_length=100, description="Of this listing")]
 
 
@@ -97,18 +97,6 @@ def listing(ask: Asked, listing_id: str, version: Annotated[str | None, Query(ma
 
 
 @router.post(
-    "/{listing_id}/withdraw",
-    response_model=listing_models.Withdrawn,
-    openapi_extra=takes("Withdrawal", {"version": "1.0"}),
-)
-def withdraw(ask: Asked, listing_id: str, body: Body) -> Response:
-    """Take a version, or all of them, off sale. Copies that were bought stay. Sending it again changes nothing."""
-    caller = ask.caller
-    asked = model_of(listing_models.Withdrawal, body)
-    return answer({"versions": ask.network.listings.withdraw(caller, listing_id, asked.version)})
-
-
-@router.post(
     "/{listing_id}/copies",
     status_code=201,
     response_model=listing_models.CopyView,
@@ -130,6 +118,18 @@ def buy(ask: Asked, listing_id: str, body: Body) -> Response:
         version=asked.version,
     )
     return answer(copy_row(made), 201)
+
+
+@router.post(
+    "/{listing_id}/withdraw",
+    response_model=listing_models.Withdrawn,
+    openapi_extra=takes("Withdrawal", {"version": "1.0"}),
+)
+def withdraw(ask: Asked, listing_id: str, body: Body) -> Response:
+    """Take a version, or all of them, off sale. Copies that were bought stay. Sending it again changes nothing."""
+    caller = ask.caller
+    asked = model_of(listing_models.Withdrawal, body)
+    return answer({"versions": ask.network.listings.withdraw(caller, listing_id, asked.version)})
 
 
 def listing_row(value: Listing, caller: Principal, shop: Listings) -> dict[str, Any]:
