@@ -74,8 +74,17 @@ def a_form(**changes: str) -> dict[str, str]:
 
 def test_from_a_listing_to_a_copy_over_http(net: World) -> None:
     body = {
-        **{"id": "by-the-api", "version": "1.0", "title_en": "A", "title_zh": "甲", "kind": "model", "licence": "MIT"},
-        **{"project": "other", "sha256": SHA, "charge": "copy", "price_fen": 0, "invited": ["demo"]},
+        "id": "by-the-api",
+        "version": "1.0",
+        "title_en": "A",
+        "title_zh": "甲",
+        "kind": "model",
+        "licence": "MIT",
+        "project": "other",
+        "sha256": SHA,
+        "charge": "copy",
+        "price_fen": 0,
+        "invited": ["demo"],
     }
     made = net.ask("POST", "/v1/listings", by="bob", json=body)
     assert made.status_code == 201, made.text
@@ -110,8 +119,16 @@ def test_from_a_listing_to_a_copy_over_http(net: World) -> None:
 )
 def test_bad_listings_are_refused_by_field(net: World, changes: dict[str, Any], field: str) -> None:
     body = {
-        **{"id": "by-the-api", "version": "1.0", "title_en": "A", "title_zh": "甲", "kind": "model", "licence": "MIT"},
-        **{"project": "other", "sha256": SHA, "charge": "copy", "price_fen": 0},
+        "id": "by-the-api",
+        "version": "1.0",
+        "title_en": "A",
+        "title_zh": "甲",
+        "kind": "model",
+        "licence": "MIT",
+        "project": "other",
+        "sha256": SHA,
+        "charge": "copy",
+        "price_fen": 0,
     }
     refused = net.ask("POST", "/v1/listings", by="bob", json={**body, **changes})
     assert (refused.status_code, refused.json()["field"]) == (422, field)
@@ -121,7 +138,11 @@ def test_the_client_asks_for_all_of_it(net: World) -> None:
     with Client("http://network", "secret-of-bob", transport=net.transport) as bob:
         made = bob.add_listing(
             *("small-model", "2.0"),
-            **{"title_en": "Small", "title_zh": "小", "licence": "MIT", "project": "other", "sha256": SHA},
+            title_en="Small",
+            title_zh="小",
+            licence="MIT",
+            project="other",
+            sha256=SHA,
             kind=Kind.MODEL,
             charge=Charge.COPY,
             price_fen=7,
