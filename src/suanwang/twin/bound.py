@@ -209,6 +209,33 @@ class _Solved(NamedTuple):
     least: float
     placed: Floats
     """`[r, t]`: unit × hours."""
+    scarce: Floats
+    """`[r, t]`: what one more unit × hour of capacity would save."""
+
+
+def scarcity(
+    jobs: JobColumns,
+    run_ms: Ints,
+    rows: RowColumns,
+    fits: Bools,
+    series: Sequence[Series],
+    *,
+    step_ms: int = HOUR_MS,
+) -> Floats:
+    """`[r, t]`: what one more core-hour would save in each step from the first job's on, in the fluid optimum of the
+    `series[site]` per kWh alone; 0 where there is room to spare.
+
+    Raises `InvalidRequest` where the work needs more than cores of one kind, or does not fit.
+    """
+    if jobs.need[:, 1:].any() or len(np.unique(jobs.kind)) != 1:
+        raise InvalidRequest("the work needs more than cores", field="need", allowed="cores alone")
+    (part,) = _parts(jobs, run_ms, rows, fits, series, series, widened=0, step_ms=step_ms)
+    solved = _solve(part, part.cost[1])
+    if solved is None:
+        raise InvalidRequest("the work does not fit into the network", field="capacity")
+    found = np.zeros((len(rows.site), len(part.fixed)))
+    found[np.flatnonzero(fits[jobs.kind[0]])] = solved.scarce
+    return found
 
 
 def _solve(part: _Part, cost: Floats) -> _Solved | None:
@@ -242,4 +269,5 @@ def _solve(part: _Part, cost: Floats) -> _Solved | None:
         return None
     if solved.status != 0:
         raise InvalidRequest(f"the bound was not found: {solved.message}", field="bound")
-    return _Solved(float(solved.fun), solved.x[count:].reshape(rows, steps))
+    scarce = np.maximum(-np.asarray(solved.upper.marginals)[count:], 0.0)
+    return _Solved(float(solved.fun), solved.x[count:].reshape(rows, steps), scarce.reshape(rows, steps))
