@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from suanwang.control.settling import settle
 from suanwang.domain.errors import Conflict
 from suanwang.domain.identity import Project
 from suanwang.domain.ids import JobId, ProjectId
-from suanwang.ports import Claim, Store
+from suanwang.ports import BillQuery, Claim, Store
 from suanwang.trading.ledger import BANK, Outcome, Owner, Phase, Transfer, Verdict, account_id
 from suanwang.trading.settlement import opened, parties
 from suanwang.trading.vouchers import Voucher, hold_chain, issue_chain
@@ -83,9 +84,13 @@ class VoucherContract:
         assert_whole(store)
 
     def test_vouchers_are_found_by_holder_and_time(self, store: Store) -> None:
-        for number, changes in enumerate(
-            ({}, {"projects": (), "organisations": ("清华",)}, {"until_at": after(100)}, {"projects": ("other",)})
-        ):
+        every: tuple[dict[str, Any], ...] = (
+            {},
+            {"projects": (), "organisations": ("清华",)},
+            {"until_at": after(100)},
+            {"projects": ("other",)},
+        )
+        for number, changes in enumerate(every):
             issue(store, a_voucher(id=f"v{number}", amount_fen=1, **changes))
         assert [v.id for v in store.live_vouchers(["project:demo"], after(50))] == ["v2", "v0"]
         assert [v.id for v in store.live_vouchers(["organisation:清华", "project:x"], after(50))] == ["v1"]
@@ -169,7 +174,7 @@ class VoucherContract:
         voucher = a_voucher()
         issue(store, voucher)
         job = a_bill(store, 100)
-        settle(Overtaken(store), RICH, NOW)  # type: ignore[arg-type]
+        settle(Overtaken(store), RICH, NOW)
         assert paid(store, job) == (100, 0)
         assert standing(store, voucher.account) == (1000, 0)
         assert_whole(store)
@@ -196,6 +201,23 @@ class VoucherContract:
         assert balance + sum(paid(store, job)[1] for job in jobs) == 100
         assert (balance, held) == (0, 0)
         assert_whole(store)
+
+    def test_charges_come_oldest_first_with_what_they_were_rated_from(self, store: Store) -> None:
+        first, second = a_bill(store, 10, 20, 30), a_bill(store, 5)
+        settle(store, replace(RICH, settle_limit=2), NOW)
+        page, cursor = store.charges(BillQuery(projects=(PROJECT,)), None, 3)
+        rest, end = store.charges(BillQuery(projects=(PROJECT,)), cursor, 3)
+        assert end is None
+        found = [*page, *rest]
+        assert [each.line.amount_fen for each in found] == [10, 20, 30, 5]
+        assert [each.settled for each in found] == [True, True, False, False]
+        assert [each.line.job_id for each in found] == [first, first, first, second]
+        for each in found:
+            assert each.usage.id == each.line.usage_id
+            assert each.price.device_hour_yuan["ascend-910b"] == Decimal("9.50")
+            assert each.started_at <= each.usage.from_at
+        assert [each.line for each in store.charges(BillQuery(job_id=second), None, 9)[0]] == [found[3].line]
+        assert store.charges(BillQuery(projects=()), None, 9) == ([], None)
 
     def test_labels_say_whose_a_project_is(self, store: Store) -> None:
         store.add_project(Project(id=PROJECT, title="Demo", created_at=NOW), ())

@@ -12,6 +12,7 @@ from suanwang.cli import (
     bills,
     exits,
     files,
+    invoices,
     jobs,
     listings,
     market,
@@ -107,6 +108,8 @@ app.command()(jobs.explain)
 app.command()(jobs.cancel)
 bills.app.command()(trading.evidence)
 app.add_typer(bills.app, name="bill")
+app.add_typer(invoices.app, name="invoice")
+app.command()(invoices.statement)
 app.add_typer(trading.app, name="wallet")
 app.add_typer(vouchers.app, name="voucher")
 app.add_typer(agreements.app, name="agreement")

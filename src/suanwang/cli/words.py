@@ -21,6 +21,7 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "provider": ("Provider", "服务商"),
         "owners": ("Owners", "所有者"),
         "voucher": ("Voucher", "算力券"),
+        "due": ("Due ¥", "应付（元）"),
         "listing": ("Listing", "商品"),
         "licence": ("Licence", "许可"),
         "seller": ("Seller", "卖方"),

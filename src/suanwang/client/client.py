@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from suanwang.client import models, quote_models
 from suanwang.client.agreements import AgreementCalls
 from suanwang.client.events import ServerEvent, parse
+from suanwang.client.invoices import InvoiceCalls
 from suanwang.client.ledger import LedgerCalls
 from suanwang.client.listings import ListingCalls
 from suanwang.client.market import MarketCalls
@@ -46,7 +47,7 @@ Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 
-class Client(LedgerCalls, VoucherCalls, AgreementCalls, ListingCalls, MarketCalls, TwinCalls):
+class Client(LedgerCalls, InvoiceCalls, VoucherCalls, AgreementCalls, ListingCalls, MarketCalls, TwinCalls):
     """One caller's line to the network at `url`; close it, or use it as a context manager."""
 
     def __init__(
@@ -492,6 +493,9 @@ class Client(LedgerCalls, VoucherCalls, AgreementCalls, ListingCalls, MarketCall
 
     def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
         return _read(kind, self._wire.call("GET", path, params=params))
+
+    def _bytes(self, path: str, params: Mapping[str, Any]) -> bytes:
+        return self._wire.call("GET", path, params=params).content
 
     def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
         return _read(kind, self._wire.call(method, path, json=body, harmless=True))

@@ -26,7 +26,7 @@ class Bills:
         self, caller: Principal, query: BillQuery, cursor: str | None, limit: int
     ) -> tuple[Sequence[BillLine], str | None]:
         """Newest first."""
-        return self._store.bill_lines(_narrowed(caller, query), cursor, min(limit, 1000))
+        return self._store.bill_lines(narrowed(caller, query), cursor, min(limit, 1000))
 
     def line(self, caller: Principal, usage_id: str) -> BillLine:
         """One line, for whoever pays it, earns a part of it, or watches. Raises `NotFound`."""
@@ -52,10 +52,10 @@ class Bills:
 
     def totals(self, caller: Principal, query: BillQuery) -> Sequence[BillTotal]:
         """Sums per project and provider."""
-        return self._store.bill_totals(_narrowed(caller, query))
+        return self._store.bill_totals(narrowed(caller, query))
 
 
-def _narrowed(caller: Principal, query: BillQuery) -> BillQuery:
+def narrowed(caller: Principal, query: BillQuery) -> BillQuery:
     match caller.role:
         case Role.OPERATOR | Role.REGULATOR:
             return query

@@ -12,6 +12,7 @@ from suanwang.control.allowances import Allowances
 from suanwang.control.artefacts import Artefacts
 from suanwang.control.bills import Bills
 from suanwang.control.capability import Capabilities
+from suanwang.control.invoices import Invoices
 from suanwang.control.jobs import Jobs
 from suanwang.control.listings import Listings
 from suanwang.control.market import Market
@@ -30,8 +31,8 @@ from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `wallets`, `proofs`, `market`, `reserved`, `vouchers`
-    and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `wallets`, `proofs`, `market`, `reserved`, `vouchers`,
+    `invoices` and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Network:
         self.market = Market(store, clock, self.rules)
         self.vouchers = Vouchers(store, clock)
         self.agreements = Agreements(store, clock)
+        self.invoices = Invoices(store, clock)
         self.listings = Listings(store, clock, self.rules, files)
         self.artefacts = Artefacts(store, clock, files)
 

@@ -20,6 +20,7 @@ from suanwang.web.live import Live, Pace
 from suanwang.web.pages import (
     agreements,
     bills,
+    invoices,
     job,
     jobs,
     learning,
@@ -69,8 +70,10 @@ def mount_web(app: FastAPI, network: Network, *, zone: tzinfo = BEIJING, pace: P
         job,
         sites,
         bills,
+        invoices,
         wallet,
         vouchers,
+        agreements,
         market,
         listings,
         learning,

@@ -43,7 +43,7 @@ from suanwang.domain.sample import Sample
 from suanwang.domain.site import Ending, Held, Site
 from suanwang.measuring.calibration import Belief, EfficiencyState
 from suanwang.measuring.workclass import WorkClass
-from suanwang.ports import BillQuery, BillTotal, Extent, Idempotency, JobQuery, Notice
+from suanwang.ports import BillQuery, BillTotal, Charged, Extent, Idempotency, JobQuery, Notice
 
 LIVE_ALLOCATION = frozenset({AllocationState.LEASED, AllocationState.RUNNING})
 
@@ -403,6 +403,27 @@ class MemoryStore(MemoryMarket, MemoryVouchers, MemoryAgreements, MemoryAllowanc
                         return found, str(index + 1)
                     found.append(self._bills[index])
             return found, None
+
+    def charges(self, query: BillQuery, cursor: str | None, limit: int) -> tuple[Sequence[Charged], str | None]:
+        with self._lock:
+            start = int(cursor) if cursor else 0
+            places = (at for at in range(start, len(self._bills)) if _billed(self._bills[at], query))
+            found = list(islice(places, limit + 1))
+            return [self._charged(self._bills[at]) for at in found[:limit]], str(found[limit]) if len(
+                found
+            ) > limit else None
+
+    def _charged(self, line: BillLine) -> Charged:
+        usage = self._usage[line.usage_id]
+        allocation = self._allocations[usage.allocation_id]
+        return Charged(
+            line=line,
+            usage=usage,
+            price=allocation.price,
+            started_at=allocation.started_at or usage.from_at,
+            power_kw=allocation.power_kw,
+            settled=line.usage_id in self._settled,
+        )
 
     def bill_totals(self, query: BillQuery) -> Sequence[BillTotal]:
         with self._lock:

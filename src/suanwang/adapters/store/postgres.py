@@ -11,6 +11,7 @@ from types import TracebackType
 
 from suanwang.adapters.store.agreements import AgreementStore
 from suanwang.adapters.store.allowances import Allowances
+from suanwang.adapters.store.charging import Charging
 from suanwang.adapters.store.database import Database
 from suanwang.adapters.store.embedded import EmbeddedPostgres
 from suanwang.adapters.store.file_records import FileRecords
@@ -49,6 +50,7 @@ class PostgresStore(
     VoucherStore,
     AgreementStore,
     ListingStore,
+    Charging,
     Outbox,
 ):
     """Implements `ports.Store`. Safe for many threads; several processes may share one database."""

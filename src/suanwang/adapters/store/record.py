@@ -106,7 +106,7 @@ class Record:
         return [usage_from(row) for row in rows]
 
     def bill_lines(self, query: BillQuery, cursor: str | None, limit: int) -> tuple[Sequence[BillLine], str | None]:
-        conditions, values = _billed(query)
+        conditions, values = billed(query)
         if cursor is not None:
             conditions.append("b.seq < %s")
             values.append(position(cursor))
@@ -120,7 +120,7 @@ class Record:
         return [bill_from(row[1:]) for row in rows[:size]], str(rows[size - 1][0]) if len(rows) > size else None
 
     def bill_totals(self, query: BillQuery) -> Sequence[BillTotal]:
-        conditions, values = _billed(query)
+        conditions, values = billed(query)
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT b.project, b.provider, count(DISTINCT b.job_id), sum(b.amount_fen)::bigint, "
@@ -143,7 +143,7 @@ class Record:
         ]
 
 
-def _billed(query: BillQuery) -> tuple[list[str], list[Any]]:
+def billed(query: BillQuery) -> tuple[list[str], list[Any]]:
     """Conditions on `bill_lines b`; a line counts where its interval overlaps the one asked for."""
     conditions, values = ["true"], list[Any]()
     for condition, value in (

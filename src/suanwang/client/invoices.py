@@ -1,0 +1,50 @@
+"""The client's calls about invoices, statements and exports.
+
+Owns how each of them is asked for; `Client` mixes them in and owns the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel
+
+from suanwang.client import invoice_models
+from suanwang.trading.invoicing import By
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class InvoiceCalls:
+    """Invoices as data and as files, statements."""
+
+    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
+        raise NotImplementedError
+
+    def _bytes(self, path: str, params: Mapping[str, Any]) -> bytes:
+        raise NotImplementedError
+
+    def invoice(self, project: str, month: str) -> invoice_models.InvoiceView:
+        """A project's month, such as `2026-03`, of China's time."""
+        return self._get(_invoice(project, month), invoice_models.InvoiceView)
+
+    def invoice_file(self, project: str, month: str, *, pdf: bool = False, chinese: bool = True) -> bytes:
+        """The invoice's own bytes: JSON, or PDF in Chinese or English."""
+        if pdf:
+            return self._bytes(f"{_invoice(project, month)}/pdf", {"lang": "zh" if chinese else "en"})
+        return self._bytes(_invoice(project, month), {})
+
+    def rerated(self, project: str, month: str) -> invoice_models.ReratedView:
+        """Whether rating the month anew gives the same invoice."""
+        return self._get(f"{_invoice(project, month)}/rerated", invoice_models.ReratedView)
+
+    def statement(self, month: str, by: By = By.PROJECT) -> invoice_models.StatementView:
+        """Sums by whom or where."""
+        path = f"/v1/statements/{quote(month, safe='')}"
+        return self._get(path, invoice_models.StatementView, {"by": by.value})
+
+
+def _invoice(project: str, month: str) -> str:
+    return f"/v1/invoices/{quote(project, safe='')}/{quote(month, safe='')}"

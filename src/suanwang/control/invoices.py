@@ -1,0 +1,148 @@
+"""Invoices, statements and exports of what was billed.
+
+Owns how a month's charges are gathered, and who may see which. What was used belongs to the month in which its record begins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from suanwang.control.bills import narrowed
+from suanwang.domain.errors import InvalidRequest, NotFound
+from suanwang.domain.identity import Principal, Project, Role
+from suanwang.domain.ids import JobId, ProjectId, SiteId
+from suanwang.ports import BillQuery, Charged, Clock, Store, TradeQuery
+from suanwang.trading.invoicing import By, Charge, Month, Purchase, encoded, invoice, rerated, statement
+from suanwang.trading.ledger import Phase
+from suanwang.trading.rating import electricity_rate
+from suanwang.trading.settlement import chain_name
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerated:
+    """What became of rating a month anew."""
+
+    lines: int
+    billed_sha256: str
+    rerated_sha256: str
+
+    @property
+    def identical(self) -> bool:
+        return self.billed_sha256 == self.rerated_sha256
+
+
+class Invoices:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def invoice(self, caller: Principal, project: ProjectId, month_name: str) -> dict[str, object]:
+        """A project's month. Raises `NotFound` for a project that the caller may not see."""
+        month, found = Month.named(month_name), self._project(caller, project)
+        return self._made(found, month, list(self._charges(_query(project, month), month.from_at, month.to_at)))
+
+    def rerate(self, caller: Principal, project: ProjectId, month_name: str) -> Rerated:
+        """Rate a month anew from its usage records and prices, and hold the invoice against that which was billed."""
+        month, found = Month.named(month_name), self._project(caller, project)
+        billed = list(self._charges(_query(project, month), month.from_at, month.to_at))
+        anew = {
+            charge.line.usage_id: charge
+            for job in dict.fromkeys(charge.line.job_id for charge in billed)
+            for charge in rerated(self._history(job))
+        }
+        made = [replace(anew[each.line.usage_id], voucher_fen=each.voucher_fen) for each in billed]
+        digests = [hashlib.sha256(encoded(self._made(found, month, each))).hexdigest() for each in (billed, made)]
+        return Rerated(lines=len(billed), billed_sha256=digests[0], rerated_sha256=digests[1])
+
+    def statement(self, caller: Principal, month_name: str, by: By) -> list[dict[str, object]]:
+        """Sums of what the caller pays, earns or watches, by whom or where."""
+        month = Month.named(month_name)
+        labels = {project.id: project.labels for project in self._store.projects()}
+        query = narrowed(caller, BillQuery(from_at=month.from_at, to_at=month.to_at))
+        return statement(self._charges(query, month.from_at, month.to_at), by, labels)
+
+    def charges(self, caller: Principal, query: BillQuery) -> Iterator[Charge]:
+        """Charges whose records begin in the query's time, oldest first, for an export."""
+        if query.from_at is None or query.to_at is None or query.to_at <= query.from_at:
+            raise InvalidRequest("say which time is exported", field="to_at", allowed="an instant after `from_at`")
+        return self._charges(narrowed(caller, query), query.from_at, query.to_at)
+
+    def projects(self) -> dict[ProjectId, Project]:
+        return {project.id: project for project in self._store.projects()}
+
+    def _made(self, project: Project, month: Month, charges: Sequence[Charge]) -> dict[str, object]:
+        return invoice(
+            project.id, project.title, project.labels, month, charges, list(self._purchases(project.id, month))
+        )
+
+    def _project(self, caller: Principal, project: ProjectId) -> Project:
+        found = self.projects().get(project)
+        if found is None or caller.role is Role.PROVIDER or not caller.may_see(project):
+            raise NotFound(
+                f"there is no project {project[:100]!r} of yours", field="project", allowed="see `project list`"
+            )
+        return found
+
+    def _purchases(self, project: ProjectId, month: Month) -> Iterator[Purchase]:
+        cursor: str | None = None
+        while True:
+            trades, cursor = self._store.trades(TradeQuery(projects=(project,)), cursor, _PAGE)
+            for trade in trades:
+                if month.from_at <= trade.at < month.to_at:
+                    yield Purchase(
+                        id=trade.id,
+                        order=trade.order_id,
+                        site=SiteId(trade.zone.site),
+                        device=trade.zone.device,
+                        seller=trade.seller,
+                        at=trade.at,
+                        amount_fen=trade.amount_fen,
+                    )
+            if cursor is None or (trades and trades[-1].at < month.from_at):
+                return
+
+    def _history(self, job_id: JobId) -> list[Charge]:
+        return list(self._charges(BillQuery(job_id=job_id), None, None))
+
+    def _charges(self, query: BillQuery, begin: datetime | None, end: datetime | None) -> Iterator[Charge]:
+        cursor: str | None = None
+        while True:
+            page, cursor = self._store.charges(query, cursor, _PAGE)
+            kept = [
+                each
+                for each in page
+                if (begin is None or begin <= each.line.from_at) and (end is None or each.line.from_at < end)
+            ]
+            yield from self._with_payment(kept)
+            if cursor is None:
+                return
+
+    def _with_payment(self, page: Sequence[Charged]) -> Iterator[Charge]:
+        jobs = self._store.jobs_by_id(sorted({each.line.job_id for each in page}))
+        vouchers: dict[str, int] = {}
+        for entry in self._store.chain_entries([chain_name(each.line.usage_id) for each in page]):
+            if entry.transfer.phase is Phase.POST:
+                usage_id = entry.transfer.chain.removeprefix(chain_name(""))
+                vouchers[usage_id] = vouchers.get(usage_id, 0) + entry.transfer.amount_fen
+        for each in page:
+            job = jobs[each.line.job_id]
+            yield Charge(
+                line=each.line,
+                usage=each.usage,
+                price=each.price,
+                started_at=each.started_at,
+                electricity=electricity_rate(each.price, each.power_kw, each.usage.from_at),
+                owner=job.owner,
+                task=job.task.name,
+                voucher_fen=vouchers.get(each.line.usage_id, 0),
+                settled=each.settled,
+            )
+
+
+def _query(project: ProjectId, month: Month) -> BillQuery:
+    return BillQuery(projects=(project,), from_at=month.from_at, to_at=month.to_at)

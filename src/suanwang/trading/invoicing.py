@@ -1,0 +1,251 @@
+"""Invoices and statements: a month's charges summed for those who pay them.
+
+Owns what a month is, how charges are summed, and the invoice's form, which the same charges always give byte for byte. Knows
+nothing of where charges are kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from enum import StrEnum
+
+import orjson
+
+from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.ids import JobId, ProjectId, SiteId
+from suanwang.domain.job import BillLine, UsageRecord
+from suanwang.domain.site import Price
+from suanwang.domain.tariff import ElectricityRate
+from suanwang.trading.ledger import CURRENCY
+from suanwang.trading.rating import billed_fen, rated_yuan
+
+FORMAT = "suanwang-invoice/1"
+ZONE = timezone(timedelta(hours=8), "UTC+08:00")
+"""Months are those of China."""
+_MONTH = re.compile(r"(20[0-9]{2}|21[0-9]{2})-(0[1-9]|1[0-2])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Month:
+    """`from_at` to before `to_at`. What was used belongs to the month in which its record begins."""
+
+    name: str
+    from_at: datetime
+    to_at: datetime
+
+    @classmethod
+    def named(cls, text: str) -> Month:
+        """From `2026-03`. Raises `InvalidRequest`."""
+        found = _MONTH.fullmatch(text)
+        if found is None:
+            raise InvalidRequest(f"{text[:20]!r} is no month", field="month", allowed="such as 2026-03")
+        year, month = int(found[1]), int(found[2])
+        after = (year + month // 12, month % 12 + 1)
+        return cls(
+            name=text,
+            from_at=datetime(year, month, 1, tzinfo=ZONE),
+            to_at=datetime(after[0], after[1], 1, tzinfo=ZONE),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A bill line with its usage, what it was rated by, and who runs and pays it."""
+
+    line: BillLine
+    usage: UsageRecord
+    price: Price
+    started_at: datetime
+    electricity: ElectricityRate | None
+    owner: str
+    """Who submitted the job."""
+    task: str
+    voucher_fen: int = 0
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """What was bought on the market."""
+
+    id: str
+    order: str
+    site: SiteId
+    device: str
+    seller: str
+    at: datetime
+    amount_fen: int
+
+
+@dataclass(slots=True)
+class Sums:
+    """What some charges come to."""
+
+    jobs: set[JobId] = field(default_factory=set)
+    records: int = 0
+    core_hours: Decimal = Decimal(0)
+    device_hours: Decimal = Decimal(0)
+    energy_kwh: Decimal = Decimal(0)
+    carbon_g: Decimal = Decimal(0)
+    amount_fen: int = 0
+    voucher_fen: int = 0
+    unsettled_fen: int = 0
+
+    def add(self, charge: Charge) -> None:
+        usage, hours = charge.usage, _hours(charge.usage)
+        self.jobs.add(usage.job_id)
+        self.records += 1
+        self.core_hours += usage.cores * hours
+        self.device_hours += usage.devices * hours
+        self.energy_kwh += Decimal(repr(float(usage.energy_kwh)))
+        self.carbon_g += Decimal(repr(float(usage.carbon_g)))
+        self.amount_fen += charge.line.amount_fen
+        self.voucher_fen += charge.voucher_fen
+        self.unsettled_fen += 0 if charge.settled else charge.line.amount_fen
+
+    def row(self) -> dict[str, object]:
+        """Plain values; quantities as texts, rounded to a millionth."""
+        return {
+            "jobs": len(self.jobs),
+            "records": self.records,
+            "core_hours": _plain(self.core_hours),
+            "device_hours": _plain(self.device_hours),
+            "energy_kwh": _plain(self.energy_kwh),
+            "carbon_g": _plain(self.carbon_g),
+            "amount_fen": self.amount_fen,
+            "voucher_fen": self.voucher_fen,
+            "unsettled_fen": self.unsettled_fen,
+        }
+
+
+class By(StrEnum):
+    """What a statement has a row for."""
+
+    ORGANISATION = "organisation"
+    DEPARTMENT = "department"
+    TEAM = "team"
+    PROJECT = "project"
+    PERSON = "person"
+    PROVIDER = "provider"
+    SITE = "site"
+
+
+def statement(
+    charges: Iterable[Charge], by: By, labels: Mapping[ProjectId, Mapping[str, str]]
+) -> list[dict[str, object]]:
+    """Sums by name, in the order of names; the name is empty where nobody said whose a project is."""
+    sums: dict[str, Sums] = {}
+    for charge in charges:
+        sums.setdefault(_name(charge, by, labels), Sums()).add(charge)
+    return [{"name": name, **sums[name].row()} for name in sorted(sums)]
+
+
+def _name(charge: Charge, by: By, labels: Mapping[ProjectId, Mapping[str, str]]) -> str:
+    match by:
+        case By.PROJECT:
+            return charge.line.project
+        case By.PERSON:
+            return charge.owner
+        case By.PROVIDER:
+            return charge.line.provider
+        case By.SITE:
+            return charge.line.site_id
+        case _:
+            return labels.get(charge.line.project, {}).get(by.value, "")
+
+
+def invoice(
+    project: ProjectId,
+    title: str,
+    labels: Mapping[str, str],
+    month: Month,
+    charges: Sequence[Charge],
+    purchases: Sequence[Purchase],
+) -> dict[str, object]:
+    """The month of one project, as plain values: one line for each job at each site, and what was bought.
+
+    `due_fen` is what the project itself pays: all charges and purchases without what vouchers paid.
+    """
+    rows: dict[tuple[str, str], tuple[Charge, Sums]] = {}
+    total = Sums()
+    for charge in sorted(charges, key=lambda each: (each.line.from_at, each.line.usage_id)):
+        total.add(charge)
+        key = (charge.line.job_id, charge.line.site_id)
+        rows.setdefault(key, (charge, Sums()))[1].add(charge)
+    bought = sum(purchase.amount_fen for purchase in purchases)
+    return {
+        "format": FORMAT,
+        "number": f"{project}/{month.name}",
+        "project": project,
+        "title": title,
+        "labels": dict(sorted(labels.items())),
+        "month": month.name,
+        "zone": "UTC+08:00",
+        "currency": CURRENCY,
+        "lines": [_row(job, site, first, sums) for (job, site), (first, sums) in rows.items()],
+        "purchases": [_purchase(purchase) for purchase in sorted(purchases, key=lambda each: (each.at, each.id))],
+        "usage": total.row(),
+        "purchased_fen": bought,
+        "amount_fen": total.amount_fen + bought,
+        "voucher_fen": total.voucher_fen,
+        "due_fen": total.amount_fen + bought - total.voucher_fen,
+        "unsettled_fen": total.unsettled_fen,
+    }
+
+
+def encoded(value: Mapping[str, object]) -> bytes:
+    """The invoice's own bytes: keys sorted, no floats."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def rerated(history: Sequence[Charge]) -> list[Charge]:
+    """Charges of one job, from its first record on, with yuan and fen reckoned anew from records and prices."""
+    total, billed = Decimal(0), 0
+    made: list[Charge] = []
+    for charge in sorted(history, key=lambda each: (each.line.from_at, each.line.usage_id)):
+        rated = rated_yuan(charge.usage, charge.price, charge.started_at, charge.electricity)
+        total += rated
+        amount = billed_fen(total) - billed
+        billed += amount
+        made.append(_priced(charge, rated, amount))
+    return made
+
+
+def _priced(charge: Charge, rated: Decimal, amount_fen: int) -> Charge:
+    return replace(charge, line=replace(charge.line, rated_yuan=rated, amount_fen=amount_fen))
+
+
+def _row(job: str, site: str, first: Charge, sums: Sums) -> dict[str, object]:
+    return {
+        "job": job,
+        "task": first.task,
+        "owner": first.owner,
+        "site": site,
+        "provider": first.line.provider,
+        "device": first.usage.device_model if first.usage.devices else None,
+        **sums.row(),
+    }
+
+
+def _purchase(purchase: Purchase) -> dict[str, object]:
+    return {
+        "trade": purchase.id,
+        "order": purchase.order,
+        "site": purchase.site,
+        "device": purchase.device,
+        "seller": purchase.seller,
+        "at": purchase.at.astimezone(ZONE).isoformat(timespec="microseconds"),
+        "amount_fen": purchase.amount_fen,
+    }
+
+
+def _hours(usage: UsageRecord) -> Decimal:
+    return Decimal((usage.to_at - usage.from_at) // timedelta(microseconds=1)) / Decimal(3_600_000_000)
+
+
+def _plain(amount: Decimal) -> str:
+    return format(amount.quantize(Decimal("0.000001")), "f")
