@@ -242,7 +242,7 @@ class Listings:
                 raise InvalidRequest(
                     f"project {wanted.project} has no file of this content that may leave its site",
                     field="sha256",
-                    allowed="the SHA-256 of a file of the project, see `suanwang files list`",
+                    allowed="the SHA-256 of a file of the project, see `suanwang file list`",
                 )
             if self._files.size(record.content.sha256) is None:
                 raise InvalidRequest("the bytes of this content are not here", field="sha256", allowed="upload them")
