@@ -210,7 +210,7 @@ class AgreementContract:
         a_month(store)
         earn(store)
         with pytest.raises(Died):
-            credit_due(Dying(store, step), RULES, END + timedelta(hours=2))  # type: ignore[arg-type]
+            credit_due(Dying(store, step), RULES, END + timedelta(hours=2))
         credit_due(store, RULES, END + timedelta(hours=2))
         assert standing(store, DEMO) == (100, 0)
         assert [waits for _, waits in owed(store)] == [False]

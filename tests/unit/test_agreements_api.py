@@ -178,7 +178,8 @@ def test_levels_of_this_month_and_the_credit_of_the_last(net: World) -> None:
 
 
 def test_a_body_nobody_understands_is_told(net: World) -> None:
-    for body in ({**terms(), "more": 1}, {"id": "x"}, []):
+    odd: list[Any] = [{**terms(), "more": 1}, {"id": "x"}, []]
+    for body in odd:
         assert net.ask("POST", "/v1/agreements", json=body).status_code == 422
     assert net.ask("GET", "/v1/agreements/demo-guian/0").status_code == 422
     assert net.ask("GET", "/v1/agreements", params={"cursor": "x"}).status_code == 422
