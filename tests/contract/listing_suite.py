@@ -138,9 +138,7 @@ class ListingContract:
         store.withdraw_listing("model-no-0", None, NOW, [])
 
         def found(**query: Any) -> list[str]:
-            return [
-                e.id for e in every_page(lambda at: store.listings(ListingQuery(**query), at, 2))
-            ]
+            return [e.id for e in every_page(lambda at: store.listings(ListingQuery(**query), at, 2))]
 
         assert found() == ["hidden-set", "model-no-4", "model-no-3", "model-no-2", "model-no-1"]
         assert "hidden-set" not in found(readers=(PROJECT,))
@@ -166,7 +164,11 @@ class ListingContract:
         assert outcome is not None
         assert outcome.verdict is Verdict.POSTED
         assert sell(store, a_copy(at=after(9))) is None
-        assert (standing(store, DEMO), standing(store, OTHER), standing(store, NETWORK)) == ((500, 0), (490, 0), (10, 0))
+        assert (standing(store, DEMO), standing(store, OTHER), standing(store, NETWORK)) == (
+            (500, 0),
+            (490, 0),
+            (10, 0),
+        )
         delivered = store.file(PROJECT, "digits-model-1.0")
         assert delivered is not None
         assert delivered.content == THING

@@ -56,7 +56,8 @@ class MemoryListings(MemoryLedger):
                 return self._listings.get((listing_id, version))
             found = [each for each in self._listings.values() if each.id == listing_id]
             on_sale = [each for each in found if each.withdrawn_at is None]
-            return (on_sale or found or [None])[-1]
+            newest = on_sale or found
+            return newest[-1] if newest else None
 
     def listings(self, query: ListingQuery, cursor: str | None, limit: int) -> tuple[Sequence[Listing], str | None]:
         return self._newest_first(self._listings.values(), lambda each: _matches(each, query), cursor, limit)
