@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +19,10 @@ Provider = Annotated[str | None, typer.Option(help="Only this provider.")]
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 From = Annotated[datetime | None, typer.Option("--from", formats=_FORMATS, help="Not before, local time.")]
 To = Annotated[datetime | None, typer.Option("--to", formats=_FORMATS, help="Before, local time.")]
+
+
+class Kind(StrEnum):
+    FOCUS = "focus"
 
 
 def _aware(at: datetime | None) -> datetime | None:
@@ -86,3 +92,21 @@ def lines(
         emit(rows)
     else:
         console().print(tables.bill_lines(rows))
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    from_at: Annotated[datetime, typer.Option("--from", formats=_FORMATS, help="Used from then on, local time.")],
+    to_at: Annotated[datetime, typer.Option("--to", formats=_FORMATS, help="Used before, local time.")],
+    kind: Annotated[Kind, typer.Option("--format", help="FOCUS 1.2 as CSV.")] = Kind.FOCUS,
+    project: Projects = None,
+) -> None:
+    """Write what was billed in a form that other tools read."""
+    from suanwang.cli.terminal import note
+
+    with network(context) as client:
+        data = client.export(from_at.astimezone(UTC), to_at.astimezone(UTC), projects=project or ())
+    output.write_bytes(data)
+    note(f"written to {output}")

@@ -5,7 +5,8 @@ Owns how each of them is asked for; `Client` mixes them in and owns the line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -39,6 +40,16 @@ class InvoiceCalls:
     def rerated(self, project: str, month: str) -> invoice_models.ReratedView:
         """Whether rating the month anew gives the same invoice."""
         return self._get(f"{_invoice(project, month)}/rerated", invoice_models.ReratedView)
+
+    def export(self, from_at: datetime, to_at: datetime, *, projects: Sequence[str] = ()) -> bytes:
+        """Charges whose usage begins in this time, as CSV of FOCUS 1.2."""
+        params = {
+            "format": "focus",
+            "from_at": from_at.isoformat(),
+            "to_at": to_at.isoformat(),
+            "project": list(projects) or None,
+        }
+        return self._bytes("/v1/bills/export", params)
 
     def statement(self, month: str, by: By = By.PROJECT) -> invoice_models.StatementView:
         """Sums by whom or where."""

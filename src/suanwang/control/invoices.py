@@ -15,6 +15,7 @@ from suanwang.domain.errors import InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.ports import BillQuery, Charged, Clock, Store, TradeQuery
+from suanwang.trading.focus import Known, csv_pieces, rows
 from suanwang.trading.invoicing import By, Charge, Month, Purchase, encoded, invoice, rerated, statement
 from suanwang.trading.ledger import Phase
 from suanwang.trading.rating import electricity_rate
@@ -71,6 +72,11 @@ class Invoices:
         if query.from_at is None or query.to_at is None or query.to_at <= query.from_at:
             raise InvalidRequest("say which time is exported", field="to_at", allowed="an instant after `from_at`")
         return self._charges(narrowed(caller, query), query.from_at, query.to_at)
+
+    def exported(self, caller: Principal, query: BillQuery) -> Iterator[str]:
+        """Charges whose records begin in the query's time as CSV of FOCUS, in pieces."""
+        known = Known(projects=self.projects(), sites={site.id: site.offering for site in self._store.sites()})
+        return csv_pieces(rows(self.charges(caller, query), known))
 
     def projects(self) -> dict[ProjectId, Project]:
         return {project.id: project for project in self._store.projects()}

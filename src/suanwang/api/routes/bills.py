@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime
@@ -16,6 +16,9 @@ from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.ports import BillQuery
 
 router = APIRouter(prefix="/v1/bills", tags=["bills"], route_class=Route, responses=FAULT)
+
+
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
 def _query(
@@ -45,6 +48,16 @@ def lines(ask: Asked, wanted: Wanted, limit: Limit = 100, cursor: Cursor = None)
     caller = ask.caller
     found, after = paged(lambda at, most: ask.network.bills.lines(caller, wanted, at, most), cursor, limit)
     return answer({"items": [answering.bill_line(line) for line in found], "next": after})
+
+
+@router.get("/export", response_class=Response, responses=_CSV)
+def export(
+    ask: Asked,
+    wanted: Wanted,
+    kind: Annotated[str, Query(alias="format", pattern="^focus$", description="`focus`: FOCUS 1.2")] = "focus",
+) -> Response:
+    """Charges whose usage begins from `from_at` on and before `to_at`, as CSV of FOCUS 1.2."""
+    return Response("".join(ask.network.invoices.exported(ask.caller, wanted)), media_type="text/csv; charset=utf-8")
 
 
 @router.get("/totals", response_model=models.BillTotals)

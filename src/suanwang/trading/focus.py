@@ -1,0 +1,173 @@
+"""Charges as FOCUS rows: the FinOps Open Cost and Usage Specification 1.2 (focus.finops.org).
+
+Owns which of its columns are written and what each means here. A bill line is one row of category Usage, priced by the hour
+at what its cores, memory, devices and electricity come to; what a voucher paid of it is a row of category Credit. So
+BilledCost sums to what the projects themselves pay.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from suanwang.domain.identity import Project
+from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.domain.site import Offering
+from suanwang.trading.invoicing import ZONE, Charge, Month
+from suanwang.trading.ledger import CURRENCY
+
+VERSION = "1.2"
+ISSUER = "Suanwang"
+COLUMNS = (
+    *("AvailabilityZone", "BilledCost", "BillingAccountId", "BillingAccountName", "BillingAccountType"),
+    *("BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory", "ChargeClass"),
+    *("ChargeDescription", "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart", "ConsumedQuantity"),
+    *("ConsumedUnit", "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceId", "InvoiceIssuerName"),
+    *("ListCost", "ListUnitPrice", "PricingCategory", "PricingQuantity", "PricingUnit", "ProviderName"),
+    *("PublisherName", "RegionId", "RegionName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory"),
+    *("ServiceName", "ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "Tags"),
+)
+_HOUR_US = Decimal(3_600_000_000)
+_EXACT = Decimal("0.000000000001")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is said of projects and sites beside their charges."""
+
+    projects: Mapping[ProjectId, Project]
+    sites: Mapping[SiteId, Offering]
+
+
+def rows(charges: Iterable[Charge], known: Known) -> Iterator[dict[str, str]]:
+    """Every charge's rows, with `COLUMNS` as keys; an empty text is null."""
+    for charge in charges:
+        shared = _shared(charge, known)
+        yield {**shared, **_usage(charge)}
+        if charge.voucher_fen:
+            yield {**shared, **_credit(charge)}
+
+
+def csv_pieces(made: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """CSV (RFC 4180) in pieces: the columns' names, then one line a row."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\r\n")
+    writer.writeheader()
+    for row in made:
+        writer.writerow(row)
+        if out.tell() > 65_536:
+            yield out.getvalue()
+            out.seek(0)
+            out.truncate()
+    yield out.getvalue()
+
+
+def _shared(charge: Charge, known: Known) -> dict[str, str]:
+    line = charge.line
+    month = Month.named(line.from_at.astimezone(ZONE).strftime("%Y-%m"))
+    project, site = known.projects.get(line.project), known.sites.get(line.site_id)
+    region = "" if site is None else site.region
+    tags = {"owner": charge.owner, **({} if project is None else project.labels)}
+    return {
+        **dict.fromkeys(COLUMNS, ""),
+        "AvailabilityZone": line.site_id,
+        "BillingAccountId": line.project,
+        "BillingAccountName": line.project if project is None else project.title,
+        "BillingAccountType": "Project",
+        "BillingCurrency": CURRENCY,
+        "BillingPeriodStart": _second(month.from_at),
+        "BillingPeriodEnd": _second(month.to_at),
+        "ChargePeriodStart": _second(line.from_at),
+        "ChargePeriodEnd": _second(line.to_at + timedelta(microseconds=999_999)),
+        "InvoiceId": f"{line.project}/{month.name}",
+        "InvoiceIssuerName": ISSUER,
+        "ProviderName": line.provider,
+        "PublisherName": line.provider,
+        "RegionId": region,
+        "RegionName": region,
+        "ResourceId": line.job_id,
+        "ResourceName": charge.task,
+        "ResourceType": "Job",
+        "ServiceCategory": "Compute",
+        "ServiceName": "Suanwang",
+        "ServiceSubcategory": "Other (Compute)",
+        "Tags": json.dumps(tags, ensure_ascii=False, sort_keys=True),
+    }
+
+
+def _usage(charge: Charge) -> dict[str, str]:
+    usage, line = charge.usage, charge.line
+    hours = Decimal((usage.to_at - usage.from_at) // timedelta(microseconds=1)) / _HOUR_US
+    hourly = _hourly_yuan(charge)
+    device = usage.device_model if usage.devices else None
+    details = {
+        "x_Cores": usage.cores,
+        "x_DeviceModel": device,
+        "x_Devices": usage.devices,
+        "x_MemoryGb": usage.memory_gb,
+        "x_UsageRecord": usage.id,
+    }
+    billed = _plain(Decimal(line.amount_fen) / 100)
+    sku = f"{device or 'cores'}/{line.site_id}"
+    return {
+        "BilledCost": billed,
+        "EffectiveCost": billed,
+        "ListCost": _plain(hourly * hours),
+        "ContractedCost": _plain(hourly * hours),
+        "ListUnitPrice": _plain(hourly),
+        "ContractedUnitPrice": _plain(hourly),
+        "PricingQuantity": _plain(hours),
+        "PricingUnit": "Hours",
+        "ConsumedQuantity": _plain(hours),
+        "ConsumedUnit": "Hours",
+        "PricingCategory": "Standard",
+        "ChargeCategory": "Usage",
+        "ChargeFrequency": "Usage-Based",
+        "ChargeDescription": line.description,
+        "SkuId": sku,
+        "SkuMeter": "Run time",
+        "SkuPriceId": f"{sku}/{_plain(hourly)}",
+        "SkuPriceDetails": json.dumps({name: value for name, value in details.items() if value}, sort_keys=True),
+    }
+
+
+def _credit(charge: Charge) -> dict[str, str]:
+    given = _plain(Decimal(-charge.voucher_fen) / 100)
+    return {
+        "BilledCost": given,
+        "EffectiveCost": given,
+        "ListCost": "0",
+        "ContractedCost": "0",
+        "ChargeCategory": "Credit",
+        "ChargeFrequency": "One-Time",
+        "ChargeDescription": f"Voucher for {charge.line.usage_id}",
+    }
+
+
+def _hourly_yuan(charge: Charge) -> Decimal:
+    """What an hour of the run costs, with all that it has."""
+    usage, price = charge.usage, charge.price
+    device = price.device_hour_yuan.get(usage.device_model, Decimal(0)) if usage.device_model else Decimal(0)
+    hourly = (
+        usage.cores * price.core_hour_yuan
+        + Decimal(repr(float(usage.memory_gb))) * price.memory_gb_hour_yuan
+        + usage.devices * device
+    )
+    if charge.electricity is not None:
+        hourly += Decimal(repr(float(charge.electricity.power_kw))) * charge.electricity.yuan_per_kwh
+    return hourly
+
+
+def _second(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _plain(amount: Decimal) -> str:
+    """Digits alone, without an exponent and trailing zeros."""
+    text = format(amount.quantize(_EXACT, rounding=ROUND_HALF_EVEN), "f").rstrip("0").rstrip(".")
+    return "0" if text in ("", "-0") else text
