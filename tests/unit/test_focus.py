@@ -62,6 +62,7 @@ SPECIFIED: Mapping[str, tuple[str, bool, bool]] = {
     "SkuPriceDetails": (JSON, True, False),
     "SkuPriceId": (STRING, True, False),
     "Tags": (JSON, True, False),
+    "x_UsageRecordId": (STRING, True, False),
 }
 ALLOWED = {
     "ChargeCategory": {"Usage", "Purchase", "Tax", "Credit", "Adjustment"},
@@ -110,6 +111,10 @@ def _wrong_together(row: Mapping[str, str]) -> list[str]:
         "usage is priced": not usage
         or all(row[name] for name in ("PricingQuantity", "SkuId", "SkuPriceId", "PricingCategory", "ListUnitPrice")),
         "a price is of a SKU": bool(row["SkuPriceId"]) <= bool(row["SkuId"]),
+        "a cost without a price is the billed one": all(
+            row[f"{name}UnitPrice"] != "" or row[f"{name}Cost"] == row["BilledCost"] for name in ("List", "Contracted")
+        ),
+        "details are of a price": bool(row["SkuPriceDetails"]) <= bool(row["SkuPriceId"]),
         "costs are quantity times price": all(_product_holds(row, name) for name in ("List", "Contracted")),
         "tags are flat": all(isinstance(value, str | int | float | bool) for value in tags.values()),
     }
@@ -150,7 +155,16 @@ def test_the_check_itself_finds_what_is_wrong(net: World) -> None:
         ("Colour", "red"),
     ):
         assert wrong({**usage, name: text}), name
+    credit = next(row for row in exported(net) if row["ChargeCategory"] == "Credit")
+    assert wrong({**credit, "ListCost": "0"})
     assert wrong({name: text for name, text in usage.items() if name != "ListCost"})
+
+
+def test_a_price_is_of_one_kind_of_run(net: World) -> None:
+    details: dict[str, set[str]] = {}
+    for row in exported(net):
+        details.setdefault(row["SkuPriceId"], set()).add(row["SkuPriceDetails"] + row["ListUnitPrice"])
+    assert all(len(found) == 1 for found in details.values())
 
 
 def test_billed_costs_sum_to_what_the_invoice_says_is_due(net: World) -> None:

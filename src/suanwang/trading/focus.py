@@ -30,7 +30,16 @@ COLUMNS = (
     *("ConsumedUnit", "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceId", "InvoiceIssuerName"),
     *("ListCost", "ListUnitPrice", "PricingCategory", "PricingQuantity", "PricingUnit", "ProviderName"),
     *("PublisherName", "RegionId", "RegionName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory"),
-    *("ServiceName", "ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "Tags"),
+    *(
+        "ServiceName",
+        "ServiceSubcategory",
+        "SkuId",
+        "SkuMeter",
+        "SkuPriceDetails",
+        "SkuPriceId",
+        "Tags",
+        "x_UsageRecordId",
+    ),
 )
 _HOUR_US = Decimal(3_600_000_000)
 _EXACT = Decimal("0.000000000001")
@@ -96,6 +105,7 @@ def _shared(charge: Charge, known: Known) -> dict[str, str]:
         "ServiceCategory": "Compute",
         "ServiceName": "Suanwang",
         "ServiceSubcategory": "Other (Compute)",
+        "x_UsageRecordId": line.usage_id,
         "Tags": json.dumps(tags, ensure_ascii=False, sort_keys=True),
     }
 
@@ -106,11 +116,10 @@ def _usage(charge: Charge) -> dict[str, str]:
     hourly = _hourly_yuan(charge)
     device = usage.device_model if usage.devices else None
     details = {
-        "x_Cores": usage.cores,
-        "x_DeviceModel": device,
-        "x_Devices": usage.devices,
-        "x_MemoryGb": usage.memory_gb,
-        "x_UsageRecord": usage.id,
+        "F_CoreCount": usage.cores,
+        "DeviceModel": device,
+        "DeviceCount": usage.devices,
+        "MemoryGb": usage.memory_gb,
     }
     billed = _plain(Decimal(line.amount_fen) / 100)
     sku = f"{device or 'cores'}/{line.site_id}"
@@ -131,7 +140,7 @@ def _usage(charge: Charge) -> dict[str, str]:
         "ChargeDescription": line.description,
         "SkuId": sku,
         "SkuMeter": "Run time",
-        "SkuPriceId": f"{sku}/{_plain(hourly)}",
+        "SkuPriceId": f"{sku}/{usage.cores}/{usage.memory_gb:g}/{usage.devices}/{_plain(hourly)}",
         "SkuPriceDetails": json.dumps({name: value for name, value in details.items() if value}, sort_keys=True),
     }
 
@@ -141,8 +150,8 @@ def _credit(charge: Charge) -> dict[str, str]:
     return {
         "BilledCost": given,
         "EffectiveCost": given,
-        "ListCost": "0",
-        "ContractedCost": "0",
+        "ListCost": given,
+        "ContractedCost": given,
         "ChargeCategory": "Credit",
         "ChargeFrequency": "One-Time",
         "ChargeDescription": f"Voucher for {charge.line.usage_id}",
