@@ -194,3 +194,29 @@ def test_operators_allow_by_the_command_line(shell: Shell) -> None:
     assert shell("project", "allow", "demo", "--cores", "1", by="lin").code == 4
     assert shell("project", "allow", "demo", "--cores", "1.5", by="olga").code == 2
     assert json.loads(shell("project", "show", "demo", "--json").out)["held"]["cores"] == 0
+
+
+def test_pages_show_what_projects_may_have(net: World) -> None:
+    from suanwang.web import mount_web
+    from suanwang.web.visiting import SESSION
+
+    mount_web(net.app, net.network)
+    allowance = Allowance(weight=2.5, cores=640, devices={"nvidia-a100-sxm-80gb": 4}, queued=1, may_be_high=True)
+    net.network.allowances.put(OPERATOR, DEMO, allowance)
+
+    def page(path: str, by: str, language: str = "en") -> str:
+        headers = {"Accept": "text/html", "Cookie": f"{SESSION}=secret-of-{by}", "Accept-Language": language}
+        return net.ask("GET", path, by=None, headers=headers).text
+
+    mine = page("/projects", "alice")
+    assert "640" in mine
+    assert "2.5" in mine
+    assert "nvidia-a100-sxm-80gb" in mine
+    assert "at most 1 job waits" in mine
+    assert "up to high" in mine
+    assert ">other" not in mine, "which is nobody's business"
+    assert ">other" in page("/projects", "olga")
+    assert "权重" in page("/projects", "alice", "zh")
+    (job,) = net.network.jobs.submit(USER, [task(priority=Priority.HIGH)]).jobs
+    assert "High priority" in page(f"/jobs/{job.id}", "olga")
+    assert net.ask("GET", f"/v1/jobs/{job.id}", by="olga").json()["priority"] == "high"

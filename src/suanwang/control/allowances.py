@@ -6,7 +6,7 @@ Owns the limits of an allowance. What follows from one is admission's and `sched
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from suanwang import catalog
@@ -67,6 +67,23 @@ class Allowances:
         if not self._store.put_allowance(project_id, allowance, (event,)):
             raise NotFound(f"there is no project {project_id[:100]!r}", field="project", allowed="see `project list`")
         return self.of(caller, project_id)
+
+    def every(self, caller: Principal) -> Sequence[Shown]:
+        """Of the projects that the caller may see, by identifier; without what waits."""
+        holds, lately, allowances = self._store.held_by_project(), self._store.lately(), self._store.allowances()
+        return [
+            Shown(
+                project=project.id,
+                standing=Standing(
+                    allowance=allowances.get(project.id, PLAIN),
+                    holds=holds.get(project.id, NOTHING),
+                    lately=NOTHING if lately is None else lately.of.get(project.id, NOTHING),
+                ),
+                waiting=0,
+            )
+            for project in self._store.projects()
+            if caller.may_see(project.id)
+        ]
 
     def of(self, caller: Principal, project_id: ProjectId) -> Shown:
         """Raises `NotFound` also for a project that the caller may not see."""

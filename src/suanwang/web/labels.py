@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.sample import Source
 from suanwang.domain.tariff import Tier
+from suanwang.domain.task import Priority
 
 Translate = Callable[[str], str]
 
@@ -74,6 +75,7 @@ EVENTS: Mapping[str, str] = {
     "listing.withdrawn": N_("Something was taken off sale"),
     "listing.bought": N_("A copy was bought"),
     "listing.used": N_("Something on sale was used"),
+    "project.allowed": N_("What the project may have was changed"),
     "project.labelled": N_("Whose the project is was changed"),
     "voucher.funded": N_("Budget for vouchers was paid in"),
     "voucher.issued": N_("A voucher was issued"),
@@ -103,6 +105,11 @@ VERDICTS: Mapping[str, str] = {
     "blocked": N_("Waits for another job"),
     "ended": N_("Ended"),
 }
+PRIORITIES: Mapping[Priority, str] = {
+    Priority.HIGH: N_("High priority"),
+    Priority.NORMAL: N_("Normal priority"),
+    Priority.LOW: N_("Low priority"),
+}
 DURATION_UNITS = (N_("d"), N_("h"), N_("min"), N_("s"))
 
 _REASONS = tuple(
@@ -128,6 +135,12 @@ _REASONS = tuple(
         (r"held for a better site that is full now", N_("held for a better site that is full now")),
         (r"its work goes on at a better hour", N_("its work goes on at a better hour")),
         (r"held for a better hour", N_("held for a better hour")),
+        (r"its project's quota does not allow it now", N_("its project's quota does not allow it now")),
+        (r"more than its project's quota allows at once", N_("more than its project's quota allows at once")),
+        (
+            r"more than the quota of project (.+) allows at once: (.+) asked, (.+) allowed",
+            N_("more than the quota of project {0} allows at once: {1} asked, {2} allowed"),
+        ),
     )
 )
 _ATTEMPTS = (re.compile(r"(.+); (\d+) of (\d+) attempts used"), N_("{0}; {1} of {2} attempts used"))

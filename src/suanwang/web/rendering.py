@@ -80,6 +80,7 @@ def _environment(language: str, formats: Formats) -> Environment:
         site_states=labels.SITE_STATES,
         sources=labels.SOURCES,
         verdicts=labels.VERDICTS,
+        priorities=labels.PRIORITIES,
         tiers=labels.TIERS,
     )
     environment.filters.update(
