@@ -481,6 +481,9 @@ class Listings(Protocol):
     def sold_dataset(self, name: str) -> Listing | None:
         """A listing that is not withdrawn of a data set of this name at a site."""
 
+    def sold_content(self, sha256: str) -> Listing | None:
+        """A listing of this content, also one that was withdrawn."""
+
     def withdraw_listing(self, listing_id: str, version: str | None, at: datetime, events: Sequence[Event]) -> int:
         """Take a version, or all of them, off sale; returns how many were on sale. Tells `events` where any was."""
 

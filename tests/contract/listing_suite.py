@@ -157,6 +157,12 @@ class ListingContract:
         store.withdraw_listing("digits-model", None, NOW, [])
         assert store.sold_dataset("patients") is None
 
+    def test_content_that_is_sold_is_known_even_when_withdrawn(self, store: Store) -> None:
+        store.add_listing(a_listing(), [])
+        store.withdraw_listing("digits-model", None, NOW, [])
+        assert getattr(store.sold_content("a" * 64), "name", "") == "digits-model@1.0"
+        assert store.sold_content("b" * 64) is None
+
     def test_a_copy_is_paid_delivered_and_told_once(self, store: Store) -> None:
         filled(store)
         store.add_listing(a_listing(), [])
@@ -232,6 +238,28 @@ class ListingContract:
         assert {(use.state, use.at) for use in store.uses(Traces(), None, 10)[0]} == {(UseState.PAID, after(3))}
         assert len(store.events(0, 20, kind="listing.")) == 1
         assert (standing(store, DEMO), standing(store, OTHER), standing(store, NETWORK)) == ((700, 0), (294, 0), (6, 0))
+        assert_whole(store)
+
+    def test_replicas_at_once_hold_and_pay_a_use_once(self, store: Store) -> None:
+        filled(store)
+        job, allocation = leased(store)
+        uses = (a_use(job, allocation), a_use(job, allocation, listing="other-model", price_fen=100))
+        held = hold_chain(uses, 200, allocation.granted_at)
+        outcomes = at_once([lambda: store.hold_uses(uses, held, NOW) for _ in range(6)])
+        assert [each for each in outcomes if each is not None and not each.done] == []
+        assert standing(store, DEMO) == (1000, 400)
+        started(store, job, allocation)
+        ends = [(UseState.PAID, Phase.POST), (UseState.RELEASED, Phase.VOID)] * 3
+
+        def end(state: UseState, phase: Phase) -> bool:
+            return store.end_uses(uses, state, end_chain(held, phase), NOW, [an_event("listing.used")])
+
+        done = at_once([lambda s=state, p=phase: end(s, p) for state, phase in ends])  # type: ignore[misc]
+        assert sum(done) == 1
+        balance, left = standing(store, DEMO)
+        assert (balance in (600, 1000), left) == (True, 0)
+        assert len({use.state for use in store.uses(Traces(), None, 10)[0]}) == 1
+        assert len(store.events(0, 20, kind="listing.")) == 1
         assert_whole(store)
 
     def test_a_use_that_never_starts_is_released(self, store: Store) -> None:

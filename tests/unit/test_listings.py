@@ -196,6 +196,16 @@ def test_nobody_lists_what_is_anothers(net: World, shop: Listings) -> None:
         shop.add(BOB, wanted(price_fen=1))
 
 
+def test_the_hash_of_what_is_sold_gives_nobody_the_content(net: World, shop: Listings) -> None:
+    shop.add(BOB, wanted())
+    shop.withdraw(BOB, "digits-model")
+    content = Content(sha256=SHA, size=len(DATA))
+    with pytest.raises(InvalidRequest, match="is sold as digits-model@1.0") as refused:
+        net.network.artefacts.name(ALICE, ProjectId("demo"), "mine-now", content)
+    assert refused.value.field == "sha256"
+    assert net.network.artefacts.name(BOB, ProjectId("other"), "again", content).version == 1
+
+
 def test_only_the_invited_see_and_buy(net: World, shop: Listings) -> None:
     shop.add(BOB, wanted(invited=(ProjectId("other"),)))
     assert shop.every(ALICE)[0] == []

@@ -54,6 +54,7 @@ class Artefacts:
                 field="sha256",
                 allowed="uploaded content",
             )
+        self._check_not_for_sale(project, content.sha256)
         now = self._clock.now()
         record = self._store.add_file(
             FileRecord(project=project, name=name, version=0, content=content, created_at=now)
@@ -67,6 +68,16 @@ class Artefacts:
         )
         self._store.append_events((event,))
         return record
+
+    def _check_not_for_sale(self, project: ProjectId, sha256: str) -> None:
+        """The hash of what is sold is told to everybody: by itself it gives nobody the content."""
+        sold = self._store.sold_content(sha256)
+        if sold is not None and project not in self._store.file_readers(sha256):
+            raise InvalidRequest(
+                f"this content is sold as {sold.name}: buy it, or read it as an input",
+                field="sha256",
+                allowed=sold.source,
+            )
 
     def find(self, caller: Principal, project: ProjectId, name: str) -> FileRecord:
         record = self._store.file(project, name) if caller.may_see(project) else None

@@ -83,6 +83,11 @@ class ListingStore:
             ).fetchone()
         return None if row is None or not name else _listing_from(row)
 
+    def sold_content(self, sha256: str) -> Listing | None:
+        with self._database.reading() as connection:
+            row = connection.execute(f"{_LISTING} WHERE sha256 = %s ORDER BY seq LIMIT 1", (clean(sha256),)).fetchone()
+        return None if row is None else _listing_from(row)
+
     def withdraw_listing(self, listing_id: str, version: str | None, at: datetime, events: Sequence[Event]) -> int:
         wanted = None if version is None else clean(version)
 
@@ -209,11 +214,12 @@ def _add(connection: Connection, listing: Listing, events: Sequence[Event]) -> L
         raise Conflict("there is another seller's listing of this name", field="id", allowed="a new name")
     said = "\n".join((listing.id, listing.title_en, listing.title_zh, listing.description)).lower()
     connection.execute(
-        "INSERT INTO listings (id, version, seller, kind, dataset, invited, words, value) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        "INSERT INTO listings (id, version, seller, kind, dataset, sha256, invited, words, value) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             *(clean(listing.id), clean(listing.version), clean(listing.seller), listing.kind.value),
             clean(listing.dataset) or None,
+            listing.sha256 or None,
             None if listing.invited is None else [clean(name) for name in listing.invited],
             clean(said),
             LISTING.dump(listing),

@@ -67,6 +67,10 @@ class MemoryListings(MemoryLedger):
             sold = (e for e in self._listings.values() if e.dataset and e.dataset == name and e.withdrawn_at is None)
             return next(sold, None)
 
+    def sold_content(self, sha256: str) -> Listing | None:
+        with self._lock:
+            return next((each for each in self._listings.values() if sha256 and each.sha256 == sha256), None)
+
     def withdraw_listing(self, listing_id: str, version: str | None, at: datetime, events: Sequence[Event]) -> int:
         with self._lock:
             found = [

@@ -645,6 +645,7 @@ listings = Table(
     Column("seller", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("dataset", Text),
+    Column("sha256", Text),
     Column("invited", ARRAY(Text)),
     Column("words", Text, nullable=False),
     Column("withdrawn_at", INSTANT),
@@ -652,6 +653,7 @@ listings = Table(
     PrimaryKeyConstraint("id", "version"),
     Index("listings_seq_idx", "seq", unique=True),
     Index("listings_seller_idx", "seller", "seq"),
+    Index("listings_content_idx", "sha256"),
     Index("listings_dataset_idx", "dataset", postgresql_where=text("withdrawn_at IS NULL")),
 )
 """Versions of things on sale; nothing of a row changes but `withdrawn_at`, once. `words` is what is searched."""

@@ -30,7 +30,7 @@ def upgrade() -> None:
         _text("id"),
         _text("version"),
         _seq(),
-        *(_text("seller"), _text("kind"), _text("dataset", nullable=True)),
+        *(_text("seller"), _text("kind"), _text("dataset", nullable=True), _text("sha256", nullable=True)),
         sa.Column("invited", postgresql.ARRAY(sa.Text()), nullable=True),
         _text("words"),
         sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
@@ -40,6 +40,7 @@ def upgrade() -> None:
     op.create_index("listings_seq_idx", "listings", ["seq"], unique=True)
     op.create_index("listings_seller_idx", "listings", ["seller", "seq"])
     op.create_index("listings_dataset_idx", "listings", ["dataset"], postgresql_where=sa.text("withdrawn_at IS NULL"))
+    op.create_index("listings_content_idx", "listings", ["sha256"])
     op.create_table(
         "listing_copies",
         _text("id"),
