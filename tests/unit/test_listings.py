@@ -200,7 +200,7 @@ def test_the_hash_of_what_is_sold_gives_nobody_the_content(net: World, shop: Lis
     shop.add(BOB, wanted())
     shop.withdraw(BOB, "digits-model")
     content = Content(sha256=SHA, size=len(DATA))
-    with pytest.raises(InvalidRequest, match="is sold as digits-model@1.0") as refused:
+    with pytest.raises(InvalidRequest, match="is sold as digits-model@") as refused:
         net.network.artefacts.name(ALICE, ProjectId("demo"), "mine-now", content)
     assert refused.value.field == "sha256"
     assert net.network.artefacts.name(BOB, ProjectId("other"), "again", content).version == 1

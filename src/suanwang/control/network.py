@@ -31,8 +31,8 @@ from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `wallets`, `proofs`, `market`, `reserved`, `vouchers`,
-    `invoices` and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `wallets`, `proofs`, `market`, `listings`,
+    `reserved`, `vouchers`, `invoices` and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
 
     def __init__(
         self,
