@@ -81,8 +81,15 @@ def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) 
                 net.ask("POST", "/v1/sites", by="olga", json={"id": "other", "offering": example})
             reply = net.ask(
                 method,
-                path.format(site_id="other", project_id="demo", voucher_id="chengdu-2026-001", listing_id="digits-classifier"),
-                by="alice" if "/jobs" in path or "/quotes" in path else "olga",
+                path.format(
+                    site_id="other",
+                    project_id="demo",
+                    voucher_id="chengdu-2026-001",
+                    listing_id="digits-classifier",
+                    agreement_id="demo-guian",
+                    version=1,
+                ),
+                by="alice" if any(part in path for part in ("/jobs", "/quotes", "/agreements")) else "olga",
                 headers={"Content-Type": media_type},
                 **sent,
             )

@@ -44,14 +44,25 @@ _EXAMPLE = {
         {"measure": "promised", "within_s": 60, "steps": [{"bound": 990_000, "credit_bp": 1000}]},
     ],
 }
-_SIGNED = {"key": "3d" * 32, "signature": "5e" * 64}
+_KEY = "af06a3e3291714e4f356c19c9b15cd1951ec6e6662aa77be07547f289383341d"
+_REGISTERED = {
+    "party": "project:demo",
+    "key": _KEY,
+    "signature": "1deb5d01360a49ce8f31ba6fceec87ed6d4e08846667973fee958c75cfbe2948"
+    "ebb33415ed1d16694f9ca9391ccc2927b2752087d98b7ba34e8ea4476e412604",
+}
+_SIGNED = {
+    "key": _KEY,
+    "signature": "a0845e6e30c1dfa23f3248c117643f435158f731dbb4649e3f70493cb9148ac2"
+    "f10d6a8c8f14f5b2f5859953b4e738592fc80e71bbb84bb6e6c500197a01d40d",
+}
 
 
 @router.post(
     "/keys",
     status_code=201,
     response_model=models.PartyKeyView,
-    openapi_extra=takes("NewPartyKey", {"party": "project:demo", **_SIGNED}),
+    openapi_extra=takes("NewPartyKey", _REGISTERED),
 )
 def register_key(ask: Asked, body: Body) -> Response:
     """The key that a party signs with from now on. Only the party itself registers it."""
