@@ -159,6 +159,22 @@ class TestTheLoop:
         assert small.store.held_by_project()[DEMO].cores == 1
         assert [job.task.name for job in small.store.queued(9)] == ["low"] * 3
 
+    def test_high_priority_is_looked_at_in_every_part(self) -> None:
+        small = SmallNetwork(Rules(plan_limit=2))
+        small.join("guian", nodes=1, cores_per_node=4)
+        allow(small, may_be_high=True)
+        small.submit(task("running", cores=3))
+        small.network.turn()
+        small.submit(task("wide", cores=4, count=6))
+        assert small.network.turn().behind is not None
+        (high,) = small.submit(task("high", priority=Priority.HIGH))
+        turn = small.network.turn()
+        assert (turn.leased, turn.behind is None) == (1, False)
+        assert small.job(high.id).state is JobState.LEASED
+        (late,) = small.submit(task("late", priority=Priority.HIGH))
+        assert small.network.turn().waiting == 3, "two of the part, and the one in front"
+        assert small.job(late.id).state is JobState.QUEUED
+
     def test_devices_of_one_model_may_be_closed_to_a_project(self) -> None:
         small = SmallNetwork()
         small.join("guian", devices=(pool("nvidia-a100-sxm-80gb"), pool("nvidia-h100-80gb-sxm")))

@@ -28,6 +28,7 @@ from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Event, Job, Place, Step, place_of
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.site import Held, Site
+from suanwang.domain.task import Priority
 from suanwang.ports import Store
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Plan
@@ -37,6 +38,7 @@ from suanwang.trading.agreements import RIGHT_LAPSED
 Decide = Callable[[Snapshot], Plan]
 FENCE_LIMIT = 5000
 READY_LIMIT = 2000
+FRONT_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,12 +175,16 @@ def place(
     """Decide about the queue and record the leases; agents fetch them with their next call.
 
     A queue longer than `plan_limit` is taken in parts, one a turn: jobs that find no room never keep those behind them
-    from being looked at. Parts go by priority, then readiness; shares are compared within each.
+    from being looked at. Parts go by priority, then readiness; shares are compared within each. The first jobs of high
+    priority are looked at in every turn.
     """
     jobs = store.queued(rules.plan_limit, behind, now)
     if not jobs:
         return Turn()
     following = place_of(jobs[-1]) if len(jobs) == rules.plan_limit else None
+    if behind is not None:
+        front = (job for job in store.queued(FRONT_LIMIT, None, now) if job.task.priority is Priority.HIGH)
+        jobs = [*(job for job in front if place_of(job) <= behind), *jobs]
     queue = sort_queue(store, jobs, now)
     turn = Turn(waiting=len(jobs) - len(queue.reserved) - len(queue.others) - len(queue.late), behind=following)
     if queue.late:
