@@ -165,7 +165,11 @@ class People:
             if value != value.strip() or not 0 < len(value) <= 100 or not value.isprintable():
                 raise InvalidRequest("a label is one line", field=f"labels.{name}", allowed="1 to 100 characters")
         event = Event(
-            kind="project.labelled", at=self._clock.now(), project=project_id, actor=caller.name, data={"labels": labels}
+            kind="project.labelled",
+            at=self._clock.now(),
+            project=project_id,
+            actor=caller.name,
+            data={"labels": labels},
         )
         if not self._store.label_project(project_id, labels, (event,)):
             raise NotFound(f"there is no project {project_id[:100]!r}", field="project", allowed="see `project list`")
