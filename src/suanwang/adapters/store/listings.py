@@ -120,7 +120,9 @@ class ListingStore:
 
     def copies(self, traces: Traces, cursor: str | None, limit: int) -> tuple[Sequence[Copy], str | None]:
         conditions, values = _traced(traces)
-        return self._newest_first("value", "listing_copies", conditions, values, lambda row: COPY.load(row[0]), cursor, limit)
+        return self._newest_first(
+            "value", "listing_copies", conditions, values, lambda row: COPY.load(row[0]), cursor, limit
+        )
 
     def hold_uses(self, uses: Sequence[Use], chain: Chain, now: datetime) -> Outcome | None:
         return self._wrote(lambda connection: _hold(connection, uses, chain, now))
@@ -162,7 +164,9 @@ class ListingStore:
 
     def uses(self, traces: Traces, cursor: str | None, limit: int) -> tuple[Sequence[Use], str | None]:
         conditions, values = _traced(traces)
-        return self._newest_first("value", "listing_uses", conditions, values, lambda row: USE.load(row[0]), cursor, limit)
+        return self._newest_first(
+            "value", "listing_uses", conditions, values, lambda row: USE.load(row[0]), cursor, limit
+        )
 
     def _newest_first(
         self,
