@@ -1,0 +1,44 @@
+"""Every Protocol the product's loops need. Concrete classes stand behind them in `adapters`, `sensing` and `twin`."""
+
+from __future__ import annotations
+
+from suanwang.ports.agents import Connector, Files, Link
+from suanwang.ports.ledger import Audit, Charged, Claim, Ledger, OpenLine
+from suanwang.ports.market import Deal, Dealt, Market, OfferQuery, Stock, TradeQuery
+from suanwang.ports.outside import Clock, Identities, Signer
+from suanwang.ports.store import BillQuery, BillTotal, Extent, Idempotency, JobQuery, Lately, Notice, Store
+from suanwang.ports.trade import Agreements, ListingQuery, Listings, PartyKey, Traces, Vouchers
+
+__all__ = [
+    "Agreements",
+    "Audit",
+    "BillQuery",
+    "BillTotal",
+    "Charged",
+    "Claim",
+    "Clock",
+    "Connector",
+    "Deal",
+    "Dealt",
+    "Extent",
+    "Files",
+    "Idempotency",
+    "Identities",
+    "JobQuery",
+    "Lately",
+    "Ledger",
+    "Link",
+    "ListingQuery",
+    "Listings",
+    "Market",
+    "Notice",
+    "OfferQuery",
+    "OpenLine",
+    "PartyKey",
+    "Signer",
+    "Stock",
+    "Store",
+    "Traces",
+    "TradeQuery",
+    "Vouchers",
+]

@@ -1,0 +1,135 @@
+"""Accounts, transfers, their log, and the lines that wait to be settled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from suanwang.domain.ids import JobId, ProjectId
+from suanwang.domain.job import (
+    BillLine,
+    Event,
+    UsageRecord,
+)
+from suanwang.domain.site import Price
+from suanwang.trading.checkpoint import Checkpoint
+from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Outcome, Transfer
+from suanwang.trading.merkle import Edge, Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLine:
+    """A bill line that is not settled yet, with what it was rated from."""
+
+    line: BillLine
+    usage: UsageRecord
+    price: Price
+    started_at: datetime
+    power_kw: float
+    """Drawn by the run all the time; where users pay it, electricity is rated with it."""
+    before_fen: int
+    """What earlier lines of its job sum to."""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Who shares what its run earns; the provider alone where empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charged:
+    """A bill line with what it was rated from."""
+
+    line: BillLine
+    usage: UsageRecord
+    price: Price
+    started_at: datetime
+    power_kw: float
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """How an open line is to be settled."""
+
+    usage_id: str
+    leaf: str
+    """What the log says of the record; logged with the first try, whatever becomes of it."""
+    chain: tuple[Transfer, ...]
+    """Empty for a line of zero fen, which is settled without a transfer."""
+    blocked: Event
+    """Told once where the chain cannot be posted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The ledger against its own transfers. All but `accounts` and `transfers` are zero or empty where it is whole."""
+
+    accounts: int
+    transfers: int
+    sum_fen: int
+    """Of all balances."""
+    wrong: tuple[AccountId, ...]
+    """Accounts whose balance or held amount is not what their transfers and open holds come to."""
+    unlogged: int
+    """Transfers that are not in the log."""
+
+
+class Ledger(Protocol):
+    """Accounts, transfers and their log. Every method is one transaction."""
+
+    def open_accounts(self, accounts: Sequence[Account]) -> None:
+        """Open those that there are not, with balance 0."""
+
+    def account(self, account_id: AccountId) -> Account | None: ...
+
+    def accounts(
+        self, only: Collection[AccountId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Account], str | None]:
+        """By identifier; `only` these."""
+
+    def set_floor(self, account_id: AccountId, floor_fen: int | None, events: Sequence[Event]) -> Account:
+        """Change a lower limit. Raises `NotFound`, and `Conflict` where the balance is below it already."""
+
+    def post(self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = ()) -> Sequence[Outcome]:
+        """Post each chain wholly or not at all, in this order; `events` are told where any was posted now."""
+
+    def release_expired(self, now: datetime, limit: int) -> int:
+        """Void pending transfers whose time is over; returns how many."""
+
+    def entries(self, account_id: AccountId, cursor: str | None, limit: int) -> tuple[Sequence[Entry], str | None]:
+        """Transfers of an account, newest first."""
+
+    def chain_entries(self, chains: Collection[str]) -> Sequence[Entry]:
+        """Transfers of these chains, by leaf."""
+
+    def open_lines(self, now: datetime, limit: int) -> Sequence[OpenLine]:
+        """Lines to settle now: oldest first, those put off until now after them."""
+
+    def settle(self, claims: Sequence[Claim], now: datetime, retry_at: datetime) -> Sequence[Outcome]:
+        """Settle open lines, each wholly or not at all; lines that are not open any more are passed over.
+
+        What cannot be posted stays open, is put off to `retry_at`, or until its project's account changes.
+        """
+
+    def count_open(self, projects: Collection[ProjectId] | None = None) -> tuple[int, int]:
+        """Lines that are not settled, and how many of them could not be."""
+
+    def usage_leaves(self, job_id: JobId) -> Sequence[int]:
+        """Leaves of a job's logged usage records, ascending."""
+
+    def leaves(self, indexes: Collection[int]) -> Mapping[int, str]:
+        """What the log says at these places."""
+
+    def edge(self) -> Edge:
+        """The log's size and peaks now."""
+
+    def hashes(self, keys: Collection[Key]) -> Mapping[Key, bytes]:
+        """Hashes of perfect subtrees of the log."""
+
+    def add_checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Keep it; where one of its size is kept already, that one is returned."""
+
+    def checkpoint(self, size: int | None = None) -> Checkpoint | None:
+        """The one of this size; the newest where None."""
+
+    def audit(self) -> Audit: ...

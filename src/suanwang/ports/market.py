@@ -1,0 +1,124 @@
+"""Offers, orders, trades and rights, as a store keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.domain.job import (
+    Event,
+)
+from suanwang.trading.ledger import AccountId, Chain, Outcome
+from suanwang.trading.market.values import Auction, Offer, Order, Reservation, Trade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """Guards how much of a device a site has put on the market: whoever lists more of it moves `revision` on by one."""
+
+    site: SiteId
+    device: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deal:
+    """One change of the market: all of it happens, or nothing does.
+
+    Offers, orders and reservations carry revision 0 where they are new, else the stored one plus 1. With `auction`, the
+    orders are all those that stood sealed for it.
+    """
+
+    offers: tuple[Offer, ...] = ()
+    orders: tuple[Order, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    trades: tuple[Trade, ...] = ()
+    auction: Auction | None = None
+    stock: Stock | None = None
+    """Its `revision` is the stored one plus 1; of a stock that nobody listed from yet 1."""
+    chains: tuple[Chain, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dealt:
+    """Whether a deal was done; where not, `refused` are the chains that the ledger did not take, none where something of it
+    has moved on: read again, decide again."""
+
+    done: bool
+    refused: tuple[Outcome, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferQuery:
+    """None means no restriction. An offer counts where its windows overlap `first` to `end`."""
+
+    sites: Collection[SiteId] | None = None
+    devices: Collection[str] | None = None
+    sellers: Collection[AccountId] | None = None
+    first: int | None = None
+    end: int | None = None
+    open: bool = True
+    """Without those that were withdrawn or sold out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeQuery:
+    projects: Collection[ProjectId] | None = None
+    sellers: Collection[AccountId] | None = None
+    order_id: str | None = None
+    site: SiteId | None = None
+    device: str | None = None
+
+
+class Market(Protocol):
+    """Offers, orders, trades, rights and calls. Every method is one transaction."""
+
+    def deal(self, deal: Deal, now: datetime) -> Dealt:
+        """Carry it out wholly or not at all. A new open order whose call was made already, and a call without one of its
+        orders or made before, are refused as moved on."""
+
+    def offer(self, offer_id: str) -> Offer | None: ...
+
+    def offers(self, query: OfferQuery, cursor: str | None, limit: int) -> tuple[Sequence[Offer], str | None]:
+        """Newest first."""
+
+    def listed(
+        self, site: SiteId, device: str, first: int, end: int
+    ) -> tuple[int, Sequence[Offer], Sequence[Reservation]]:
+        """The stock's revision (0 for none), and the open offers and reservations of it that overlap these windows, as of
+        one instant."""
+
+    def order(self, order_id: str) -> Order | None: ...
+
+    def orders(
+        self, projects: Collection[ProjectId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Order], str | None]:
+        """Newest first."""
+
+    def sealed(self, first: int) -> Sequence[Order]:
+        """Orders that stand open for the call of this window, by identifier."""
+
+    def calls_waiting(self, until: int, limit: int) -> Sequence[int]:
+        """Windows up to `until` for which an order stands open, ascending."""
+
+    def reservation(self, reservation_id: str) -> Reservation | None: ...
+
+    def reservations(
+        self, projects: Collection[ProjectId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Reservation], str | None]:
+        """Newest first."""
+
+    def reserved(self, first: int, end: int) -> Sequence[Reservation]:
+        """Rights that have units left in any of these windows, by identifier."""
+
+    def trades(self, query: TradeQuery, cursor: str | None, limit: int) -> tuple[Sequence[Trade], str | None]:
+        """Newest first."""
+
+    def auction(self, first: int) -> Auction | None: ...
+
+    def auctions(self, before: int | None, limit: int) -> Sequence[Auction]:
+        """Calls that were made, latest window first, those before window `before`."""
