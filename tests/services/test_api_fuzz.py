@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from tests.unit.api_world import NOW, World, world
+from tests.unit.signing import in_force
 
 from suanwang.domain.ids import AllocationId, JobId
 from suanwang.domain.job import Point
@@ -67,7 +68,10 @@ def _known(made: World) -> Mapping[str, str]:
     assert made.ask("POST", "/v1/market/offers", by="olga", json=on_sale).status_code == 201
     stands = {"id": "fuzzed-order-1", "devices": ["core"], "count": 1, "limit_fen": 12, **_HOURS}
     assert made.ask("POST", "/v1/market/orders", json=stands).status_code == 201
+    in_force(made, id="fuzzed-terms")
     return {
+        "agreement_id": "fuzzed-terms",
+        "version": "1",
         "offer_id": "fuzzed-cores-1",
         "order_id": "fuzzed-order-1",
         "job_id": job["id"],
@@ -86,6 +90,11 @@ def _experiment(made: World) -> str:
     started = made.ask("POST", "/v1/twin/experiments", by="olga", json={"text": "experiment: week"})
     assert made.laboratory.settled(60)
     return str(started.json()["id"])
+
+
+def _caller(path: str) -> str:
+    """The operator may do most; for a party to an agreement nobody speaks but itself."""
+    return "alice" if "/agreements" in path else "olga"
 
 
 def _steps(job_id: JobId) -> list[Point]:
@@ -131,7 +140,7 @@ def test_every_operation_answers_as_described(running: World) -> None:
     sent: dict[str, int] = {}
     for found in schema.get_all_operations():
         operation: Any = found.ok()  # type: ignore[union-attr]
-        token = agent if "/agent/" in operation.path else "secret-of-olga"
+        token = agent if "/agent/" in operation.path else f"secret-of-{_caller(operation.path)}"
         sent[operation.label] = sum(_fuzzed(operation, mode, token, known) for mode in schemathesis.GenerationMode)
     assert len(sent) >= OPERATIONS
     assert all(sent.values()), sent
