@@ -40,7 +40,7 @@ OPERATIONS = 40
 SELDOM_RIGHT = 6
 """At most so many operations have bodies that chance never gets right; the unit tests reach what is behind those."""
 
-QUERIES = {"account": "project:demo", "from_size": 1, "index": 0}
+QUERIES = {"account": "project:demo", "from_size": 1, "index": 0, "version": "1.0"}
 """Query parameters that name something there is."""
 
 _HOURS = {"start": "2026-03-02T00:00:00Z", "end": "2026-03-02T02:00:00Z"}
@@ -69,9 +69,20 @@ def _known(made: World) -> Mapping[str, str]:
     stands = {"id": "fuzzed-order-1", "devices": ["core"], "count": 1, "limit_fen": 12, **_HOURS}
     assert made.ask("POST", "/v1/market/orders", json=stands).status_code == 201
     in_force(made, id="fuzzed-terms")
+    thing = {
+        "id": "fuzzed-thing",
+        "version": "1.0",
+        "title_en": "A",
+        "title_zh": "甲",
+        "kind": "model",
+        "licence": "MIT",
+    }
+    sold = {**thing, "project": "demo", "sha256": sha256, "charge": "copy", "price_fen": 0}
+    assert made.ask("POST", "/v1/listings", json=sold).status_code == 201
     return {
         "agreement_id": "fuzzed-terms",
         "version": "1",
+        "listing_id": "fuzzed-thing",
         "offer_id": "fuzzed-cores-1",
         "order_id": "fuzzed-order-1",
         "job_id": job["id"],
