@@ -10,10 +10,47 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import Field, PlainSerializer, WithJsonSchema
 
+from suanwang.client.answers import Answer as Answer
+from suanwang.client.answers import Asked as Asked
+from suanwang.client.people_models import (
+    AllowanceView as AllowanceView,
+)
+from suanwang.client.people_models import (
+    AmountsView as AmountsView,
+)
+from suanwang.client.people_models import (
+    CreatedToken as CreatedToken,
+)
+from suanwang.client.people_models import (
+    NewAllowance as NewAllowance,
+)
+from suanwang.client.people_models import (
+    NewLabels as NewLabels,
+)
+from suanwang.client.people_models import (
+    NewProject as NewProject,
+)
+from suanwang.client.people_models import (
+    NewToken as NewToken,
+)
+from suanwang.client.people_models import (
+    ProjectList as ProjectList,
+)
+from suanwang.client.people_models import (
+    ProjectView as ProjectView,
+)
+from suanwang.client.people_models import (
+    TokenList as TokenList,
+)
+from suanwang.client.people_models import (
+    TokenView as TokenView,
+)
+from suanwang.client.people_models import (
+    WhoAmI as WhoAmI,
+)
 from suanwang.domain.connector import RunState
-from suanwang.domain.identity import Role
 from suanwang.domain.job import AllocationState
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.precision import DeviceKind, Precision
@@ -29,18 +66,6 @@ Yuan = Annotated[
 """Exact yuan, as text on the wire."""
 
 Verdict = Literal["placed", "runs", "held", "waits", "refused", "blocked", "ended"]
-
-
-class Answer(BaseModel):
-    """Something the network says."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Asked(BaseModel):
-    """Something a caller says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 # Jobs
@@ -541,77 +566,6 @@ class BillTotals(Answer):
 # People
 
 
-class WhoAmI(Answer):
-    name: str
-    role: Role
-    projects: list[str]
-    provider: str | None
-    site: str | None
-
-
-class TokenView(Answer):
-    """A credential without its secret."""
-
-    id: str
-    name: str
-    role: Role
-    projects: list[str]
-    provider: str | None
-    site: str | None
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    note: str
-
-
-class TokenList(Answer):
-    items: list[TokenView]
-
-
-class CreatedToken(Answer):
-    """`secret` is shown once."""
-
-    token: TokenView
-    secret: str
-
-
-class ProjectView(Answer):
-    id: str
-    title: str
-    created_at: datetime
-    labels: dict[str, str] = {}
-
-
-class AmountsView(Answer):
-    """Cores, memory and devices by model."""
-
-    cores: float
-    memory_gb: float
-    devices: dict[str, float]
-
-
-class AllowanceView(Answer):
-    """What a project may have, beside what it has. None, and a model that is not named, mean no limit."""
-
-    project: str
-    weight: float
-    cores: int | None
-    memory_gb: float | None
-    devices: dict[str, int]
-    queued: int | None
-    may_be_high: bool
-    held: AmountsView
-    """In use now."""
-    lately: AmountsView
-    """The mean of what was in use, older times counting less."""
-    waiting: int
-    """Jobs that wait for room or for what they need."""
-
-
-class ProjectList(Answer):
-    items: list[ProjectView]
-
-
 # Files
 
 
@@ -658,42 +612,6 @@ class NewJobs(Asked):
 
     tasks: list[dict[str, Any]] = Field(min_length=1, max_length=1000)
     project: str | None = Field(default=None, max_length=63)
-
-
-class NewToken(Asked):
-    """`ttl_s`: seconds it lives; None has no end."""
-
-    name: str = Field(max_length=63)
-    role: Role = Field(strict=False)
-    projects: list[str] = Field(default=[], max_length=100)
-    provider: str | None = Field(default=None, max_length=200)
-    ttl_s: float | None = Field(default=None, ge=1, le=366 * 86400, allow_inf_nan=False)
-    note: str = Field(default="", max_length=200)
-
-
-class NewProject(Asked):
-    id: str = Field(max_length=63)
-    title: str = Field(default="", max_length=200)
-
-
-class NewLabels(Asked):
-    """Whose a project is."""
-
-    organisation: str | None = Field(default=None, min_length=1, max_length=100)
-    department: str | None = Field(default=None, min_length=1, max_length=100)
-    team: str | None = Field(default=None, min_length=1, max_length=100)
-
-
-class NewAllowance(Asked):
-    """What a project may have from now on. What is left out has no limit; `weight` is 1 and no job may be of high priority
-    unless it is said."""
-
-    weight: float = Field(default=1.0, ge=0.01, le=1000, allow_inf_nan=False)
-    cores: int | None = Field(default=None, ge=0, le=10**9)
-    memory_gb: float | None = Field(default=None, ge=0, le=10**9, allow_inf_nan=False)
-    devices: dict[str, Annotated[int, Field(ge=0, le=10**9)]] = Field(default={}, max_length=100)
-    queued: int | None = Field(default=None, ge=0, le=10**9)
-    may_be_high: bool = False
 
 
 class NewFile(Asked):
