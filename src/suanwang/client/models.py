@@ -12,43 +12,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, WithJsonSchema
 
-from suanwang.client.answers import Answer as Answer
-from suanwang.client.answers import Asked as Asked
+from suanwang.client.answers import Answer, Asked
 from suanwang.client.people_models import (
-    AllowanceView as AllowanceView,
-)
-from suanwang.client.people_models import (
-    AmountsView as AmountsView,
-)
-from suanwang.client.people_models import (
-    CreatedToken as CreatedToken,
-)
-from suanwang.client.people_models import (
-    NewAllowance as NewAllowance,
-)
-from suanwang.client.people_models import (
-    NewLabels as NewLabels,
-)
-from suanwang.client.people_models import (
-    NewProject as NewProject,
-)
-from suanwang.client.people_models import (
-    NewToken as NewToken,
-)
-from suanwang.client.people_models import (
-    ProjectList as ProjectList,
-)
-from suanwang.client.people_models import (
-    ProjectView as ProjectView,
-)
-from suanwang.client.people_models import (
-    TokenList as TokenList,
-)
-from suanwang.client.people_models import (
-    TokenView as TokenView,
-)
-from suanwang.client.people_models import (
-    WhoAmI as WhoAmI,
+    AllowanceView,
+    AmountsView,
+    CreatedToken,
+    NewAllowance,
+    NewLabels,
+    NewProject,
+    NewToken,
+    ProjectList,
+    ProjectView,
+    TokenList,
+    TokenView,
+    WhoAmI,
 )
 from suanwang.domain.connector import RunState
 from suanwang.domain.job import AllocationState
