@@ -380,8 +380,11 @@ def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> 
             job.done_ms -= did
             if pausing:
                 _stop(truth, board, book, j, now_ms, ENDED_SUSPENDED)
-                board.held[board.counts[HELD]] = j
-                board.counts[HELD] += 1
+                if board.jobs[j].aim_ms > now_ms:
+                    board.held[board.counts[HELD]] = j
+                    board.counts[HELD] += 1
+                else:
+                    enqueue(board, j)
             else:
                 n += 1
 

@@ -10,15 +10,17 @@ from suanwang.scheduling.columns import NEVER_MS
 from suanwang.scheduling.policies.board import CARBON, FAR, FRESH, PRICE, Board
 from suanwang.scheduling.policies.compiled import kernel
 from suanwang.scheduling.policies.reckoning import (
-    DAY_MS,
     EARLY,
+    HOUR_MS,
     LATE,
     MIDDLE,
+    hourly_yuan,
     hours_of,
     issue_at,
     left_ms,
     next_step_ms,
     power_kw,
+    remaining_ms,
     run_ms,
     transfer_ms,
     unmetered_yuan,
@@ -28,6 +30,8 @@ from suanwang.scheduling.policies.rooms import fits, may_start
 CODE = 5
 WORTH_WAITING = 1.02
 """A job is held for another hour or a full site only where that is better by more than this factor."""
+MOVE = 0.95
+"""A running job is moved only to a row that is better by more than this factor."""
 STAY = 0.99
 """A running job is paused only for steps that are better by more than this factor."""
 TOO_LATE = 1e6
@@ -171,94 +175,68 @@ def best_hour(board: Board, j: int, now_ms: int, price: float, carbon: float, fi
 
 
 @kernel
-def better_steps(
-    board: Board, j: int, r: int, now_ms: int, price: float, carbon: float, finish: float, margin: float
-) -> tuple[bool, int]:
-    """Whether the remaining work of an interruptible job had better be done in other steps than this one, and when the
-    first of those begins. There must be enough of them before its last start and its run time are over."""
+def step_score(board: Board, j: int, r: int, now_ms: int, at: int, price: float, carbon: float, finish: float) -> float:
+    """What one step of the job's work costs on this row, `at` steps from the present one."""
     job, row = board.jobs[j], board.rows[r]
     issue, step = issue_at(board, now_ms), board.clock[2]
     base = board.clock[0] + issue * board.clock[1]
+    k = max(0, now_ms - base) // step + at
     kw = power_kw(board, j, r)
-    by_price = job.by_price * row.electricity_share * kw / price
-    by_carbon = job.by_carbon * kw / carbon
-    by_wait = job.by_finish * step / finish
-    left = left_ms(board, j, r, job.middle_ms)
-    wanted = (left + step - 1) // step
-    now = max(0, now_ms - base) // step
-    end = min((last_start_ms(board, j, r) + left - base) // step, board.ahead.shape[3] - 1)
     costs, emits = board.ahead[PRICE, issue, row.site], board.ahead[CARBON, issue, row.site]
+    yuan = row.electricity_share * kw * (costs[k + 1] - costs[k]) + hourly_yuan(board, j, r) * step / HOUR_MS
+    score = job.by_price / price * yuan + job.by_carbon / carbon * kw * (emits[k + 1] - emits[k])
+    return score * row.slowness + job.by_finish * step / finish * at
+
+
+@kernel
+def better_steps(
+    board: Board, j: int, r: int, now_ms: int, price: float, carbon: float, finish: float, margin: float
+) -> tuple[bool, int]:
+    """Whether the remaining work of an interruptible job had better be done in other steps than this one on row `r`, and
+    when the first of those begins. There must be enough of them before its last start and its run time are over.
+
+    Other rows' steps do not count: they may be full by then, and where they are better now, `moves` tells.
+    """
+    job, step = board.jobs[j], board.clock[2]
+    base = board.clock[0] + issue_at(board, now_ms) * board.clock[1]
+    now = max(0, now_ms - base) // step
+    left = remaining_ms(board, j, r)
+    wanted = (left + step - 1) // step
+    end = min((last_start_ms(board, j, r) + left - base) // step, board.ahead.shape[3] - 1)
     if now + 1 > end:
         return False, -1
-    bar = margin * (by_price * (costs[now + 1] - costs[now]) + by_carbon * (emits[now + 1] - emits[now]))
+    bar = step_score(board, j, r, now_ms, 0, price, carbon, finish)
+    bar -= abs(bar) * (1.0 - margin)
     found, first = 0, -1
-    for k in range(now + 1, end):
-        cost = by_price * (costs[k + 1] - costs[k]) + by_carbon * (emits[k + 1] - emits[k]) + by_wait * (k - now)
-        if cost < bar:
+    for at in range(1, end - now):
+        if step_score(board, j, r, now_ms, at, price, carbon, finish) < bar:
             found += 1
             if first < 0:
-                first = base + k * step
+                first = base + (now + at) * step
             if found >= wanted:
                 return True, first
     return False, first
 
 
 @kernel
-def step_score(board: Board, j: int, r: int, now_ms: int, at: int, price: float, carbon: float, finish: float) -> float:
-    """What one step of the job's power comes to on this row, `at` steps from the present one."""
-    job, row = board.jobs[j], board.rows[r]
-    issue, step = issue_at(board, now_ms), board.clock[2]
-    base = board.clock[0] + issue * board.clock[1]
-    k, last = max(0, now_ms - base) // step + at, board.ahead.shape[3] - 1
-    if k >= last:
-        # Behind the outlook its last day repeats.
-        day = min(last, max(1, DAY_MS // step))
-        k = last - day + (k - last) % day
-    kw = power_kw(board, j, r) * row.slowness
-    costs, emits = board.ahead[PRICE, issue, row.site], board.ahead[CARBON, issue, row.site]
-    return (
-        job.by_price * row.electricity_share * kw / price * (costs[k + 1] - costs[k])
-        + job.by_carbon * kw / carbon * (emits[k + 1] - emits[k])
-        + job.by_finish * step / finish * at
-    )
-
-
-@kernel
-def better_anywhere(
-    board: Board, j: int, now_ms: int, price: float, carbon: float, finish: float
-) -> tuple[bool, int, int]:
-    """`better_steps` where each step may be done on whichever row is best in it: whether to hold, on which row, until when."""
-    job, step = board.jobs[j], board.clock[2]
-    issue = issue_at(board, now_ms)
-    base = board.clock[0] + issue * board.clock[1]
-    now = max(0, now_ms - base) // step
-    bar, wanted, end = FAR, 1, 0
+def moves(board: Board, j: int, now_ms: int, price: float, carbon: float, finish: float) -> bool:
+    """Whether a running job without data would do this step's work elsewhere for less, where there is room now."""
+    job = board.jobs[j]
+    if job.data_gb > 0:
+        return False
+    bar = step_score(board, j, job.row, now_ms, 0, price, carbon, finish)
+    bar -= abs(bar) * (1.0 - MOVE)
     for r in range(board.rows.shape[0]):
-        if board.rows[r].awake != 0 and fits(board, j, r):
-            bar = min(bar, step_score(board, j, r, now_ms, 0, price, carbon, finish))
-            left = left_ms(board, j, r, job.middle_ms)
-            wanted = max(wanted, (left + step - 1) // step)
-            end = max(end, min((last_start_ms(board, j, r) + left - base) // step, board.ahead.shape[3] - 1))
-    found, first, row = 0, -1, -1
-    for at in range(1, end - now):
-        best, chosen = FAR, -1
-        for r in range(board.rows.shape[0]):
-            if board.rows[r].awake != 0 and fits(board, j, r):
-                score = step_score(board, j, r, now_ms, at, price, carbon, finish)
-                if score < best:
-                    best, chosen = score, r
-        if best < bar - abs(bar) * ALIKE:
-            found += 1
-            if first < 0:
-                first, row = base + (now + at) * step, chosen
-            if found >= wanted:
-                return True, row, first
-    return False, row, first
+        there = r != job.row and fits(board, j, r) and may_start(board, j, r, now_ms, True)
+        if there and step_score(board, j, r, now_ms, 0, price, carbon, finish) < bar:
+            return True
+    return False
 
 
 @kernel
 def pauses(board: Board, j: int, now_ms: int) -> bool:
-    """Whether a running job that may be interrupted had better go on in other steps; sets when it is looked at again."""
+    """Whether a running job that may be interrupted had better go on in other steps, or at once on another row; sets when
+    it is looked at again."""
     job = board.jobs[j]
     if job.interruptible == 0 or not patient(board, j, now_ms):
         return False
@@ -266,6 +244,9 @@ def pauses(board: Board, j: int, now_ms: int) -> bool:
     elsewhen, first = better_steps(board, j, job.row, now_ms, price, carbon, finish, STAY)
     if elsewhen:
         job.aim_row, job.aim_ms, job.until_ms = job.row, first, look_again_ms(board, now_ms, first)
+    elif moves(board, j, now_ms, price, carbon, finish):
+        job.aim_row, job.aim_ms, job.until_ms = -1, now_ms, now_ms
+        elsewhen = True
     return elsewhen
 
 
@@ -284,23 +265,19 @@ def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
     waits = patient(board, j, now_ms)
     pausing = waits and job.interruptible != 0
     best, chosen = FAR, BLOCKED
-    if pausing:
-        elsewhen, there, soonest = better_anywhere(board, j, now_ms, price, carbon, finish)
-        if elsewhen:
-            job.aim_row, job.aim_ms, job.until_ms = there, soonest, look_again_ms(board, now_ms, soonest)
-            return LATER
     for r in range(count):
         if (board.watch[j] != FRESH and board.dirty[r] == 0) or not may_start(board, j, r, now_ms, backfill):
-            continue
-        if pausing:
-            score = step_score(board, j, r, now_ms, 0, price, carbon, finish)
-            if score < best - abs(best) * ALIKE:
-                best, chosen = score, r
             continue
         score = score_of_now(board, j, r, now_ms, price, carbon, finish)
         if score < best - abs(best) * ALIKE:
             best, chosen = score, r
-    if not waits or pausing:
+    if not waits:
+        return chosen
+    if pausing:
+        elsewhen, first = better_steps(board, j, chosen, now_ms, price, carbon, finish, 1.0 - ALIKE)
+        if elsewhen:
+            job.aim_row, job.aim_ms, job.until_ms = chosen, first, look_again_ms(board, now_ms, first)
+            return LATER
         return chosen
     later, aim, at = best_hour(board, j, now_ms, price, carbon, finish)
     if later * WORTH_WAITING < best:

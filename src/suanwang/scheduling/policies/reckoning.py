@@ -63,6 +63,15 @@ def left_ms(board: Board, j: int, r: int, expected_ms: int) -> int:
 
 
 @kernel
+def remaining_ms(board: Board, j: int, r: int) -> int:
+    """How much longer it is expected to run on this row, given what it has run: until the next of its points that it has
+    not outrun, or as long again where it has outrun them all, as run times with heavy tails do."""
+    job = board.jobs[j]
+    point = job.middle_ms if job.done_ms < job.middle_ms else job.late_ms
+    return left_ms(board, j, r, point if job.done_ms < point else 2 * job.done_ms)
+
+
+@kernel
 def run_ms(board: Board, j: int, r: int) -> float:
     """Expected, over the three points."""
     job = board.jobs[j]
