@@ -6,7 +6,9 @@ All plays have the same types of arrays, so the engine is compiled once.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,19 +59,23 @@ class World:
             faults=self.faults, until_ms=until_ms, anew=anew,
         )  # fmt: skip
 
-    def with_jobs(self, **columns: npt.NDArray[np.generic]) -> World:
+    def with_jobs(self, **columns: npt.NDArray[Any]) -> World:
         return replace(self, jobs=self.jobs._replace(**columns))
 
-    def with_rows(self, **columns: npt.NDArray[np.generic]) -> World:
+    def with_rows(self, **columns: npt.NDArray[Any]) -> World:
         return replace(self, rows=self.rows._replace(**columns))
 
     def taken(self, which: Ints) -> World:
         """Some of the jobs, or all in another order."""
         return replace(
             self,
-            jobs=JobColumns(*(np.ascontiguousarray(column[which]) for column in self.jobs)),
-            truth=Truth(*(column[which] for column in self.truth)),
+            jobs=JobColumns(*_each(self.jobs, which)),
+            truth=Truth(*_each(self.truth, which)),
         )
+
+
+def _each(columns: Iterable[npt.NDArray[Any]], which: Ints) -> Iterator[npt.NDArray[Any]]:
+    return (np.ascontiguousarray(column[which]) for column in columns)
 
 
 def outlook_of(yuan: Floats, carbon_g: Floats, hours: int = 48) -> Outlook:

@@ -22,9 +22,9 @@ def main() -> None:
     for name, kind in (("int", int), ("float", float), ("bool", bool), ("object", object)):
         setattr(np, name, kind)
     setattr(time, "clock", time.perf_counter)  # noqa: B010 - gone since 3.8
-    from accasim.base.allocator_class import FirstFit
-    from accasim.base.scheduler_class import EASYBackfilling
-    from accasim.base.simulator_class import Simulator
+    from accasim.base.allocator_class import FirstFit  # type: ignore[import-not-found]
+    from accasim.base.scheduler_class import EASYBackfilling  # type: ignore[import-not-found]
+    from accasim.base.simulator_class import Simulator  # type: ignore[import-not-found]
 
     trace, folder, nodes = sys.argv[1:]
     os.chdir(folder)

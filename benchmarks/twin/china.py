@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +138,7 @@ def together_bound(made: Week, series: tuple[Series, ...]) -> float:
         fits = made.allowed[jobs.kind[at]] & (jobs.need[at][:, None] <= rows.capacity[None]).all(axis=2)
         cores = np.where(fits, jobs.need[at, :1], np.inf)
         pausing = jobs.interruptible[at]
-        of = jobs.ready_ms[at] - begin_ms, jobs.wait_ms[at], run[at], cores
+        of: tuple[npt.NDArray[Any], ...] = jobs.ready_ms[at] - begin_ms, jobs.wait_ms[at], run[at], cores
         if (~pausing).any():
             best += _whole(total, *(column[~pausing] for column in of))
         if pausing.any():

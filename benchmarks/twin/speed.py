@@ -121,11 +121,11 @@ def site(trace: Trace, cores: float) -> Site:
 
 
 def congested(jobs: int) -> Trace:
-    """Arrivals a fifth above what 4,000 cores can do, so that thousands run and ever more thousands wait."""
+    """Arrivals a twentieth above what 4,000 cores can do, so that thousands run and in the end thousands wait."""
     chance = np.random.default_rng(1)
     run = np.maximum(chance.exponential(3 * HOUR_MS, jobs), 1_000.0).astype(np.int64)
     cores = chance.choice([1.0, 1.0, 1.0, 2.0, 4.0], jobs)
-    gap = float((run * cores).mean()) / 4_000 / 1.2
+    gap = float((run * cores).mean()) / 4_000 / 1.05
     return trace_of(
         name="congested",
         source="generated",
@@ -152,7 +152,8 @@ def repeated(trace: Trace, times: int) -> Trace:
 def generated(jobs: int) -> Trace:
     """Jobs of 1 to 256 cores in powers of two, at 0.9 of what 256 cores can do: where the log is not there."""
     chance = np.random.default_rng(2)
-    cores = 2.0 ** chance.choice(9, jobs, p=np.array([24, 12, 14, 16, 14, 10, 6, 3, 1]) / 100)
+    power = chance.choice(9, jobs, p=np.array([24, 12, 14, 16, 14, 10, 6, 3, 1]) / 100)
+    cores = np.exp2(power).astype(np.float64)
     run = np.maximum(chance.lognormal(np.log(20 * 60_000), 2, jobs), 1_000.0).astype(np.int64)
     gap = float((run * cores).mean()) / 256 / 0.9
     submit = np.cumsum(chance.exponential(gap, jobs)).astype(np.int64)

@@ -197,7 +197,7 @@ def better_steps(
 
     Other rows' steps do not count: they may be full by then, and where they are better now, `moves` tells.
     """
-    job, step = board.jobs[j], board.clock[2]
+    step = board.clock[2]
     base = board.clock[0] + issue_at(board, now_ms) * board.clock[1]
     now = max(0, now_ms - base) // step
     left = remaining_ms(board, j, r)
