@@ -50,7 +50,16 @@ def patience_ms(job: Job) -> int:
 
 def may_wait(job: Job, now: datetime) -> bool:
     """Whether prices may change before its patience ends: the next step begins before that."""
-    return job.task.flexibility.may_wait_s > 0 and (milliseconds(now) // STEP_MS + 1) * STEP_MS <= patience_ms(job)
+    return job.task.flexibility.may_wait_s > 0 and next_step_ms(milliseconds(now)) <= patience_ms(job)
+
+
+def varies(of: Shape, rows: Rows) -> bool:
+    """Whether price or carbon may depend on the hour for jobs of this shape."""
+    return rows.ahead.charged or rows.ahead.shaped or of.bound_tariff is not None
+
+
+def next_step_ms(now_ms: int) -> int:
+    return (now_ms // STEP_MS + 1) * STEP_MS
 
 
 def better_hour(job: Job, of: Shape, rows: Rows, index: Ints, now: datetime, best_now: float) -> Later | None:

@@ -315,10 +315,28 @@ class _Placer:
             rows.free_devices[row] -= of.devices
         self._taken[site] += 1
 
+    def _full_site(self, ranking: _Ranking, best_now: float) -> hours.Later | None:
+        """Where no hour is better than another: the full row that is worth waiting for."""
+        scores = np.where(ranking.rows.awake[ranking.pick], ranking.score, np.inf)
+        place = int(scores.argmin())
+        if scores.item(place) * WORTH_WAITING >= best_now:
+            return None
+        there, now_ms = self._rank(ranking, place).figures, milliseconds(self._now)
+        return hours.Later(
+            place=place,
+            at_ms=now_ms,
+            until_ms=hours.next_step_ms(now_ms),
+            score=scores.item(place),
+            yuan=there.price_yuan,
+            carbon_g=there.carbon_g,
+        )
+
     def _keeps(self, job: Job, ranking: _Ranking, scores: Floats, place: int) -> Keep | None:
         """`job` kept for a later hour, where one is worth waiting for."""
         of, rows, index = ranking.shape, ranking.rows, ranking.index
-        if hours.may_pause(job):
+        if not hours.varies(of, rows):
+            later = self._full_site(ranking, scores.item(place))
+        elif hours.may_pause(job):
             elsewhen, later = hours.other_steps(job, of, rows, index, self._now, scores)
             if later is None:
                 scores[elsewhen] = np.inf
