@@ -40,7 +40,8 @@ OPERATIONS = 40
 SELDOM_RIGHT = 6
 """At most so many operations have bodies that chance never gets right; the unit tests reach what is behind those."""
 
-QUERIES = {"account": "project:demo", "from_size": 1, "index": 0, "version": "1.0"}
+_YEAR = {"from_at": "2026-01-01T00:00:00Z", "to_at": "2027-01-01T00:00:00Z"}
+QUERIES = {"account": "project:demo", "from_size": 1, "index": 0, "version": "1.0", "format": "focus"} | _YEAR
 """Query parameters that name something there is."""
 
 _HOURS = {"start": "2026-03-02T00:00:00Z", "end": "2026-03-02T02:00:00Z"}
@@ -93,6 +94,7 @@ def _known(made: World) -> Mapping[str, str]:
         "quote_id": quoted.json()["id"],
         "experiment_id": _experiment(made),
         "model": "nvidia-h100-sxm",
+        "month": "2026-03",
     }
 
 

@@ -241,7 +241,7 @@ def _reached(credit: agreement_models.CreditView) -> Table:
         made.add_row(
             credit.month,
             level.site,
-            word(level.measure),
+            word(f"level {level.measure}"),
             _value(level),
             str(level.missed),
             tables.fen(level.bill_fen),
@@ -261,7 +261,7 @@ def _misses(credit: agreement_models.CreditView) -> Table:
         for miss in level.misses:
             made.add_row(
                 level.site,
-                word(level.measure),
+                word(f"level {level.measure}"),
                 miss.job or "",
                 tables.instant(miss.from_at),
                 tables.instant(miss.to_at),
