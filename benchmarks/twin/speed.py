@@ -25,7 +25,7 @@ import numpy.typing as npt
 from benchmarks.store import Figure
 from benchmarks.twin.bare import easy
 from benchmarks.twin.chapters import Table
-from benchmarks.twin.national import Week, log, week
+from benchmarks.twin.national import log, week
 
 from suanwang.electricity.series import HOUR_MS, Series
 from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
@@ -34,7 +34,8 @@ from suanwang.twin.accounting import Supply, account
 from suanwang.twin.engine import Played, Truth, play
 from suanwang.twin.federation import federation
 from suanwang.twin.measures import measure as measured
-from suanwang.twin.network import Foresight
+from suanwang.twin.network import Foresight, resized
+from suanwang.twin.networkfile import read_network
 from suanwang.twin.timeline import draw
 from suanwang.twin.trace import Trace, trace_of
 from suanwang.twin.traces import read_trace
@@ -318,7 +319,10 @@ def remember(jobs: int) -> tuple[int, float, float]:
     """Jobs played, seconds of CPU, and the largest resident size of this process in GB."""
     begun = time.process_time()
     share = jobs / 112_163 * 1.08
-    made: Week = week(federation(seed=3, hours=168, share=share).head(jobs), Rules(), Foresight()).weighing(4, 1, 0.2)
+    # As many times the network's size, or most of them would wait for ever.
+    network = resized(read_network("national"), max(1.0, share))
+    trace = federation(seed=3, hours=168, share=share).head(jobs)
+    made = week(trace, Rules(), Foresight(), network=network).weighing(4, 1, 0.2)
     made.accounted(made.played("joint"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     return len(made.jobs.ready_ms), time.process_time() - begun, peak

@@ -399,7 +399,7 @@ def a_network(seed: int, *, sites: int = 6, jobs: int = 12) -> Snapshot:
         [a_job(dice, f"{n:02d}", names or ["s0"]) for n in range(dice.randint(1, jobs))],
         held=held,
     )
-    ends = {name: [ending(dice, of_site)] for name, of_site in held.items()}
+    ends: dict[SiteId, Sequence[Ending]] = {SiteId(name): [ending(dice, of)] for name, of in held.items()}
     return replace(seen, endings=lambda: ends)
 
 

@@ -20,7 +20,8 @@ from suanwang.adapters.printing import invoice_pdf
 from suanwang.domain.errors import InvalidRequest, Unavailable
 from suanwang.domain.ids import SiteId
 from suanwang.domain.site import Price
-from suanwang.trading.invoicing import By, Month
+from suanwang.trading.grouping import By
+from suanwang.trading.invoicing import Month
 from suanwang.web import mount_web
 from suanwang.web.visiting import SESSION
 

@@ -158,7 +158,7 @@ def test_a_site_row_that_changed_meanwhile_is_left_alone(small: SmallNetwork) ->
     def busy(*_: object, **__: object) -> None:
         raise Conflict("somebody was first")
 
-    small.store.put_site = busy  # type: ignore[method-assign,assignment]
+    small.store.put_site = busy  # type: ignore[method-assign]
     small.network.turn()
     assert state(small) is SiteState.REACHABLE
 

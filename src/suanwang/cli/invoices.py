@@ -9,7 +9,7 @@ import typer
 
 from suanwang.cli.options import Json, network
 from suanwang.domain.errors import InvalidRequest
-from suanwang.trading.invoicing import By
+from suanwang.trading.grouping import By
 
 app = typer.Typer(no_args_is_help=True, help="Invoices: show, get (JSON or PDF), rerate.")
 Project = Annotated[str, typer.Argument(help="The project.")]

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from suanwang.client import invoice_models
-from suanwang.trading.invoicing import By
+from suanwang.trading.grouping import By
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -16,7 +16,8 @@ from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.ports import BillQuery, Charged, Clock, Store, TradeQuery
 from suanwang.trading.focus import Known, csv_pieces, rows
-from suanwang.trading.invoicing import By, Charge, Month, Purchase, encoded, invoice, rerated, statement
+from suanwang.trading.grouping import By
+from suanwang.trading.invoicing import Charge, Month, Purchase, encoded, invoice, rerated, statement
 from suanwang.trading.ledger import Phase
 from suanwang.trading.rating import electricity_rate
 from suanwang.trading.settlement import chain_name

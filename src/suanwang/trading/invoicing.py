@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from enum import StrEnum
 
 import orjson
 
@@ -20,6 +19,7 @@ from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.job import BillLine, UsageRecord
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import ElectricityRate
+from suanwang.trading.grouping import By
 from suanwang.trading.ledger import CURRENCY
 from suanwang.trading.rating import billed_fen, rated_yuan
 
@@ -120,18 +120,6 @@ class Sums:
             "voucher_fen": self.voucher_fen,
             "unsettled_fen": self.unsettled_fen,
         }
-
-
-class By(StrEnum):
-    """What a statement has a row for."""
-
-    ORGANISATION = "organisation"
-    DEPARTMENT = "department"
-    TEAM = "team"
-    PROJECT = "project"
-    PERSON = "person"
-    PROVIDER = "provider"
-    SITE = "site"
 
 
 def statement(

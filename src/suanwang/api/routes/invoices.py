@@ -12,11 +12,14 @@ from suanwang.api.asking import Asked, Route
 from suanwang.api.describing import FAULT
 from suanwang.client import invoice_models
 from suanwang.domain.ids import ProjectId
-from suanwang.trading.invoicing import By, encoded
+from suanwang.trading.grouping import By
+from suanwang.trading.invoicing import encoded
 
 router = APIRouter(prefix="/v1", tags=["bills"], route_class=Route, responses=FAULT)
 Month = Annotated[str, Path(description="A month of China's time, such as 2026-03")]
-_PDF: dict[int | str, dict[str, Any]] = {200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}}
+_PDF: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 
 @router.get("/invoices/{project}/{month}", response_model=invoice_models.InvoiceView)

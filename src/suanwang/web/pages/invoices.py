@@ -10,7 +10,8 @@ from suanwang.adapters.printing import invoice_pdf
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.identity import Role
 from suanwang.domain.ids import ProjectId
-from suanwang.trading.invoicing import ZONE, By, encoded
+from suanwang.trading.grouping import By
+from suanwang.trading.invoicing import ZONE, encoded
 from suanwang.web.labels import N_
 from suanwang.web.visiting import PageRoute, Visited
 
