@@ -126,6 +126,8 @@ class Board(NamedTuple):
     """Jobs that wait for a better hour, in no order."""
     watch: Ints
     """`[j]` of queued jobs: the only row it can start on, or `ANY`; `FRESH` where it was not looked at since it came."""
+    cores: Floats
+    """`[j]`, beside the record: queues are gone through by it, and it is an eighth of a record's first line."""
     dirty: Ints
     """`[r]`: 1 where the row has more room than when the queue was last looked through."""
     ends: Ints
@@ -158,6 +160,7 @@ def board_for(
         started=np.zeros(count + 1, np.int64),
         held=np.zeros(count + 1, np.int64),
         watch=np.full(count, FRESH, np.int64),
+        cores=np.ascontiguousarray(jobs.need[:, 0], np.float64),
         dirty=np.zeros(width, np.int64),
         ends=np.zeros(parts, np.int64),
         running=np.zeros(parts, np.int64),

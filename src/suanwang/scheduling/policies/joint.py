@@ -10,6 +10,7 @@ from suanwang.scheduling.columns import NEVER_MS
 from suanwang.scheduling.policies.board import CARBON, FAR, FRESH, PRICE, Board
 from suanwang.scheduling.policies.compiled import kernel
 from suanwang.scheduling.policies.reckoning import (
+    DAY_MS,
     EARLY,
     HOUR_MS,
     LATE,
@@ -180,7 +181,11 @@ def step_score(board: Board, j: int, r: int, now_ms: int, at: int, price: float,
     job, row = board.jobs[j], board.rows[r]
     issue, step = issue_at(board, now_ms), board.clock[2]
     base = board.clock[0] + issue * board.clock[1]
-    k = max(0, now_ms - base) // step + at
+    k, last = max(0, now_ms - base) // step + at, board.ahead.shape[3] - 1
+    if k >= last:
+        # Behind the outlook its last day repeats.
+        day = min(last, max(1, DAY_MS // step))
+        k = last - day + (k - last) % day
     kw = power_kw(board, j, r)
     costs, emits = board.ahead[PRICE, issue, row.site], board.ahead[CARBON, issue, row.site]
     yuan = row.electricity_share * kw * (costs[k + 1] - costs[k]) + hourly_yuan(board, j, r) * step / HOUR_MS

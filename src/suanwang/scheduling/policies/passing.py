@@ -145,6 +145,16 @@ def _any_room(board: Board, backfill: bool) -> bool:
 
 
 @inlined
+def _most_cores(board: Board) -> float:
+    """No row that gained room has more cores free."""
+    most = -FAR
+    for r in range(board.rows.shape[0]):
+        if board.dirty[r] != 0:
+            most = max(most, board.halls[board.rows[r].hall].free_cores)
+    return most + SLACK
+
+
+@inlined
 def _open_halls(board: Board, begin: int) -> int:
     """Halls that keep nothing for anybody; all of them where the queue is looked through from its front."""
     found = 0
@@ -168,7 +178,7 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
     """
     total, width = board.counts[QUEUED], board.rows.shape[0]
     jobs, rows, halls = board.jobs, board.rows, board.halls
-    queue, watch, dirty = board.queue, board.watch, board.dirty
+    queue, watch, dirty, cores = board.queue, board.watch, board.dirty, board.cores
     open_halls = _open_halls(board, begin)
     unseen = board.counts[UNSEEN]
     holders = 0
@@ -180,18 +190,27 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
     kept = i = begin
     stale = True
     room = True
+    most = _most_cores(board)
     while i < total:
         if unseen == 0 and (open_halls == 0 or kept >= deep):
             if stale:
                 room, stale = _any_room(board, backfill), False
-            if not room and holders == 0:
-                break
+            if holders == 0:
+                if not room:
+                    break
+                # Nothing is kept for anybody any more: on to the next that may find room.
+                while i < total and (cores[queue[i]] > most or (watch[queue[i]] >= 0 and dirty[watch[queue[i]]] == 0)):
+                    queue[kept] = queue[i]
+                    kept += 1
+                    i += 1
+                if i == total:
+                    break
         j = queue[i]
         job = jobs[j]
         i += 1
         only = watch[j]
         possible = only == FRESH
-        if room and not possible and (only < 0 or dirty[only] != 0):
+        if room and not possible and cores[j] <= most and (only < 0 or dirty[only] != 0):
             for r in range(max(only, 0), only + 1 if only >= 0 else width):
                 row = rows[r]
                 hall = halls[row.hall]
@@ -239,6 +258,7 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
             open_halls -= _keep_room(policy, board, j, begin, now_ms, waits)
             stale = True
             room = True
+            most = _most_cores(board)
     if kept != i:
         while i < total:
             queue[kept] = queue[i]
