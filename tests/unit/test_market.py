@@ -24,7 +24,7 @@ from suanwang.trading.ledger import MOST_FEN, NETWORK, Account, Book, Owner, acc
 from suanwang.trading.market.dealing import MARKET, hold, payer, payments
 from suanwang.trading.market.product import HOUR, MOST_PRICE_FEN, Zone, window_of
 from suanwang.trading.market.values import Offer, OfferState, Order, OrderState, Plan, Trade, Way
-from suanwang.trading.settlement import opened
+from suanwang.trading.settlement import opened, split
 
 T14 = datetime(2026, 3, 1, 14, tzinfo=UTC)
 ALICE = Principal(name="alice", role=Role.USER, projects=(ProjectId("demo"),))
@@ -455,6 +455,37 @@ def test_an_order_with_many_sellers_is_paid_in_several_chains_that_come_to_nothi
     found = {name: each.balance_fen for name, each in book.accounts.items()}
     assert (found[MARKET], found[NETWORK], found[payer(order)]) == (0, 500, -total)
     assert not book.holds
+
+
+def test_co_owners_share_what_their_site_sells_at_posted_prices_and_in_calls(net: World, market: Market) -> None:
+    site = net.store.site(SiteId("guian"))
+    assert site is not None
+    shared = replace(site.offering, owners={"guian-cloud": "1/2", "university": "1/3", "investor": "1/6"})
+    net.network.sites.change(net.operator, SiteId("guian"), shared)
+    names = ("guian-cloud", "university", "investor")
+    an_offer(market, "one", 333)
+    now = an_order(market, "a", None, way=Way.NOW)
+    # 4 unit-hours at 340 fen with 2 % of 1360 taken off are 1333 fen: halves, thirds and sixths of a fen go by remainder.
+    assert now.paid_fen == 1360
+    assert [balances(net)[account_id(Owner.PROVIDER, name)][0] for name in names] == [667, 444, 222]
+    order = an_order(market, "b", 900)
+    turn(net, call_at(order.first, net.network.rules))
+    (trade,), _ = market.trades(ALICE, order.id, None, 10)
+    parts = split(trade.amount_fen - trade.commission_fen, (3, 2, 1))
+    found = balances(net)
+    assert tuple(found[account_id(Owner.PROVIDER, name)][0] for name in names) == (
+        *(before + part for before, part in zip((667, 444, 222), parts, strict=True)),
+    )
+    # Whoever sells a right on shares with nobody.
+    market.list_offer(
+        ALICE,
+        NewOffer(id="offer-no-resale", reservation=f"{now.id}.1", count=1, start=T14, end=T14 + HOUR, price_fen=98),
+    )
+    resold = an_order(market, "c", None, BOB, way=Way.NOW, project=ProjectId("other"), count=1, end=T14 + HOUR)
+    after = balances(net)
+    assert resold.paid_fen == 100
+    assert after["project:demo"][0] == found["project:demo"][0] + 98
+    assert all(after[account_id(Owner.PROVIDER, name)] == found[account_id(Owner.PROVIDER, name)] for name in names)
 
 
 def test_sellers_get_what_they_asked_whatever_the_commission(net: World, market: Market) -> None:

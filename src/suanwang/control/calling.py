@@ -7,7 +7,7 @@ not happen and the next turn, of whichever replica, makes it from what it then r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,11 +17,13 @@ from suanwang.control.rules import Rules
 from suanwang.domain.errors import Unavailable
 from suanwang.domain.job import Event
 from suanwang.ports import Deal, OfferQuery, Store
-from suanwang.trading.ledger import Verdict
-from suanwang.trading.market.dealing import Filled, fill_order, sold, void
+from suanwang.trading.ledger import Owner, Verdict, account_id
+from suanwang.trading.market.dealing import Filled, Owners, fill_order, sold, void
 from suanwang.trading.market.matching import gross_fen
 from suanwang.trading.market.product import Zone, begins, window_of
 from suanwang.trading.market.values import CALLED_PLANS, Auction, Match, Offer, Order, OrderState, Priced
+from suanwang.trading.owning import weights
+from suanwang.trading.settlement import opened
 
 if TYPE_CHECKING:
     from suanwang.trading.market.clearing import Cleared
@@ -88,7 +90,8 @@ def _deal(store: Store, rules: Rules, first: int, orders: Sequence[Order], lost:
     taking = [order for order in orders if order.id not in lost]
     offers = {offer.id: offer for offer in offers_for(store, taking, first)}
     cleared = cleared_of(taking, list(offers.values()), rules, improve_s=rules.improve_s, tries=rules.improve_tries)
-    filled = _filled(taking, cleared, offers, rules, first, now)
+    owners = sharing_owners(store, {offer.site for offer in offers.values()})
+    filled = _filled(taking, cleared, offers, owners, rules, first, now)
     gone = tuple(
         replace(order, state=OrderState.LAPSED, ended_at=now, revision=order.revision + 1)
         for order in orders
@@ -140,6 +143,7 @@ def _filled(
     orders: Sequence[Order],
     cleared: Cleared,
     offers: Mapping[str, Offer],
+    owners: Owners,
     rules: Rules,
     first: int,
     now: datetime,
@@ -152,9 +156,20 @@ def _filled(
         return cleared.prices[match.zone, window]
 
     return [
-        fill_order(order, matches.get(order.id, ()), offers, price, rules.commission_bp, now, auction=first)
+        fill_order(order, matches.get(order.id, ()), offers, price, rules.commission_bp, now, first, owners)
         for order in orders
     ]
+
+
+def sharing_owners(store: Store, traded: Collection[str]) -> Owners:
+    """The owners that co-owned sites of these declare now; their accounts are open."""
+    found: dict[str, Mapping[str, int]] = {
+        site.id: weights(site.offering.owners) for site in store.sites() if site.id in traded and site.offering.owners
+    }
+    names = sorted({name for shares in found.values() for name in shares})
+    if names:
+        store.open_accounts([opened(account_id(Owner.PROVIDER, name)) for name in names])
+    return found
 
 
 def offers_for(store: Store, orders: Sequence[Order], first: int) -> Sequence[Offer]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from suanwang.control.calling import being_made, call_at, end, freeze_at, indication
+from suanwang.control.calling import being_made, call_at, end, freeze_at, indication, sharing_owners
 from suanwang.control.market_requests import (
     ID_ALLOWED,
     Calling,
@@ -118,7 +118,8 @@ class Market(Selling):
             def price(match: Match, window: int, offers: dict[str, Offer] = offers) -> int:
                 return gross_fen(offers[match.ask].price_fen, self.rules.commission_bp)
 
-            filled = fill_order(order, matches, offers, price, self.rules.commission_bp, now)
+            owners = sharing_owners(self._store, {match.zone.site for match in matches})
+            filled = fill_order(order, matches, offers, price, self.rules.commission_bp, now, owners=owners)
             dealt = self._store.deal(self._bought(caller, filled, offers, now), now)
             if dealt.done:
                 return filled.order

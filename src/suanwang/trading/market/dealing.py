@@ -14,12 +14,14 @@ from datetime import datetime
 from suanwang.trading.ledger import MOST_IN_CHAIN, NETWORK, AccountId, Owner, Phase, Transfer, account_id
 from suanwang.trading.market.product import HOUR, added, begins
 from suanwang.trading.market.values import Match, Offer, Order, OrderState, Reservation, Trade
-from suanwang.trading.settlement import WHOLE_BP
+from suanwang.trading.settlement import WHOLE_BP, split
 
 MARKET = account_id(Owner.OPERATOR, "market")
 """What buyers pay passes through it."""
 Price = Callable[[Match, int], int]
 """Fen per unit and hour of a match in a window, as the buyer pays it."""
+Owners = Mapping[str, Mapping[str, int]]
+"""Site → owner → weight, of sites whose owners share what their provider sells."""
 
 
 def payer(order: Order) -> AccountId:
@@ -78,11 +80,12 @@ def fill_order(
     commission_bp: int,
     now: datetime,
     auction: int | None = None,
+    owners: Owners | None = None,
 ) -> Filled:
     """The order, ended at `now`, with its trades, the rights it got, and the chains that pay for them.
 
     `order` is as stored, or new with revision 0 where it was never held. Without a match it ends unfilled, and its hold is
-    given back.
+    given back. Accounts of `owners` are open.
     """
     trades = tuple(
         _trade(order, number, match, offers[match.ask], price, commission_bp, now, auction)
@@ -101,7 +104,7 @@ def fill_order(
         revision=order.revision + 1 if held else 0,
     )
     given_back = ((void(order),),) if held else ()
-    chains = payments(order, trades, held=held) if trades else given_back
+    chains = payments(order, trades, held=held, owners=owners) if trades else given_back
     return Filled(order=ended, trades=trades, reservations=rights, chains=chains)
 
 
@@ -162,12 +165,15 @@ def _rights(
     return tuple(found)
 
 
-def payments(order: Order, trades: Sequence[Trade], *, held: bool) -> tuple[tuple[Transfer, ...], ...]:
+def payments(
+    order: Order, trades: Sequence[Trade], *, held: bool, owners: Owners | None = None
+) -> tuple[tuple[Transfer, ...], ...]:
     """The chains that take an order's amount from its project, out of its hold where it has one, and hand it on whole."""
     name, total = f"trade/{order.id}", sum(trade.amount_fen for trade in trades)
     due: dict[AccountId, int] = {}
     for trade in trades:
-        due[trade.seller] = due.get(trade.seller, 0) + trade.amount_fen - trade.commission_fen
+        for account, amount in _earned(trade, owners or {}).items():
+            due[account] = due.get(account, 0) + amount
     due[NETWORK] = sum(trade.commission_fen for trade in trades)
     taken = Transfer(
         id=f"{name}/0",
@@ -197,6 +203,15 @@ def payments(order: Order, trades: Sequence[Trade], *, held: bool) -> tuple[tupl
         ]
         chains.append((*(() if part else (taken,)), *paid))
     return tuple(chains)
+
+
+def _earned(trade: Trade, owners: Owners) -> Mapping[AccountId, int]:
+    """Who gets what of a trade beside the commission. A project that sells a right on shares with nobody."""
+    amount, shares = trade.amount_fen - trade.commission_fen, owners.get(trade.zone.site)
+    if not shares or not trade.seller.startswith(f"{Owner.PROVIDER}:"):
+        return {trade.seller: amount}
+    names = [account_id(Owner.PROVIDER, name) for name in shares]
+    return dict(zip(names, split(amount, tuple(shares.values())), strict=True))
 
 
 def sold(offers: Mapping[str, Offer], trades: Sequence[Trade]) -> tuple[Offer, ...]:
