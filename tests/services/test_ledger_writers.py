@@ -1,6 +1,7 @@
-"""Sixteen processes write one ledger on a real PostgreSQL, and `kill -9` takes several of them in mid-work, again and again.
+"""Sixteen processes write one ledger on a real PostgreSQL, and `kill -9` takes writers and backends in mid-work.
 
-A killed writer is started anew and asks for everything from its beginning, with the same identifiers.
+A backend's death takes the whole server down, which recovers by itself; writers wait for it. A killed writer is started
+anew and asks for everything from its beginning, with the same identifiers.
 """
 
 from __future__ import annotations
@@ -9,21 +10,23 @@ import os
 import random
 import signal
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
+import psycopg
 import pytest
 from tests.contract.ledger_suite import assert_whole
 from tests.services.ledger_writer import END, START, accounts, batches, patiently, write
-from tests.services.postgres_fixture import postgres, postgres_server
+from tests.services.postgres_fixture import QUICK, PostgresServer, server_folder
 
 from suanwang.adapters.store.database import Database
+from suanwang.adapters.store.embedded import EmbeddedPostgres
 from suanwang.adapters.store.postgres import PostgresStore
 from suanwang.trading.ledger import Chain, Verdict
-
-__all__ = ["postgres", "postgres_server"]
 
 pytestmark = pytest.mark.services
 
@@ -31,6 +34,7 @@ SOAK = os.environ.get("SUANWANG_SOAK") == "1"
 WRITERS = 16
 BATCHES = 200 if SOAK else 12
 KILLS = 200 if SOAK else 24
+CRASHES = 10 if SOAK else 2
 DONE = frozenset({Verdict.POSTED.value, Verdict.EXISTS.value})
 
 
@@ -41,11 +45,14 @@ class _Crew:
     url: str
     dice: random.Random
     kills: int = 0
+    crashes: int = 0
+    heard: int = 0
+    """Batches that were answered."""
     answered: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _ears: dict[Connection, tuple[int, ForkServerProcess]] = field(default_factory=dict)
     _told: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     _doomed: dict[int, int] = field(default_factory=dict)
-    """Writer → the number of answers after which it is killed."""
+    """Writer → the batch, anybody's, upon whose answer it is killed, whatever it does at that moment."""
 
     def start(self, writer: int) -> None:
         context = get_context("forkserver")
@@ -56,8 +63,8 @@ class _Crew:
         mouth.close()
         self._ears[ear] = writer, process
         self._told[writer] = 0
-        if self.kills + len(self._doomed) < KILLS and writer % 2 == 0:
-            self._doomed[writer] = self.dice.randrange(BATCHES - 2)
+        if self.kills + len(self._doomed) < KILLS:
+            self._doomed[writer] = self.heard + self.dice.randint(1, WRITERS * BATCHES // 3)
 
     def work(self) -> None:
         """Until every writer has done all its work."""
@@ -77,12 +84,18 @@ class _Crew:
             self._ended(writer, process)
             return
         self._told[writer] += 1
-        if self._told[writer] > self._doomed.get(writer, BATCHES):
-            self._doomed.pop(writer)
-            process.kill()
+        self.heard += 1
+        if self.crashes < CRASHES and self.heard >= WRITERS * BATCHES * (self.crashes + 1) // (CRASHES + 1):
+            self.crashes += 1
+            _crash(self.url)
+        for other, victim in list(self._ears.values()):
+            if self._doomed.get(other, self.heard + 1) <= self.heard:
+                del self._doomed[other]
+                victim.kill()
 
     def _ended(self, writer: int, process: ForkServerProcess) -> None:
         process.join()
+        self._doomed.pop(writer, None)
         if process.exitcode == 0:
             assert self._told[writer] == BATCHES
         else:
@@ -91,14 +104,34 @@ class _Crew:
             self.start(writer)
 
 
-def test_killed_writers_break_nothing(postgres: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with PostgresStore(Database(postgres, max_connections=2)) as store:
+def _crash(url: str) -> None:
+    """`kill -9` of a backend that works for a writer: the server ends all others, and recovers from its log."""
+    with psycopg.connect(url) as raw:
+        row = raw.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'suanwang' "
+            "AND backend_type = 'client backend' ORDER BY state = 'idle', pid LIMIT 1"
+        ).fetchone()
+    assert row is not None, "writers are connected"
+    with suppress(ProcessLookupError):
+        os.kill(row[0], signal.SIGKILL)
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A database on a server of its own, since that server dies."""
+    with server_folder() as folder, EmbeddedPostgres(folder, settings=QUICK) as server:
+        yield PostgresServer(url=server.url).migrated()
+
+
+def test_killed_writers_and_a_server_that_crashes_break_nothing(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with PostgresStore(Database(url, max_connections=2)) as store:
         store.open_accounts(accounts())
-        crew = _Crew(postgres, random.Random(7))
+        crew = _Crew(url, random.Random(7))
         for writer in range(WRITERS):
             crew.start(writer)
         crew.work()
         assert crew.kills >= KILLS // 2, "writers really died"
+        assert crew.crashes == CRASHES
         asked = {
             chain[0].chain: chain for writer in range(WRITERS) for batch in batches(writer, BATCHES) for chain in batch
         }
@@ -113,7 +146,9 @@ def test_killed_writers_break_nothing(postgres: str, capsys: pytest.CaptureFixtu
         if SOAK:
             unheard = sum(set(each) == {"exists"} for each in crew.answered.values())
             with capsys.disabled():
-                print(f"\n{crew.kills} writers killed, {unheard} chains whose answer was lost: {store.audit()}")
+                print(
+                    f"\n{crew.kills} writers and {crew.crashes} servers killed, {unheard} chains whose answer was lost: {store.audit()}"
+                )
 
 
 def _assert_as_asked(store: PostgresStore, asked: dict[str, Chain], answered: dict[str, list[str]]) -> None:
