@@ -153,10 +153,13 @@ def moved(transfers: Sequence[ledger_models.TransferView]) -> dict[str, int]:
 
 def assert_followed(net: RealNetwork, job: models.JobDetail, transfers: Sequence[ledger_models.TransferView]) -> None:
     """From the job's events to its run, its records, its lines, their chains, and each party's part."""
-    kinds = [event.kind for event in net.operator.events(job=job.id).items]
-    assert kinds == ["job.accepted", "job.leased", "job.started", "job.succeeded"]
+    events = net.operator.events(job=job.id).items
+    assert [event.kind for event in events] == ["job.accepted", "job.leased", "job.started", "job.succeeded"]
     (allocation,) = net.operator.allocations(job.id)
     assert allocation.state is AllocationState.ENDED
+    assert allocation.started_at is not None
+    assert events[0].at == job.submitted_at <= events[1].at
+    assert allocation.started_at <= events[2].at
     records = sorted(net.operator.usage(job.id), key=lambda record: record.from_at)
     assert (records[0].from_at, records[-1].to_at) == (allocation.started_at, allocation.ended_at)
     assert all(before.to_at == after.from_at for before, after in pairwise(records))
@@ -263,7 +266,7 @@ def test_the_whole_trade_on_a_real_cluster(net: RealNetwork) -> None:
     assert regulator.ask("wallet", "audit")["whole"] is True
     assert_invoiced(net, billed, subsidised, trade.amount_fen)
 
-    # Proved with the network gone, by what was kept before it all.
+    # Proven with the network gone, by what was kept before it all.
     for job in jobs:
         user.say("bill", "evidence", job.id, "--since", "old.json", "-o", f"{job.id}.json")
     net.down()
