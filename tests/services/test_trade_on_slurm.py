@@ -1,7 +1,7 @@
 """The whole trade on a real Slurm cluster: listed, quoted, bought, run, metered, billed, paid to everybody, and proved.
 
-Each party acts with a token of its own, through the command line; then every fen is followed from the job's first event to
-the account it came to rest on.
+Each party acts with a token of its own, mostly through the command line; then every fen is followed from the job's first
+event to the account it came to rest on.
 """
 
 from __future__ import annotations
@@ -193,10 +193,10 @@ def test_the_whole_trade_on_a_real_cluster(net: RealNetwork) -> None:
     # Listed, funded, issued; the project owes nothing, ever.
     provider.say("offer", "put", SITE, DEVICE, "--count", "4", "--from", "now", "--hours", "6",
                  "--price", f"{ASKED_FEN / 100:.2f}", "--id", "cards-of-today")  # fmt: skip
-    operator.say("wallet", "top-up", PROJECT, str(TOP_UP_FEN // 100), "--key", "bank-1")
-    operator.say("wallet", "limit", PROJECT, "0")
-    operator.say("project", "label", PROJECT, "--organisation", "清华大学")
-    operator.say("voucher", "budget", "成都", str(BUDGET_FEN // 100), "--key", "bank-2")
+    net.operator.top_up(PROJECT, TOP_UP_FEN, key="bank-1")
+    net.operator.set_limit(PROJECT, 0)
+    net.operator.label_project(PROJECT, organisation="清华大学")
+    net.operator.fund_vouchers("成都", BUDGET_FEN, key="bank-2")
     until = f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}"
     operator.say("voucher", "issue", "cd-001", str(VOUCHER_FEN // 100), "--issuer", "成都", "--organisation", "清华大学",
                  "--until", until, "--domestic", "--share", "30")  # fmt: skip
