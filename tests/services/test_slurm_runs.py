@@ -193,6 +193,9 @@ class TestOnAClusterOfItsOwn:
         need_slurm(rest=False)
         with SlurmTestbed(tmp_path / "testbed", [ClusterSpec(name="own", min_job_age_s=2)]) as testbed:
             yield testbed
+        # Shown where the test failed: what the daemons themselves say of it.
+        for log in sorted((tmp_path / "testbed" / "own").glob("slurm*.log")):
+            print(f"{log.name}:\n{log.read_text(errors='replace')[-3000:]}")
 
     def test_a_killed_controller_is_unavailable_and_then_remembers(self, testbed: SlurmTestbed, tmp_path: Path) -> None:
         cluster = testbed.clusters["own"]

@@ -78,6 +78,11 @@ watch_lease() {
     read -r -t "$guard_interval" -u "$tick"
   done
   reap
+  # Work that had only just begun does not bear its cookie yet.
+  while kill -0 "$work" 2>/dev/null; do
+    read -r -t 0.2 -u "$tick"
+    reap
+  done
 }
 
 finish() {
@@ -133,11 +138,11 @@ else
 fi
 SUANWANG_MASTER_HOST=${SUANWANG_NODE_LIST%%$'\n'*}
 export SUANWANG_NUM_NODES SUANWANG_NODE_LIST SUANWANG_MASTER_HOST
-watch_lease &
-guard=$!
 @COOKIE@="$cookie" "${launch[@]}" \
   bash -c "$driver" suanwang "$exit_path.setup.sh" "$exit_path.run.sh" </dev/null {tick}<&- &
 work=$!
+watch_lease &
+guard=$!
 while :; do
   again=0
   wait "$work" 2>/dev/null
