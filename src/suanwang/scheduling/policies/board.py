@@ -48,7 +48,7 @@ JOB = np.dtype(
         ("by_carbon", "f8"),
         ("by_finish", "f8"),
         ("interruptible", "i8"),
-        ("spare", "i8"),  # fills three lines
+        ("end_ms", "i8"),  # of its run at the latest
     ]
 )
 ROW = np.dtype(

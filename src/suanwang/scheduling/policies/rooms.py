@@ -87,6 +87,7 @@ def hold(board: Board, j: int, r: int, end_ms: int) -> None:
         ends[at], running[at] = ends[at - 1], running[at - 1]
         at -= 1
     ends[at], running[at] = end_ms, j
+    job.end_ms = end_ms
     hall.busy += 1
 
 
@@ -98,6 +99,13 @@ def give_back(board: Board, j: int) -> None:
     hall = board.halls[row.hall]
     ends, running = board.ends, board.running
     at, last = hall.first, hall.first + hall.busy - 1
+    high = last
+    while at < high:
+        middle = (at + high) // 2
+        if ends[middle] < job.end_ms:
+            at = middle + 1
+        else:
+            high = middle
     while running[at] != j:
         at += 1
     while at < last:
