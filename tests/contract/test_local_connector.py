@@ -10,6 +10,8 @@ from tests.contract.connector_suite import ConnectorContract, RealSite, Site, en
 
 from suanwang.sensing.connectors.local.connector import LocalConnector
 
+pytestmark = pytest.mark.processes
+
 
 class TestLocalConnector(ConnectorContract):
     @pytest.fixture

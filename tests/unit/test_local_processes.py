@@ -23,6 +23,8 @@ from suanwang.sensing.connectors.local import procfs
 from suanwang.sensing.connectors.local.connector import LocalConnector
 from suanwang.sensing.connectors.local.records import RunFolder
 
+pytestmark = pytest.mark.processes
+
 POLLS, PAUSE_S = 1200, 0.05
 
 

@@ -14,6 +14,8 @@ import pytest
 from suanwang.domain.errors import InvalidRequest
 from suanwang.sensing.wrapping import COOKIE, FENCED_STATUS, wrap
 
+pytestmark = pytest.mark.processes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
