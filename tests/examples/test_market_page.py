@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from tests.services.cli_process import environment, first_json, running, until_none_left
-
-PAGE = Path(__file__).parents[2] / "docs" / "market.md"
-BLOCK = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+from tests.examples.pages import said_by
 
 pytestmark = [pytest.mark.services, pytest.mark.xdist_group("demo"), pytest.mark.timeout(300)]
 
 
 def test_the_page_works_from_its_first_line_to_its_last(tmp_path: Path) -> None:
-    scripts: list[str] = []
-    background = ""
-    for language, name, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
-        if name == "background":
-            background = text
-        elif name:
-            (tmp_path / name).write_text(text, encoding="utf-8")
-        else:
-            assert language == "sh", text
-            scripts.append(text)
-    assert len(scripts) == 5
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    program = programs / "suanwang"
-    program.write_text(f"#!{sys.executable}\nfrom suanwang.cli import main\n\nmain()\n", encoding="utf-8")
-    program.chmod(0o755)
-    path = os.pathsep.join((str(programs), str(Path(sys.executable).parent), os.environ["PATH"]))
-    with running(*background.split()[1:], "--json", home=tmp_path, SUANWANG_PORT="0") as process:
-        assert first_json(process, tmp_path)["logged_in"] is True
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", "\n".join(scripts)],
-            env=environment(tmp_path, PATH=path),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    said = done.stdout + done.stderr
+    said = "".join(said_by("market.md", tmp_path, scripts=5))
     for expected in (
         "cores-of-today",
         "on demand",
@@ -58,4 +23,3 @@ def test_the_page_works_from_its_first_line_to_its_last(tmp_path: Path) -> None:
         assert expected in said, expected
     assert re.search(r"^stand-for-call +cancelled", said, re.MULTILINE)
     assert re.search(r"^buy-two-hours +filled", said, re.MULTILINE)
-    assert until_none_left(tmp_path) == []
