@@ -14,8 +14,7 @@ import numpy as np
 from benchmarks.store import Figure
 from benchmarks.twin.chapters import Table
 from benchmarks.twin.published import Floats, rows, zones
-
-from suanwang.scheduling.shifting import best_starts, best_steps_costs
+from benchmarks.twin.rules import best_starts, best_steps_costs
 
 HOURS = 8760
 ROUNDED = 0.00005 + 1e-6

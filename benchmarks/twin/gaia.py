@@ -16,8 +16,7 @@ import numpy.typing as npt
 from benchmarks.store import Figure
 from benchmarks.twin.chapters import Table
 from benchmarks.twin.published import Floats, gaia_jobs, rows, zones
-
-from suanwang.scheduling.shifting import best_steps, cumulated
+from benchmarks.twin.rules import best_steps, cumulated
 
 Ints = npt.NDArray[np.int64]
 STEP_S = 5

@@ -1,4 +1,4 @@
-"""GAIA's policies and the product's rule over a year of jobs that never find a site full, compiled.
+"""GAIA's policies and an online rule over a year of jobs that never find a site full, compiled.
 
 Owns the loops; `gaia` holds the same policies of GAIA, step by step, against its published results.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 from benchmarks.twin.published import Floats
+from benchmarks.twin.rules import cumulated, runs, until, worth_within
 from numba import njit
-
-from suanwang.scheduling.shifting import cumulated, runs, until, worth_within
 
 NAMES = ("at once", "lowest slot", "lowest window", "saving per time", "threshold", "wait awhile")
 AT_ONCE, LOWEST, WINDOW, SAVING, THRESHOLD, AWHILE = range(6)
@@ -86,7 +85,7 @@ def _steps(which: int, carbon: Floats, at: int, length: int, wait: int, per_hour
 def held_once(
     jobs: Floats, value: Floats, carbon: Floats, price: Floats, hold: float, short: Floats, long: Floats, likely: Floats,
 ) -> Result:  # fmt: skip
-    """The product's rule at one site, deciding at each arrival and full hour. All by the hour; `value` is what is to be
+    """The rule of `rules.worth_within` at one site, deciding at each arrival and full hour. All by the hour; `value` is what is to be
     saved, `hold` what an hour of waiting costs in it, `short` and `long` `[hours run, 3]` what is then still to run."""
     total_carbon, total_price = cumulated(carbon), cumulated(price)
     kilograms = usd = waited = 0.0

@@ -1,4 +1,4 @@
-"""GAIA's year of 100,000 jobs: its policies beside the product's, in one site and over five.
+"""GAIA's year of 100,000 jobs: its policies beside an online rule at home, and beside the product's own over five sites.
 
 Owns the comparison. Each processor draws 1 kW, as in GAIA; carbon is the hour's average, cost the electricity at the
 hour's wholesale price. Sites are never full, as GAIA's on-demand machines are not, and jobs bring no data. GAIA's
@@ -17,12 +17,12 @@ from benchmarks.twin.chapters import Table
 from benchmarks.twin.foresight import AHEAD, forecasts
 from benchmarks.twin.gaia_policies import AT_ONCE, NAMES, Result, held_once, played
 from benchmarks.twin.published import Floats, gaia_jobs, rows, zones
+from benchmarks.twin.rules import LIKELY
 
 from suanwang.electricity.outlook import Issues, accumulated, expected, known
 from suanwang.electricity.series import HOUR_MS, Series
 from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
 from suanwang.scheduling.policies import policy
-from suanwang.scheduling.shifting import LIKELY
 from suanwang.twin.engine import Truth, play
 
 HOME = "US-CAL-CISO"
@@ -56,7 +56,8 @@ def measure(data: Path, *, quick: bool) -> Iterator[Table]:
         figures=list(_at_home(jobs, carbon[0], price[0], theirs)),
         notes=[
             (
-                "Ours decides at each full hour whether to hold, run or suspend (`worth_within`), with the price of waiting set "
+                "Not in the product: an online rule of `benchmarks/twin/rules.py`. "
+                "It decides at each full hour whether to hold, run or suspend (`worth_within`), with the price of waiting set "
                 "so that its mean waiting is not above theirs. It is told of a job what most of GAIA's are: short or long; and "
                 "the 10, 50 and 90 % points of what jobs of that class still ran that had run so long. Wait awhile is told each "
                 "job's length, and under GAIA's bounds of waiting its carbon is the least there is: it cannot be beaten at home."

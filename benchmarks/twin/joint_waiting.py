@@ -14,11 +14,11 @@ from benchmarks.store import Figure
 from benchmarks.twin.chapters import Table
 from benchmarks.twin.published import Floats, half_hours
 from benchmarks.twin.replanned import ERROR, THEIRS, WEEK, weekly
+from benchmarks.twin.rules import cumulated
 from benchmarks.twin.waiting import REGIONS, Ints, Jobs, machine_learning, noisy, planned_once, saving
 
 from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
 from suanwang.scheduling.policies import policy
-from suanwang.scheduling.shifting import cumulated
 from suanwang.twin.engine import Truth, play
 
 STEP_MS = 1_800_000

@@ -16,9 +16,7 @@ from benchmarks.store import Figure
 from benchmarks.twin.chapters import Table
 from benchmarks.twin.foresight import AHEAD, DAY, FIRST, WEEK, Forecasts, forecasts, running_spread
 from benchmarks.twin.published import Floats, zones
-from numba import njit
-
-from suanwang.scheduling.shifting import (
+from benchmarks.twin.rules import (
     HERMITE_POINTS,
     HERMITE_WEIGHTS,
     best_starts,
@@ -26,6 +24,7 @@ from suanwang.scheduling.shifting import (
     chance_below,
     enter,
 )
+from numba import njit
 
 Ints = npt.NDArray[np.int64]
 LENGTHS = (1, 6, 12, 24, 48, 96, 168)
@@ -56,6 +55,7 @@ def measure(data: Path, *, quick: bool) -> Iterator[Table]:
         figures=[*_told(np.concatenate(found)), *_were_days_known(np.concatenate(found[::SOME]), np.concatenate(told))],
         notes=[
             (
+                "Not in the product: rules of `benchmarks/twin/rules.py`. "
                 "Share of the bound's saving, summed over zones, lengths and slacks. No weather and no earlier year goes in: "
                 "each zone is forecast from its own 2022 up to the hour of the decision, beginning with nothing on 1 January. "
                 "The bound knows the whole year. The rules' constants were set by hand on ten zones and hold for all."

@@ -1,4 +1,4 @@
-"""*Let's Wait Awhile*'s interruptible jobs by the product's rule, beside the paper's and beside knowing the future.
+"""*Let's Wait Awhile*'s interruptible jobs by a rule that replans, beside the paper's and beside knowing the future.
 
 Owns the comparison. Both rules get the same forecast, drawn once. The paper's plans at arrival and keeps to it. The
 product's decides each half hour anew: it sees the present value, and it has watched the forecast against what came true
@@ -14,10 +14,9 @@ import numpy as np
 from benchmarks.store import Figure
 from benchmarks.twin.chapters import Table
 from benchmarks.twin.published import Floats, half_hours
+from benchmarks.twin.rules import HERMITE_POINTS, HERMITE_WEIGHTS, calibrated, enter, runs
 from benchmarks.twin.waiting import REGIONS, SEEDS, Ints, machine_learning, noisy, planned_once, saving
 from numba import njit
-
-from suanwang.scheduling.shifting import HERMITE_POINTS, HERMITE_WEIGHTS, calibrated, enter, runs
 
 ERROR = 0.05
 WEEK = 7 * 48
@@ -29,11 +28,12 @@ THEIRS = {"DE": 7.93, "GB": 9.03, "FR": 5.92}
 
 def measure(data: Path, *, quick: bool) -> Iterator[Table]:
     yield Table(
-        "Beside Let's Wait Awhile: the rule of `scheduling.shifting` at 5 % noise",
+        "Beside Let's Wait Awhile: a rule that replans at 5 % noise",
         figures=list(_compared(data, 2 if quick else SEEDS)),
         notes=[
             (
-                "Broken runs, the same windows, seeds and forecasts. The difference in what is known: the product's rule sees "
+                "Not in the product: the rule of `benchmarks/twin/rules.py`. Broken runs, the same windows, seeds and forecasts. The "
+                "difference in what is known: this rule sees "
                 "the present value, which the paper's sees through the noise, and past values beside what had been forecast."
             )
         ],

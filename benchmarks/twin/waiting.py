@@ -16,9 +16,8 @@ import numpy.typing as npt
 from benchmarks.store import Figure
 from benchmarks.twin.chapters import Table
 from benchmarks.twin.published import Floats, half_hours, rows
+from benchmarks.twin.rules import best_start, best_steps, cumulated, until
 from numba import njit
-
-from suanwang.scheduling.shifting import best_start, best_steps, cumulated, until
 
 Ints = npt.NDArray[np.int64]
 REGIONS = {"DE": "ger", "GB": "gb", "FR": "fr"}

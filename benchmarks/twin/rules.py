@@ -1,4 +1,6 @@
-"""When work should run: the cheapest time where the hours ahead are known, and what to do now where they are guessed.
+"""Rules for when work runs: the cheapest time where the hours ahead are known, and what to do now where they are guessed.
+
+For the published studies; the product's own rule is `scheduling/policies/joint.py`.
 
 Owns the kernels alone; what the values are (price, carbon, or both weighed) and how they were guessed is the caller's
 business. `values[k]` holds for step `k`; times and lengths count in steps and may be fractions of one; costs are value

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from suanwang.scheduling.shifting import (
+from benchmarks.twin.rules import (
     HERMITE_POINTS,
     HERMITE_WEIGHTS,
     LIKELY,

@@ -9,10 +9,7 @@ import numpy.typing as npt
 import pytest
 from benchmarks.twin.foresight import AHEAD, FIRST, forecasts
 from benchmarks.twin.gaia_policies import held_once
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from suanwang.scheduling.shifting import (
+from benchmarks.twin.rules import (
     HERMITE_POINTS,
     HERMITE_WEIGHTS,
     LIKELY,
@@ -27,6 +24,8 @@ from suanwang.scheduling.shifting import (
     worth,
     worth_within,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 Floats = npt.NDArray[np.float64]
 prices = st.lists(st.integers(-20, 40), min_size=1, max_size=9).map(lambda numbers: np.array(numbers, np.float64))
