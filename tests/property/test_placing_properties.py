@@ -33,7 +33,8 @@ from suanwang.domain.task import (
     Resources,
     Task,
 )
-from suanwang.scheduling.placing import REASONS_KEPT, WORTH_WAITING, decide, explain
+from suanwang.scheduling.margins import WORTH_WAITING
+from suanwang.scheduling.placing import REASONS_KEPT, decide, explain
 from suanwang.scheduling.plan import Hopeless, Place, Plan, Stay
 from suanwang.scheduling.snapshot import Snapshot
 

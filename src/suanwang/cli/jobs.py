@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suanwang.cli.options import Json, Limit, network
-from suanwang.domain.lifecycle import ENDED, JobState
+from suanwang.domain.lifecycle import JobState
 
 if TYPE_CHECKING:
     from suanwang.client import Client, models
@@ -180,8 +180,3 @@ def _print_explanation(found: models.Explanation, names: dict[str, str]) -> None
         if found.why.note:
             out.print(f"  {found.why.note}")
         out.print(tables.why(found.why, names))
-
-
-def ended_well(state: JobState) -> bool | None:
-    """True for success, False for another end, None for a job that goes on."""
-    return state is JobState.SUCCEEDED if state in ENDED else None

@@ -27,6 +27,7 @@ from suanwang.domain.lifecycle import ENDED, LIVE, JobState
 from suanwang.domain.site import Site
 from suanwang.domain.task import Task
 from suanwang.ports import Clock, Idempotency, Identities, JobQuery, Store
+from suanwang.scheduling.margins import DEPTH
 from suanwang.scheduling.placing import Judge, explain
 from suanwang.scheduling.plan import Hopeless, Keep, Place, Stay
 
@@ -34,8 +35,6 @@ TRIES = 5
 FRESH = timedelta(milliseconds=250)
 """For how long admission takes the network to be as it was."""
 PAGE_LIMIT = 500
-IN_FRONT = 200
-"""So many jobs at the queue's front are looked at before one is explained: room may be kept for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +254,8 @@ class Jobs:
             return Explanation(job=job, verdict="blocked", why=None, needs=needs)
         if job.state is JobState.QUEUED:
             now = self._clock.now()
-            front = [other for other in self._store.queued(IN_FRONT) if other.id != job.id]
+            # Room may be kept for those in front.
+            front = [other for other in self._store.queued(DEPTH) if other.id != job.id]
             decision = explain(snapshot(self._store, (*front, job), self._places, now, rules=self._rules), job)
             if job.hold is not None and job.hold.until > now:
                 return Explanation(job=job, verdict="held", why=decision.why, hold=job.hold, needs=needs)

@@ -15,13 +15,13 @@ import numpy as np
 
 from suanwang.domain.ids import SiteId
 from suanwang.domain.site import Ending
-from suanwang.scheduling.feasibility import MEMORY_SLACK_GB, Shape
+from suanwang.scheduling.feasibility import Shape
+from suanwang.scheduling.margins import DEPTH, SLACK
 from suanwang.scheduling.snapshot import Bools, Ints, Rows, SiteTable
 
-DEPTH = 200
-"""So many of the jobs in front may have room kept for them; `DEPTH_WIDE` in networks of more sites than `WIDE`."""
 WIDE = 64
 DEPTH_WIDE = 16
+"""In networks of more sites than `WIDE`, in place of `DEPTH`."""
 NO_POOL = -1
 
 
@@ -59,7 +59,7 @@ class Backfill:
     def allowed(self, of: Shape, rows: Rows, index: Ints) -> Bools:
         """`[k]`: rows of `index` where a start now delays nobody who waits in front."""
         site = rows.site_of[index]
-        beside = (self._cores[site] >= of.cores) & (self._memory_gb[site] >= of.memory_gb - MEMORY_SLACK_GB)
+        beside = (self._cores[site] >= of.cores) & (self._memory_gb[site] >= of.memory_gb - SLACK)
         if of.devices:
             beside &= (self._pool[site] != index) | (self._devices[site] >= of.devices)
         return beside | (of.resources.time_limit_s <= self._shadow_s[site]) | ~self._kept[site]
@@ -102,7 +102,7 @@ class Backfill:
         devices = float(rows.free_devices.item(row))
         pool = rows.pools[row]
         ends, at, shadow_s = self._ends[site], 0, 0.0
-        while cores < of.cores or memory_gb < of.memory_gb - MEMORY_SLACK_GB or (of.devices and devices < of.devices):
+        while cores < of.cores or memory_gb < of.memory_gb - SLACK or (of.devices and devices < of.devices):
             if at == len(ends):
                 return None
             shadow_s = ends[at].after_s

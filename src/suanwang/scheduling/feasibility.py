@@ -23,10 +23,8 @@ from suanwang.domain.tariff import Tariff
 from suanwang.domain.task import Circle, DeviceRequest, Objective, Resources
 from suanwang.electricity.supply import passed_on
 from suanwang.routing.delay import distance_km, one_way_ms
+from suanwang.scheduling.margins import SLACK
 from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable
-
-MEMORY_SLACK_GB = 1e-6
-"""Sums of decimal fractions of a GB are off by less; without it ten tenths would not fit into one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,11 +357,11 @@ def now_reason(of: Shape, index: int, fitting: list[int], table: SiteTable, rows
     wanted = amount(of.cores, of.memory_gb, of.devices)
     cores, memory_gb = table.working_cores[index], table.working_memory_gb[index]
     working = max(rows.working_devices[fitting].tolist()) if of.devices else 0
-    if of.cores > cores or of.memory_gb > memory_gb + MEMORY_SLACK_GB or of.devices > working:
+    if of.cores > cores or of.memory_gb > memory_gb + SLACK or of.devices > working:
         return Exclusion(site=site.id, code="short", need=wanted, have=amount(cores, memory_gb, working))
     cores, memory_gb = rows.free_cores.item(fitting[0]), rows.free_memory_gb.item(fitting[0])
     devices = max(rows.free_devices[fitting].tolist()) if of.devices else 0
-    if of.cores <= cores and of.memory_gb <= memory_gb + MEMORY_SLACK_GB and of.devices <= devices:
+    if of.cores <= cores and of.memory_gb <= memory_gb + SLACK and of.devices <= devices:
         return Exclusion(site=site.id, code="kept")
     free = amount(max(0, cores), max(0.0, memory_gb), max(0, devices))
     return Exclusion(site=site.id, code="busy", need=wanted, have=free)

@@ -18,6 +18,7 @@ from suanwang.electricity.tariff import STEP_MS
 from suanwang.scheduling import figures
 from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
 from suanwang.scheduling.feasibility import Shape
+from suanwang.scheduling.margins import WORTH_WAITING
 from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def better_hour(job: Job, of: Shape, rows: Rows, index: Ints, now: datetime, bes
     board = _board(job, of, rows, index, now_ms)
     price, carbon, finish = joint.leasts(board, 0, now_ms)
     score, place, at_ms = joint.best_hour(board, 0, now_ms, price, carbon, finish)
-    if place < 0 or score * joint.WORTH_WAITING >= best_now:
+    if place < 0 or score * WORTH_WAITING >= best_now:
         return None
     return Later(
         place=int(place),

@@ -23,7 +23,6 @@ from suanwang.scheduling import figures, hours
 from suanwang.scheduling.backfill import NO_POOL, Backfill
 from suanwang.scheduling.fairness import Shares, in_turn
 from suanwang.scheduling.feasibility import (
-    MEMORY_SLACK_GB,
     Least,
     Limits,
     Shape,
@@ -32,6 +31,7 @@ from suanwang.scheduling.feasibility import (
     shape,
     with_free,
 )
+from suanwang.scheduling.margins import SLACK, WORTH_WAITING
 from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Stay
 from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable, Snapshot, table
 
@@ -43,8 +43,6 @@ FEW_REASONS = 4
 """Kept in larger networks of a job that no site can ever run."""
 OTHERS_KEPT = 3
 """Next best sites in a decision; in larger networks the second best alone."""
-WORTH_WAITING = 1.02
-"""A job that may wait is held for a full site whose score is better than the best free one by more than this factor."""
 NO_SCORES = np.zeros(0, np.float64)
 HELD = "held for a better site that is full now"
 KEPT = "held for a better hour"
@@ -289,7 +287,7 @@ class _Placer:
         """`scores[k]` where there is room now, else infinite; a fresh array."""
         rows, of, pick = ranking.rows, ranking.shape, ranking.pick
         room = figures.picked(rows.free_cores, pick) >= of.cores
-        room &= figures.picked(rows.free_memory_gb, pick) >= of.memory_gb - MEMORY_SLACK_GB
+        room &= figures.picked(rows.free_memory_gb, pick) >= of.memory_gb - SLACK
         if of.resources.devices is not None:
             room &= figures.picked(rows.free_devices, pick) >= of.devices
         if self._backfill is not None:

@@ -7,6 +7,7 @@ transactions.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -47,7 +48,7 @@ class _Open:
     told: bool = False
 
 
-class MemoryLedger:
+class MemoryLedger(ABC):
     """Implements `ports.Ledger`; `MemoryStore` mixes it in."""
 
     _lock: threading.RLock
@@ -65,8 +66,8 @@ class MemoryLedger:
         self._settled: dict[str, int] = {}
         self._billed: dict[JobId, int] = defaultdict(int)
 
-    def append_events(self, events: Sequence[Event]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def append_events(self, events: Sequence[Event]) -> None: ...
 
     def _owe(self, lines: Sequence[BillLine]) -> None:
         for line in lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -28,8 +29,8 @@ class MemoryListings(MemoryLedger):
         self._copies: dict[str, Copy] = {}
         self._uses: dict[tuple[AllocationId, str, str], Use] = {}
 
-    def add_file(self, record: FileRecord) -> FileRecord:
-        raise NotImplementedError
+    @abstractmethod
+    def add_file(self, record: FileRecord) -> FileRecord: ...
 
     def add_listing(self, listing: Listing, events: Sequence[Event]) -> Listing:
         with self._lock:

@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from suanwang.scheduling.columns import Bools, Floats, Ints, JobColumns, Outlook, RowColumns
+from suanwang.scheduling.margins import SLACK
 
 QUEUED, STARTED, HELD, SINCE, PAUSABLE, UNSEEN = 0, 1, 2, 3, 4, 5
 PRICE, CARBON = 0, 1
 ANY, FRESH = -1, -2
 DELAY, TRANSFER_MS, TRANSFER_YUAN = 0, 1, 2
 FAR = 1e300
-SLACK = 1e-6
-"""Sums of decimal fractions are off by less."""
 
 JOB = np.dtype(
     [

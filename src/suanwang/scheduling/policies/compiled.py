@@ -1,7 +1,7 @@
 """How kernels are compiled: once per machine and version of the code, with the interpreter lock released.
 
-Compiled code is kept in a folder named by the digest of every source that has kernels: a kernel holds the code of those
-it calls, so a change in one of them makes all of them anew.
+Compiled code is kept in a folder named by the digest of every source that has kernels, and of all of `scheduling`: a kernel
+holds the code of those it calls and the constants it names, so a change in one of them makes all of them anew.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import suanwang
 
 F = TypeVar("F", bound=Callable[..., Any])
 _njit: Any = numba.njit
-_SOURCES = ("scheduling", "twin", "trading")
+_ROOMS = ("scheduling", "twin", "trading")
 
 
 def _folder() -> Path:
     """Where compiled kernels are kept: under numba's own setting where there is one, else under the user's cache."""
     root = Path(suanwang.__file__).parent
     digest = hashlib.sha256(numba.__version__.encode())
-    for room in _SOURCES:
+    for room in _ROOMS:
         for source in sorted((root / room).rglob("*.py")):
             text = source.read_bytes()
-            if b"kernel" in text or b"njit" in text:
+            if room == "scheduling" or b"kernel" in text or b"njit" in text:
                 digest.update(text)
     said = getattr(numba.config, "CACHE_DIR", "")
     base = Path(said) if said else Path.home() / ".cache" / "suanwang" / "kernels"

@@ -7,6 +7,7 @@ force; a job that is held is decided anew where it is meant to start and wheneve
 from __future__ import annotations
 
 from suanwang.scheduling.columns import NEVER_MS
+from suanwang.scheduling.margins import WORTH_WAITING
 from suanwang.scheduling.policies.board import CARBON, FAR, FRESH, PRICE, Board
 from suanwang.scheduling.policies.compiled import kernel
 from suanwang.scheduling.policies.reckoning import (
@@ -29,8 +30,6 @@ from suanwang.scheduling.policies.reckoning import (
 from suanwang.scheduling.policies.rooms import fits, may_start
 
 CODE = 5
-WORTH_WAITING = 1.02
-"""A job is held for another hour or a full site only where that is better by more than this factor."""
 MOVE = 0.95
 """A running job is moved only to a row that is better by more than this factor."""
 STAY = 0.99

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from suanwang.scheduling.columns import Ints
+from suanwang.scheduling.margins import DEPTH, SLACK
 from suanwang.scheduling.policies import cheapest, greenest, joint, least_loaded, nearest, wait_awhile
 from suanwang.scheduling.policies.board import (
     ANY,
@@ -20,7 +21,6 @@ from suanwang.scheduling.policies.board import (
     HELD,
     QUEUED,
     SINCE,
-    SLACK,
     STARTED,
     UNSEEN,
     Board,
@@ -32,9 +32,6 @@ from suanwang.scheduling.policies.rooms import fits, foresee, freer, may_start, 
 LEAST_LOADED, CHEAPEST, GREENEST = least_loaded.CODE, cheapest.CODE, greenest.CODE
 NEAREST, WAIT_AWHILE, JOINT = nearest.CODE, wait_awhile.CODE, joint.CODE
 OFTEN = 16
-DEPTH = 200
-"""So many of the jobs in front may have room kept for them, where they are not bound to one row (as Slurm's
-bf_max_job_test)."""
 _load, _price, _green = least_loaded.rank, cheapest.rank, greenest.rank
 _jointly, _greenest_start = joint.choose, wait_awhile.greenest_start
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from suanwang.scheduling.policies.board import PAUSABLE, SLACK, Board
+from suanwang.scheduling.margins import SLACK
+from suanwang.scheduling.policies.board import PAUSABLE, Board
 from suanwang.scheduling.policies.compiled import inlined
 from suanwang.scheduling.policies.reckoning import transfer_ms
 
