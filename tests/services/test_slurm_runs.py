@@ -232,6 +232,16 @@ class TestOnAClusterOfItsOwn:
         seen = ended(site, order.tag)
         assert (seen.state, seen.exit_code) == (RunState.FAILED, 4)
 
+    def test_a_deep_folder_is_no_hindrance(self, tmp_path: Path) -> None:
+        """A step's socket may have 107 bytes of path, and pytest's folders under xdist leave too few of them."""
+        need_slurm(rest=False)
+        deep = tmp_path / ("d" * 100)
+        with SlurmTestbed(deep, [ClusterSpec(name="deep", nodes=1)]) as testbed:
+            site = site_on(testbed.clusters["deep"], tmp_path)
+            order = site.order(Work(say="here"))
+            site.connector.submit(order)
+            assert ended(site, order.tag).state is RunState.SUCCEEDED
+
     def test_what_the_controller_forgot_is_read_from_its_completion_file(
         self, testbed: SlurmTestbed, tmp_path: Path
     ) -> None:
@@ -279,12 +289,19 @@ class TestOnAClusterOfItsOwn:
 
 def test_a_testbed_that_cannot_come_up_stops_what_it_started(tmp_path: Path) -> None:
     need_slurm(rest=False)
-    testbed = SlurmTestbed(tmp_path / "testbed", [ClusterSpec(name="one")], patience_s=0.0)
-    with pytest.raises(Unavailable, match="did not come up"):
-        testbed.start()
-    conf = f"SLURM_CONF={tmp_path}/testbed/one/slurm.conf".encode()
-    assert _processes_with(conf) == []
-    assert testbed.clusters == {}
+    # A controller refuses the state that another cluster left behind; by then munge and the nodes' daemons run.
+    state = tmp_path / "testbed" / "one" / "state"
+    state.mkdir(parents=True)
+    (state / "clustername").write_text("another", encoding="utf-8")
+    testbed = SlurmTestbed(tmp_path / "testbed", [ClusterSpec(name="one")])
+    try:
+        with pytest.raises(Unavailable, match="cluster one did not come up"):
+            testbed.start()
+        conf = f"SLURM_CONF={tmp_path}/testbed/one/slurm.conf".encode()
+        assert _processes_with(conf) == []
+        assert testbed.clusters == {}
+    finally:
+        testbed.stop()
 
 
 def _processes_with(entry: bytes) -> list[int]:

@@ -29,6 +29,7 @@ __all__ = ["TWO_CLUSTERS", "Cluster", "ClusterSpec", "SlurmTestbed", "missing_pr
 
 APT_PACKAGES = "slurm-wlm slurmrestd slurm-wlm-jwt-plugin munge"
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "sinfo", "scancel", "srun")
+_PATIENCE_S = 60.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _REST_USER = "nobody"
 """slurmrestd refuses to run as root or as Slurm's own user."""
@@ -111,7 +112,6 @@ class SlurmTestbed:
         clusters: Sequence[ClusterSpec] = TWO_CLUSTERS,
         *,
         rest: bool = False,
-        patience_s: float = 60.0,
     ) -> None:
         if len({spec.name for spec in clusters}) != len(clusters) or not clusters:
             raise InvalidRequest("clusters need names of their own", field="clusters", allowed="one or more, distinct")
@@ -119,7 +119,6 @@ class SlurmTestbed:
         self.clusters: dict[str, Cluster] = {}
         self._specs = tuple(clusters)
         self._rest = rest
-        self._patience_s = patience_s
         self._munged: subprocess.Popen[bytes] | None = None
         self._short: Path | None = None
 
@@ -162,7 +161,7 @@ class SlurmTestbed:
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         # A socket's path may hold 107 bytes, and the given folder may be deep.
-        self._short = Path(tempfile.mkdtemp(prefix="suanwang-munge-"))
+        self._short = Path(tempfile.mkdtemp(prefix="suanwang-"))
         self._short.chmod(0o755)
         munge_socket = self._start_munge(self._short)
         node_count = sum(spec.nodes for spec in self._specs)
@@ -199,11 +198,12 @@ class SlurmTestbed:
 
     def _start_cluster(self, spec: ClusterSpec, munge_socket: Path, ports: Iterator[int]) -> None:
         folder = self.folder / spec.name
-        for part in ("state", "spool", "devices"):
+        for part in ("state", "devices"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         places = Places(
             folder=folder,
             munge_socket=munge_socket,
+            spool=munge_socket.parent / spec.name,
             host=socket.gethostname().partition(".")[0],
             controller_port=next(ports),
             node_ports=tuple(next(ports) for _ in range(spec.nodes)),
@@ -229,7 +229,8 @@ class SlurmTestbed:
     def start_node(self, name: str, node: str) -> None:
         """Starts a node's daemon; also again, after a test has killed it."""
         cluster = self.clusters[name]
-        (cluster.folder / "spool" / node).mkdir(exist_ok=True)
+        assert self._short is not None
+        (self._short / name / node).mkdir(parents=True, exist_ok=True)
         cluster.daemons[node] = _daemon(
             ["slurmd", "-D", "-N", node, "-f", str(cluster.conf)],
             env=cluster.env,
@@ -277,7 +278,7 @@ class SlurmTestbed:
         self._wait(f"cluster {cluster.spec.name}", ready, controller, cluster.folder / "slurmctld.log")
 
     def _wait(self, what: str, ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-        until = time.monotonic() + self._patience_s
+        until = time.monotonic() + _PATIENCE_S
         while not ready():
             if process.poll() is not None or time.monotonic() > until:
                 raise Unavailable(f"{what} did not come up; its log {log} ends: {_tail(log)}")

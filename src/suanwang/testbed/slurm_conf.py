@@ -67,6 +67,8 @@ class Places:
 
     folder: Path
     munge_socket: Path
+    spool: Path
+    """Of the node daemons. A step's socket lies in its node's part, and a socket's path may hold 107 bytes."""
     host: str
     """This machine's short host name: the daemons compare it with their own."""
     controller_port: int
@@ -90,7 +92,7 @@ def slurm_conf(spec: ClusterSpec, places: Places, *, rest: bool) -> str:
         # Daemons listen on the loopback address alone.
         "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny",
         f"StateSaveLocation={folder}/state",
-        f"SlurmdSpoolDir={folder}/spool/%n",
+        f"SlurmdSpoolDir={places.spool}/%n",
         f"SlurmctldPidFile={folder}/slurmctld.pid",
         f"SlurmdPidFile={folder}/slurmd.%n.pid",
         f"SlurmctldLogFile={folder}/slurmctld.log",
