@@ -21,9 +21,9 @@ from benchmarks.store import Figure
 from suanwang.adapters.signing import Ed25519Signer
 from suanwang.adapters.store.embedded import EmbeddedPostgres
 from suanwang.adapters.store.postgres import PostgresStore, connect
-from suanwang.control.proofs import Proofs
+from suanwang.control.billing.proofs import Proofs
+from suanwang.control.billing.settling import settle
 from suanwang.control.rules import Rules
-from suanwang.control.settling import settle
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.job import UsageRecord

@@ -20,7 +20,7 @@ from benchmarks.store import Figure
 from numba import njit
 
 from suanwang.adapters.store.postgres import connect
-from suanwang.control.calling import call
+from suanwang.control.market.calling import call
 from suanwang.control.rules import Rules
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.ports import Deal

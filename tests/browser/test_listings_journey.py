@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from suanwang.control.listings import NewListing
+from suanwang.control.contracts.listings import NewListing
 from suanwang.trading.listings import Charge, Kind
 from tests.browser.conftest import OpenPage
 from tests.browser.serving import PATIENCE_S

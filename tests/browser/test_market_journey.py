@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from suanwang.control.market_requests import NewOffer, Wish
+from suanwang.control.market.requests import NewOffer, Wish
 from suanwang.domain.ids import SiteId
 from suanwang.trading.market.product import HOUR, begins, window_of
 from suanwang.trading.market.values import Way

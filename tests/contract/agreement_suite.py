@@ -11,7 +11,7 @@ import pytest
 from tests.contract.ledger_suite import DEMO, assert_whole, standing
 from tests.contract.store_values import PROJECT, SITE, a_line, a_record, an_event, at_once, ending, leased
 
-from suanwang.control.crediting import credit_due
+from suanwang.control.contracts.crediting import credit_due
 from suanwang.control.rules import Rules
 from suanwang.domain.ids import JobId
 from suanwang.domain.job import Event

@@ -15,8 +15,8 @@ from itertools import count
 import pytest
 from tests.contract.store_values import PROJECT, a_line, a_record, after, an_event, at_once, ending, every_page, leased
 
+from suanwang.control.billing.settling import settle
 from suanwang.control.rules import Rules
-from suanwang.control.settling import settle
 from suanwang.domain.errors import Conflict, InvalidRequest, NotFound
 from suanwang.domain.ids import JobId
 from suanwang.domain.job import BillLine

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.contract.store_values import at_once, every_page
 
-from suanwang.control.calling import call
+from suanwang.control.market.calling import call
 from suanwang.control.rules import Rules
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event

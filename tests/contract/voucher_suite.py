@@ -12,8 +12,8 @@ import pytest
 from tests.contract.ledger_suite import DEMO, NOW, RULES, assert_whole, standing
 from tests.contract.store_values import PROJECT, SITE, a_line, a_record, after, an_event, at_once, ending, leased
 
+from suanwang.control.billing.settling import settle
 from suanwang.control.rules import Rules
-from suanwang.control.settling import settle
 from suanwang.domain.errors import Conflict
 from suanwang.domain.identity import Project
 from suanwang.domain.ids import JobId, ProjectId

@@ -19,7 +19,7 @@ from tests.factories import NOW, job, offering, pool, replace, seconds, site, sn
 from tests.unit.test_metering import allocation
 
 from suanwang import catalog
-from suanwang.control.metering import meter
+from suanwang.control.billing.metering import meter
 from suanwang.domain.job import BillLine, UsageRecord
 from suanwang.domain.site import Price, Site
 from suanwang.domain.tariff import Tariff

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.factories import DEMO, OPERATOR, OTHER, STRANGER, USER, Input, SmallNetwork, task
 
-from suanwang.control.listings import NewListing
+from suanwang.control.contracts.listings import NewListing
 from suanwang.control.rules import Rules
 from suanwang.domain.connector import RunState
 from suanwang.domain.errors import Conflict, InvalidRequest

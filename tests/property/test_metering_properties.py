@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.factories import NOW, job, seconds, task
 from tests.unit.test_metering import allocation
 
-from suanwang.control.metering import meter
+from suanwang.control.billing.metering import meter
 from suanwang.domain.job import BillLine, UsageRecord
 from suanwang.domain.site import Price
 from suanwang.domain.task import DeviceRequest, Resources

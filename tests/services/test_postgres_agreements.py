@@ -8,7 +8,7 @@ from tests.contract.agreement_suite import END, RULES, AgreementContract, a_mont
 from tests.services.postgres_fixture import postgres, postgres_server, postgres_store
 
 from suanwang.adapters.store.postgres import PostgresStore
-from suanwang.control.crediting import credit_due
+from suanwang.control.contracts.crediting import credit_due
 from suanwang.ports import Store
 
 __all__ = ["postgres", "postgres_server", "postgres_store"]

@@ -27,9 +27,9 @@ from tests.services.postgres_fixture import postgres, postgres_server, postgres_
 
 from suanwang.adapters.store.database import Database
 from suanwang.adapters.store.postgres import PostgresStore
-from suanwang.control.calling import call
-from suanwang.control.market import Market
-from suanwang.control.market_requests import Wish
+from suanwang.control.market.calling import call
+from suanwang.control.market.ordering import Market
+from suanwang.control.market.requests import Wish
 from suanwang.domain.errors import OutcomeUnknown, Unavailable
 from suanwang.domain.identity import Principal, Project, Role
 from suanwang.ports import Deal, OfferQuery, Store, TradeQuery

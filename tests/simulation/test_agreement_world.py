@@ -17,8 +17,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from suanwang.adapters.store.memory import MemoryStore
-from suanwang.control.agreements import Agreements
-from suanwang.control.crediting import credit_due, facts_of
+from suanwang.control.contracts.agreements import Agreements
+from suanwang.control.contracts.crediting import credit_due, facts_of
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import SuanwangError
 from suanwang.domain.identity import Principal, Project, Role

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from suanwang.adapters.store.memory import MemoryStore
-from suanwang.control.calling import call_due
-from suanwang.control.market import Market
-from suanwang.control.market_requests import NewOffer, Wish
+from suanwang.control.billing.settling import settle
+from suanwang.control.market.calling import call_due
+from suanwang.control.market.ordering import Market
+from suanwang.control.market.requests import NewOffer, Wish
 from suanwang.control.rules import Rules
-from suanwang.control.settling import settle
 from suanwang.domain.errors import Conflict, InvalidRequest, SuanwangError, Unavailable
 from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import ProjectId, SiteId

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from suanwang.control.metering import Metered, meter
+from suanwang.control.billing.metering import Metered, meter
 from tests.simulation import world
 from tests.simulation.world import Broken, World
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from tests.contract.store_values import a_job
 
 from suanwang.adapters.store.memory import MemoryStore
-from suanwang.control.crediting import facts_of
+from suanwang.control.contracts.crediting import facts_of
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.job import Event, Terms
 from suanwang.domain.site import Price

@@ -20,7 +20,7 @@ from suanwang import catalog
 from suanwang.adapters.signing import Ed25519Signer
 from suanwang.adapters.store.rows import OFFERING
 from suanwang.cli.drafting import of_this_host
-from suanwang.control.proofs import Proofs
+from suanwang.control.billing.proofs import Proofs
 from suanwang.control.rules import Rules
 from suanwang.control.sites import check_offering
 from suanwang.domain.connector import RunState

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.api_world import Agent, World, offering, world
 
-from suanwang.control.listings import Listings, NewListing
+from suanwang.control.contracts.listings import Listings, NewListing
 from suanwang.domain.connector import RunState
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.exchange import Phase, RunReport

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from tests.unit.api_world import World, offering, world
 
-from suanwang.control.calling import call_at, call_due, freeze_at
-from suanwang.control.market import Market
-from suanwang.control.market_requests import NewOffer, Wish
+from suanwang.control.market.calling import call_at, call_due, freeze_at
+from suanwang.control.market.ordering import Market
+from suanwang.control.market.requests import NewOffer, Wish
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId, SiteId

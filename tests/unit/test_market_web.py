@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.unit.api_world import NOW, World, world
 
-from suanwang.control.market_requests import NewOffer
+from suanwang.control.market.requests import NewOffer
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import SiteId
 from suanwang.trading.market.product import HOUR

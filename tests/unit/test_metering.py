@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from tests.factories import NOW, job, replace, seconds, task
 
-from suanwang.control.metering import Metered, meter
+from suanwang.control.billing.metering import Metered, meter
 from suanwang.domain.ids import AllocationId, SiteId
 from suanwang.domain.job import Allocation, AllocationState, Job, Why
 from suanwang.domain.site import Price

@@ -15,10 +15,10 @@ from tests.factories import NOW
 
 from suanwang.adapters.signing import Ed25519Signer
 from suanwang.adapters.store.memory import MemoryStore
-from suanwang.control.metering import meter
-from suanwang.control.proofs import Proofs
+from suanwang.control.billing.metering import meter
+from suanwang.control.billing.proofs import Proofs
+from suanwang.control.billing.settling import settle
 from suanwang.control.rules import Rules
-from suanwang.control.settling import settle
 from suanwang.domain.errors import InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, ProjectId

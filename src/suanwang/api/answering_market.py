@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from suanwang.control.calling import Indication, call_at
-from suanwang.control.market import Market
-from suanwang.control.market_requests import Calling, Priced
+from suanwang.control.market.calling import Indication, call_at
+from suanwang.control.market.ordering import Market
+from suanwang.control.market.requests import Calling, Priced
 from suanwang.control.rules import Rules
 from suanwang.domain.identity import Principal
 from suanwang.domain.ids import ProjectId

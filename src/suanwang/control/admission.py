@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
 
+from suanwang.control.contracts.listed import agreed
 from suanwang.control.leasing import bound_to
-from suanwang.control.listed import agreed
 from suanwang.domain.allowance import Allowance
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import JobId, ProjectId

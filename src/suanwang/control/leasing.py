@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from suanwang.control.listed import delivered, listed_of
+from suanwang.control.contracts.listed import delivered, listed_of
 from suanwang.domain.connector import DeviceSlots
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.exchange import Lease, StagedInput

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from suanwang.control.agreements import Agreements
 from suanwang.control.allowances import Allowances
 from suanwang.control.artefacts import Artefacts
-from suanwang.control.bills import Bills
+from suanwang.control.billing.bills import Bills
+from suanwang.control.billing.invoices import Invoices
+from suanwang.control.billing.proofs import Proofs
+from suanwang.control.billing.vouchers import Vouchers
+from suanwang.control.billing.wallets import Wallets
 from suanwang.control.capability import Capabilities
-from suanwang.control.invoices import Invoices
+from suanwang.control.contracts.agreements import Agreements
+from suanwang.control.contracts.listings import Listings
 from suanwang.control.jobs import Jobs
-from suanwang.control.listings import Listings
-from suanwang.control.market import Market
+from suanwang.control.market.ordering import Market
+from suanwang.control.market.reserved_jobs import ReservedJobs
 from suanwang.control.people import People
-from suanwang.control.proofs import Proofs
 from suanwang.control.quotes import Quotes
-from suanwang.control.reserved_jobs import ReservedJobs
 from suanwang.control.rules import Rules
 from suanwang.control.sites import Sites
 from suanwang.control.tick import Turn, tick
-from suanwang.control.vouchers import Vouchers
-from suanwang.control.wallets import Wallets
 from suanwang.domain.device import Position
 from suanwang.domain.job import Place
 from suanwang.ports import Clock, Files, Identities, Signer, Store

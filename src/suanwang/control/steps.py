@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from suanwang.control.metering import Metered, meter
+from suanwang.control.billing.metering import Metered, meter
 from suanwang.domain.connector import RunState
 from suanwang.domain.exchange import RunReport
 from suanwang.domain.ids import AllocationId, SiteId

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from suanwang.control.contracts.listed import hold_uses
 from suanwang.control.leasing import lease_in_full, output_name
-from suanwang.control.listed import hold_uses
 from suanwang.control.rules import Rules
 from suanwang.control.standing import judged
 from suanwang.control.steps import changes, end, progress

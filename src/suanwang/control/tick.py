@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from suanwang.control.calling import call_due
-from suanwang.control.crediting import credit_due
+from suanwang.control.billing.settling import settle
+from suanwang.control.contracts.crediting import credit_due
+from suanwang.control.contracts.listed import settle_uses
 from suanwang.control.learning import teach
 from suanwang.control.leasing import bound_to
-from suanwang.control.listed import settle_uses
-from suanwang.control.reserving import kept_from, sort_queue
+from suanwang.control.market.calling import call_due
+from suanwang.control.market.reserving import kept_from, sort_queue
 from suanwang.control.rules import Rules
-from suanwang.control.settling import settle
 from suanwang.control.sharing import fairness, keep_means
 from suanwang.control.standing import slowness
 from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, let_go, ready

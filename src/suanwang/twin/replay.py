@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from suanwang.control.metering import meter
+from suanwang.control.billing.metering import meter
 from suanwang.control.network import Network
 from suanwang.control.standing import slowness
 from suanwang.control.steps import lease

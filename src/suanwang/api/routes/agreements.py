@@ -10,7 +10,7 @@ from suanwang.api.answering import answer
 from suanwang.api.asking import Asked, Body, Cursor, Limit, Route, model_of, paged
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import agreement_models as models
-from suanwang.control.agreements import Seen
+from suanwang.control.contracts.agreements import Seen
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.ports import PartyKey
 from suanwang.trading.agreements import (

@@ -10,7 +10,7 @@ from suanwang.api.answering import answer
 from suanwang.api.asking import Asked, Body, Cursor, Limit, Route, model_of, paged
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import listing_models
-from suanwang.control.listings import Listings, NewListing
+from suanwang.control.contracts.listings import Listings, NewListing
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId, SiteId

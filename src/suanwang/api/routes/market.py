@@ -23,7 +23,7 @@ from suanwang.api.answering_market import (
 from suanwang.api.asking import Ask, Asked, Body, Cursor, Limit, Route, model_of, paged, possible_instant
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import market_models
-from suanwang.control.market_requests import NewOffer, Wish
+from suanwang.control.market.requests import NewOffer, Wish
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.ports import OfferQuery

@@ -10,7 +10,7 @@ from suanwang.api.answering import answer
 from suanwang.api.asking import Asked, Body, Cursor, Limit, Route, model_of, paged, possible_instant
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import voucher_models
-from suanwang.control.vouchers import Standing
+from suanwang.control.billing.vouchers import Standing
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.trading.vouchers import Voucher, VoucherUse
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
 from suanwang.client.problems import problem_rows
-from suanwang.control.listings import NewListing
+from suanwang.control.contracts.listings import NewListing
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unauthorized
 from suanwang.domain.identity import Role
 from suanwang.domain.ids import ProjectId, SiteId

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from suanwang.client.problems import problem_rows
-from suanwang.control.market_requests import NewOffer, Wish
+from suanwang.control.market.requests import NewOffer, Wish
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, SuanwangError, Unauthorized
 from suanwang.domain.identity import Role
 from suanwang.domain.ids import ProjectId, SiteId

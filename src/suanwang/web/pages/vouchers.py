@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from suanwang.control.vouchers import Watched
+from suanwang.control.billing.vouchers import Watched
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.identity import Role
 from suanwang.web.visiting import PageRoute, Visited

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from suanwang.control.bills import narrowed
+from suanwang.control.billing.bills import narrowed
 from suanwang.domain.errors import InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId

@@ -22,7 +22,7 @@ from suanwang.trading.market.product import CORE, begins, window_of
 from suanwang.trading.market.values import Auction, Match, Plan, Way
 
 if TYPE_CHECKING:
-    from suanwang.control.calling import Indication
+    from suanwang.control.market.calling import Indication
 
 KINDS = frozenset(kind.value for kind in DeviceKind)
 AHEAD = timedelta(days=366)

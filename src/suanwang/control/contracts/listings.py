@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from suanwang.control.market_requests import check_id
+from suanwang.control.market.requests import check_id
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.file import Content, FileRecord, checked_sha256

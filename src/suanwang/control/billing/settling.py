@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from suanwang.control.redeeming import close_ended, hold_vouchers, release_unused
+from suanwang.control.billing.redeeming import close_ended, hold_vouchers, release_unused
 from suanwang.control.rules import Rules
 from suanwang.domain.job import Event
 from suanwang.ports import Claim, OpenLine, Store

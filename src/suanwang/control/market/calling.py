@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from suanwang.control.market_requests import models_asked
+from suanwang.control.market.requests import models_asked
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Unavailable
 from suanwang.domain.job import Event

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from suanwang.control.calling import being_made, call_at, end, freeze_at, indication, sharing_owners
-from suanwang.control.market_requests import (
+from suanwang.control.market.calling import being_made, call_at, end, freeze_at, indication, sharing_owners
+from suanwang.control.market.requests import (
     ID_ALLOWED,
     Calling,
     Phase,
@@ -27,7 +27,7 @@ from suanwang.control.market_requests import (
     too_much,
     units_of,
 )
-from suanwang.control.market_selling import Selling
+from suanwang.control.market.selling import Selling
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import SiteId

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from suanwang.control.calling import call_at, freeze_at
-from suanwang.control.market_requests import (
+from suanwang.control.market.calling import call_at, freeze_at
+from suanwang.control.market.requests import (
     ID_ALLOWED,
     NewOffer,
     capacity_of,
@@ -21,7 +21,7 @@ from suanwang.control.market_requests import (
     event_of,
     kind_of,
 )
-from suanwang.control.reserving import in_use
+from suanwang.control.market.reserving import in_use
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role

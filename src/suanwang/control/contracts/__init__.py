@@ -1,0 +1,1 @@
+"""What parties agree on: agreements with their credits, listings with their licences."""

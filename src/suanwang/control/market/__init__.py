@@ -1,0 +1,1 @@
+"""The market in the loop and for people: orders, offers, calls, and rights to capacity."""
