@@ -218,6 +218,10 @@ class VoucherContract:
             assert each.started_at <= each.usage.from_at
         assert [each.line for each in store.charges(BillQuery(job_id=second), None, 9)[0]] == [found[3].line]
         assert store.charges(BillQuery(projects=()), None, 9) == ([], None)
+        for each in found:
+            run = store.allocation(each.usage.allocation_id)
+            assert run is not None
+            assert each.ran == run.ran
 
     def test_labels_say_whose_a_project_is(self, store: Store) -> None:
         store.add_project(Project(id=PROJECT, title="Demo", created_at=NOW), ())

@@ -35,6 +35,7 @@ SPECIFIED: Mapping[str, tuple[str, bool, bool]] = {
     "ChargeFrequency": (STRING, False, False),
     "ChargePeriodEnd": (INSTANT, False, True),
     "ChargePeriodStart": (INSTANT, False, True),
+    "CommitmentDiscountStatus": (STRING, True, False),
     "ConsumedQuantity": (DECIMAL, True, False),
     "ConsumedUnit": (STRING, True, False),
     "ContractedCost": (DECIMAL, False, True),
@@ -45,6 +46,10 @@ SPECIFIED: Mapping[str, tuple[str, bool, bool]] = {
     "ListCost": (DECIMAL, False, True),
     "ListUnitPrice": (DECIMAL, True, False),
     "PricingCategory": (STRING, True, False),
+    "PricingCurrency": (STRING, False, False),
+    "PricingCurrencyContractedUnitPrice": (DECIMAL, True, False),
+    "PricingCurrencyEffectiveCost": (DECIMAL, False, False),
+    "PricingCurrencyListUnitPrice": (DECIMAL, True, False),
     "PricingQuantity": (DECIMAL, True, True),
     "PricingUnit": (STRING, True, True),
     "ProviderName": (STRING, False, True),
@@ -116,6 +121,9 @@ def _wrong_together(row: Mapping[str, str]) -> list[str]:
         ),
         "details are of a price": bool(row["SkuPriceDetails"]) <= bool(row["SkuPriceId"]),
         "costs are quantity times price": all(_product_holds(row, name) for name in ("List", "Contracted")),
+        "prices are in the currency they are billed in": row["PricingCurrency"] == row["BillingCurrency"]
+        and row["PricingCurrencyEffectiveCost"] == row["EffectiveCost"]
+        and all(row[f"PricingCurrency{name}UnitPrice"] == row[f"{name}UnitPrice"] for name in ("List", "Contracted")),
         "tags are flat": all(isinstance(value, str | int | float | bool) for value in tags.values()),
     }
     return [rule for rule, kept in rules.items() if not kept]
@@ -151,6 +159,8 @@ def test_the_check_itself_finds_what_is_wrong(net: World) -> None:
         ("ChargePeriodEnd", usage["ChargePeriodStart"]),
         ("ListCost", "99"),
         ("PricingUnit", ""),
+        ("PricingCurrency", "USD"),
+        ("PricingCurrencyListUnitPrice", "1"),
         ("Tags", '{"a": {}}'),
         ("Colour", "red"),
     ):

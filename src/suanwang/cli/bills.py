@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from suanwang.cli.options import Json, Limit, network
+from suanwang.trading.grouping import Export
 
 app = typer.Typer(no_args_is_help=True, help="Bills: totals, lines.")
 Projects = Annotated[list[str] | None, typer.Option("--project", help="Only these projects.", show_default=False)]
@@ -19,10 +19,6 @@ Provider = Annotated[str | None, typer.Option(help="Only this provider.")]
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 From = Annotated[datetime | None, typer.Option("--from", formats=_FORMATS, help="Not before, local time.")]
 To = Annotated[datetime | None, typer.Option("--to", formats=_FORMATS, help="Before, local time.")]
-
-
-class Kind(StrEnum):
-    FOCUS = "focus"
 
 
 def _aware(at: datetime | None) -> datetime | None:
@@ -100,13 +96,23 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     from_at: Annotated[datetime, typer.Option("--from", formats=_FORMATS, help="Used from then on, local time.")],
     to_at: Annotated[datetime, typer.Option("--to", formats=_FORMATS, help="Used before, local time.")],
-    kind: Annotated[Kind, typer.Option("--format", help="FOCUS 1.2 as CSV.")] = Kind.FOCUS,
+    form: Annotated[
+        Export,
+        typer.Option("--format", help="FOCUS 1.2 (CSV), CloudEvents 1.0 (JSON) or OGF Usage Record 2.0 (XML)."),
+    ] = Export.FOCUS,
     project: Projects = None,
+    site: Site = None,
+    job: Job = None,
 ) -> None:
     """Write what was billed in a form that other tools read."""
     from suanwang.cli.terminal import note
 
     with network(context) as client:
-        data = client.export(from_at.astimezone(UTC), to_at.astimezone(UTC), projects=project or ())
-    output.write_bytes(data)
+        pieces = client.export(
+            from_at.astimezone(UTC), to_at.astimezone(UTC), form=form, projects=project or (), site=site, job=job
+        )
+        first = next(pieces, b"")  # An error comes before the file is touched.
+        with output.open("wb") as file:
+            file.write(first)
+            file.writelines(pieces)
     note(f"written to {output}")

@@ -497,6 +497,10 @@ class Client(LedgerCalls, InvoiceCalls, VoucherCalls, AgreementCalls, ListingCal
     def _bytes(self, path: str, params: Mapping[str, Any]) -> bytes:
         return self._wire.call("GET", path, params=params).content
 
+    def _stream(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
+        with self._wire.streaming(path, params=params) as reply:
+            yield from reply.iter_bytes()
+
     def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
         return _read(kind, self._wire.call(method, path, json=body, harmless=True))
 

@@ -5,7 +5,7 @@ Owns how each of them is asked for; `Client` mixes them in and owns the line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from suanwang.client import invoice_models
-from suanwang.trading.grouping import By
+from suanwang.trading.grouping import By, Export
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -25,6 +25,9 @@ class InvoiceCalls:
         raise NotImplementedError
 
     def _bytes(self, path: str, params: Mapping[str, Any]) -> bytes:
+        raise NotImplementedError
+
+    def _stream(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
         raise NotImplementedError
 
     def invoice(self, project: str, month: str) -> invoice_models.InvoiceView:
@@ -41,15 +44,26 @@ class InvoiceCalls:
         """Whether rating the month anew gives the same invoice."""
         return self._get(f"{_invoice(project, month)}/rerated", invoice_models.ReratedView)
 
-    def export(self, from_at: datetime, to_at: datetime, *, projects: Sequence[str] = ()) -> bytes:
-        """Charges whose usage begins in this time, as CSV of FOCUS 1.2."""
+    def export(
+        self,
+        from_at: datetime,
+        to_at: datetime,
+        *,
+        form: Export = Export.FOCUS,
+        projects: Sequence[str] = (),
+        site: str | None = None,
+        job: str | None = None,
+    ) -> Iterator[bytes]:
+        """Charges whose usage begins in this time, in pieces as they come: FOCUS, CloudEvents or OGF usage records."""
         params = {
-            "format": "focus",
+            "format": form.value,
             "from_at": from_at.isoformat(),
             "to_at": to_at.isoformat(),
             "project": list(projects) or None,
+            "site": site,
+            "job": job,
         }
-        return self._bytes("/v1/bills/export", params)
+        yield from self._stream("/v1/bills/export", params)
 
     def statement(self, month: str, by: By = By.PROJECT) -> invoice_models.StatementView:
         """Sums by whom or where."""

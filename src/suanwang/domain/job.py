@@ -103,6 +103,19 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What the site said of one run, as far as it is known."""
+
+    native_id: str | None = None
+    outcome: RunState | None = None
+    exit_code: int | None = None
+    cpu_s: float | None = None
+    nodes: tuple[str, ...] = ()
+    records: int = 0
+    """Usage records written of it so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
     """One lease of a job to a site. `epoch` is the fencing token: it grows with every lease of the job."""
 
@@ -141,6 +154,17 @@ class Allocation:
     max_memory_gb: float | None = None
     nodes: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
+
+    @property
+    def ran(self) -> Ran:
+        return Ran(
+            native_id=self.native_id,
+            outcome=self.outcome,
+            exit_code=self.exit_code,
+            cpu_s=self.cpu_s,
+            nodes=self.nodes,
+            records=self.records,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

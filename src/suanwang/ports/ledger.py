@@ -11,6 +11,7 @@ from suanwang.domain.ids import JobId, ProjectId
 from suanwang.domain.job import (
     BillLine,
     Event,
+    Ran,
     UsageRecord,
 )
 from suanwang.domain.site import Price
@@ -45,6 +46,7 @@ class Charged:
     started_at: datetime
     power_kw: float
     settled: bool
+    ran: Ran
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""By what a statement is summed. It loads nothing, for commands name its choices in their help."""
+"""By what a statement is summed, and the forms of an export. It loads nothing, for commands name its choices in their help."""
 
 from __future__ import annotations
 
@@ -15,3 +15,14 @@ class By(StrEnum):
     PERSON = "person"
     PROVIDER = "provider"
     SITE = "site"
+
+
+class Export(StrEnum):
+    """In which form usage and charges are written for other tools."""
+
+    FOCUS = "focus"
+    """FOCUS 1.2 as CSV: what was billed."""
+    CLOUDEVENTS = "cloudevents"
+    """CloudEvents 1.0 as a JSON batch: usage records."""
+    OGF = "ogf"
+    """OGF Usage Record 2.0 as XML: runs."""

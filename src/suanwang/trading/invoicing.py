@@ -16,7 +16,7 @@ import orjson
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import JobId, ProjectId, SiteId
-from suanwang.domain.job import BillLine, UsageRecord
+from suanwang.domain.job import BillLine, Ran, UsageRecord
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import ElectricityRate
 from suanwang.trading.grouping import By
@@ -64,6 +64,7 @@ class Charge:
     owner: str
     """Who submitted the job."""
     task: str
+    ran: Ran
     voucher_fen: int = 0
     settled: bool = False
 

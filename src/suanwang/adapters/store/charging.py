@@ -16,6 +16,7 @@ from suanwang.adapters.store.rows import (
     USAGE_COLUMNS,
     bill_from,
     listed,
+    ran_of,
     usage_from,
 )
 from suanwang.ports import BillQuery, Charged
@@ -51,12 +52,13 @@ def _charged(row: Sequence[object]) -> Charged:
     usage = usage_from(tuple(row[width : width + len(USAGE_COLUMNS)]))
     terms, progress, settled = row[-3:]
     granted = TERMS.load(str(terms))
-    began = (NO_PROGRESS if progress is None else PROGRESS.load(str(progress))).started_at
+    come = NO_PROGRESS if progress is None else PROGRESS.load(str(progress))
     return Charged(
         line=bill_from(tuple(row[1:width])),
         usage=usage,
         price=granted.price,
-        started_at=began or usage.from_at,
+        started_at=come.started_at or usage.from_at,
         power_kw=granted.power_kw,
         settled=bool(settled),
+        ran=ran_of(come),
     )

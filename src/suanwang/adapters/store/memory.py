@@ -423,6 +423,7 @@ class MemoryStore(MemoryMarket, MemoryVouchers, MemoryAgreements, MemoryAllowanc
             started_at=allocation.started_at or usage.from_at,
             power_kw=allocation.power_kw,
             settled=line.usage_id in self._settled,
+            ran=allocation.ran,
         )
 
     def bill_totals(self, query: BillQuery) -> Sequence[BillTotal]:

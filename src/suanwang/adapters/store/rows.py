@@ -25,6 +25,7 @@ from suanwang.domain.job import (
     Job,
     LogChunk,
     Point,
+    Ran,
     Usage,
     UsageRecord,
     Why,
@@ -244,6 +245,17 @@ class Progress:
     max_memory_gb: float | None = None
     nodes: tuple[str, ...] = ()
     usage: Usage = NO_USAGE
+
+
+def ran_of(known: Progress) -> Ran:
+    return Ran(
+        native_id=known.native_id,
+        outcome=known.outcome,
+        exit_code=known.exit_code,
+        cpu_s=known.cpu_s,
+        nodes=known.nodes,
+        records=known.records,
+    )
 
 
 TERMS: Codec[Terms] = Codec(Terms, shared=True)

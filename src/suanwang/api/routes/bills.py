@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from suanwang.api import answering
@@ -14,11 +15,20 @@ from suanwang.api.describing import FAULT
 from suanwang.client import models
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.ports import BillQuery
+from suanwang.trading import cloudevents, ogf_usage
+from suanwang.trading.grouping import Export
 
 router = APIRouter(prefix="/v1/bills", tags=["bills"], route_class=Route, responses=FAULT)
 
 
-_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+EXPORT_TYPES = {
+    Export.FOCUS: "text/csv",
+    Export.CLOUDEVENTS: cloudevents.MEDIA_TYPE,
+    Export.OGF: ogf_usage.MEDIA_TYPE,
+}
+_EXPORTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {name: {"schema": {"type": "string"}} for name in EXPORT_TYPES.values()}}
+}
 
 
 def _query(
@@ -50,14 +60,18 @@ def lines(ask: Asked, wanted: Wanted, limit: Limit = 100, cursor: Cursor = None)
     return answer({"items": [answering.bill_line(line) for line in found], "next": after})
 
 
-@router.get("/export", response_class=Response, responses=_CSV)
+@router.get("/export", response_class=Response, responses=_EXPORTS)
 def export(
     ask: Asked,
     wanted: Wanted,
-    kind: Annotated[str, Query(alias="format", pattern="^focus$", description="`focus`: FOCUS 1.2")] = "focus",
+    kind: Annotated[Export, Query(alias="format", description="Which of the three forms")] = Export.FOCUS,
 ) -> Response:
-    """Charges whose usage begins from `from_at` on and before `to_at`, as CSV of FOCUS 1.2."""
-    return Response("".join(ask.network.invoices.exported(ask.caller, wanted)), media_type="text/csv; charset=utf-8")
+    """Charges whose usage begins from `from_at` on and before `to_at`: FOCUS 1.2, CloudEvents 1.0 or OGF Usage Record 2.0.
+
+    It is sent as it is made, however long it is.
+    """
+    pieces = ask.network.invoices.exported(ask.caller, wanted, kind)
+    return StreamingResponse(pieces, media_type=f"{EXPORT_TYPES[kind]}; charset=utf-8")
 
 
 @router.get("/totals", response_model=models.BillTotals)

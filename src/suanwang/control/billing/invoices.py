@@ -15,10 +15,12 @@ from suanwang.domain.errors import InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.ports import BillQuery, Charged, Clock, Store, TradeQuery
+from suanwang.trading.cloudevents import batch
 from suanwang.trading.focus import Known, csv_pieces, rows
-from suanwang.trading.grouping import By
+from suanwang.trading.grouping import By, Export
 from suanwang.trading.invoicing import Charge, Month, Purchase, encoded, invoice, rerated, statement
 from suanwang.trading.ledger import Phase
+from suanwang.trading.ogf_usage import records
 from suanwang.trading.rating import electricity_rate
 from suanwang.trading.settlement import chain_name
 
@@ -74,10 +76,17 @@ class Invoices:
             raise InvalidRequest("say which time is exported", field="to_at", allowed="an instant after `from_at`")
         return self._charges(narrowed(caller, query), query.from_at, query.to_at)
 
-    def exported(self, caller: Principal, query: BillQuery) -> Iterator[str]:
-        """Charges whose records begin in the query's time as CSV of FOCUS, in pieces."""
-        known = Known(projects=self.projects(), sites={site.id: site.offering for site in self._store.sites()})
-        return csv_pieces(rows(self.charges(caller, query), known))
+    def exported(self, caller: Principal, query: BillQuery, form: Export) -> Iterator[str]:
+        """Charges whose records begin in the query's time, in pieces."""
+        charges = self.charges(caller, query)
+        match form:
+            case Export.FOCUS:
+                known = Known(projects=self.projects(), sites={site.id: site.offering for site in self._store.sites()})
+                return csv_pieces(rows(charges, known))
+            case Export.CLOUDEVENTS:
+                return batch(charges)
+            case Export.OGF:
+                return records(charges, self.projects(), self._clock.now())
 
     def projects(self) -> dict[ProjectId, Project]:
         return {project.id: project for project in self._store.projects()}
@@ -146,6 +155,7 @@ class Invoices:
                 electricity=electricity_rate(each.price, each.power_kw, each.usage.from_at),
                 owner=job.owner,
                 task=job.task.name,
+                ran=each.ran,
                 voucher_fen=vouchers.get(each.line.usage_id, 0),
                 settled=each.settled,
             )

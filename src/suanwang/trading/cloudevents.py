@@ -1,0 +1,66 @@
+"""Usage records as CloudEvents 1.0 (cloudevents.io), in the JSON batch format of their specification.
+
+Owns their form. `source` is the site, `id` the record, so the pair is unique, as the database has it; the event's time is the
+instant at which the record's interval ends. Records are never changed, so the same record gives the same event for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote
+
+from suanwang.trading.invoicing import Charge
+from suanwang.trading.leaves import canonical, instant, plain
+
+MEDIA_TYPE = "application/cloudevents-batch+json"
+RECORDED = "suanwang.usage.recorded"
+_PIECE = 65_536
+
+
+def event(charge: Charge) -> dict[str, object]:
+    """One record with what it was rated to. Numbers that are not whole are texts, as in the ledger's log."""
+    usage, line = charge.usage, charge.line
+    return {
+        "specversion": "1.0",
+        "id": usage.id,
+        "source": source(usage.site_id),
+        "type": RECORDED,
+        "subject": usage.job_id,
+        "time": instant(usage.to_at),
+        "datacontenttype": "application/json",
+        "data": {
+            "allocation": usage.allocation_id,
+            "job": usage.job_id,
+            "project": usage.project,
+            "owner": charge.owner,
+            "site": usage.site_id,
+            "provider": line.provider,
+            "from_at": instant(usage.from_at),
+            "to_at": instant(usage.to_at),
+            "cores": usage.cores,
+            "memory_gb": repr(float(usage.memory_gb)),
+            "device_model": usage.device_model,
+            "devices": usage.devices,
+            "energy_kwh": repr(float(usage.energy_kwh)),
+            "carbon_g": repr(float(usage.carbon_g)),
+            "rated_yuan": plain(line.rated_yuan),
+            "amount_fen": line.amount_fen,
+        },
+    }
+
+
+def source(site: str) -> str:
+    return f"urn:suanwang:site:{quote(site, safe='')}"
+
+
+def batch(charges: Iterable[Charge]) -> Iterator[str]:
+    """A JSON array in pieces, one event a line."""
+    part, size = ["["], 1
+    for number, charge in enumerate(charges):
+        text = (",\n" if number else "\n") + canonical(event(charge))
+        part.append(text)
+        size += len(text)
+        if size > _PIECE:
+            yield "".join(part)
+            part, size = [], 0
+    yield "".join([*part, "\n]\n"])
