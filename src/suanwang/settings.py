@@ -31,4 +31,5 @@ class Settings(BaseSettings):
     project_credit_yuan: int = Field(
         1_000_000, ge=0, le=10**12, description="How far a project may owe until an operator says otherwise."
     )
+    dispute_days: int = Field(30, ge=0, le=3650, description="How long a bill line may be disputed after its end.")
     turn_every_s: float = Field(0.5, ge=0.05, le=60, description="Pause between turns of the control loop.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -18,8 +19,9 @@ from suanwang.domain.errors import Conflict
 from suanwang.domain.identity import Project
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.ports import BillQuery, Claim, Store
+from suanwang.trading.disputes import credit_chain
 from suanwang.trading.ledger import BANK, Outcome, Owner, Phase, Transfer, Verdict, account_id
-from suanwang.trading.settlement import opened, parties
+from suanwang.trading.settlement import chain_name, opened, parties
 from suanwang.trading.vouchers import Voucher, hold_chain, issue_chain
 
 ISSUER = account_id(Owner.ISSUER, "成都")
@@ -112,6 +114,19 @@ class VoucherContract:
         assert standing(store, account_id(Owner.VOUCHER, "v1")) == (0, 0)
         (use,) = store.voucher_uses(["v1"])
         assert (use.project, use.site, use.amount_fen) == (PROJECT, SITE, 40)
+        assert_whole(store)
+
+    def test_what_a_dispute_gave_back_is_not_used(self, store: Store) -> None:
+        issue(store, a_voucher(share_bp=5000))
+        job = a_bill(store, 100)
+        settle(store, RICH, NOW)
+        (leaf,) = store.usage_leaves(job)
+        usage_id = json.loads(store.leaves([leaf])[leaf])["id"]
+        settled = [entry.transfer for entry in store.chain_entries([chain_name(usage_id)])]
+        chain = credit_chain(usage_id, account_id(Owner.PROJECT, PROJECT), settled, 60, {})
+        assert store.post([chain], NOW)[0].done
+        (use,) = store.voucher_uses(["v1"])
+        assert (use.lines, use.amount_fen, use.billed_fen) == (1, 20, 100)
         assert_whole(store)
 
     def test_share_and_cap_are_of_the_jobs_bill_however_it_is_cut(self, store: Store) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
-from tests.unit.api_world import World, world
+from tests.unit.api_world import World, offering, world
 
 from suanwang.client import models
 from suanwang.domain.file import Content
-from suanwang.domain.ids import ProjectId
+from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.domain.site import Price
 
+_USERS = ("/jobs", "/quotes", "/agreements", "/disputes")
 OPEN = {"/v1/health", "/v1/task-schema"}
 
 
@@ -59,12 +62,21 @@ def keep_hello(net: World) -> None:
     net.network.artefacts.name(net.operator, ProjectId("demo"), "hello", Content(sha256=digest, size=5))
 
 
+def a_billed_line(net: World) -> str:
+    """A line that comes to some fen, which the example of a dispute is about."""
+    net.network.sites.change(net.operator, SiteId("guian"), offering(price=Price(core_hour_yuan=Decimal(100))))
+    net.run("hello\n")
+    net.network.turn()
+    lines: list[dict[str, Any]] = net.ask("GET", "/v1/bills/lines").json()["items"]
+    return str(next(line["usage_id"] for line in lines if line["amount_fen"] > 0))
+
+
 def test_no_other_path_is_described(described: dict[str, Any]) -> None:
     assert all(path.startswith("/v1/") for path in described["paths"])
 
 
 def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) -> None:
-    tried = 0
+    tried, usage = 0, ""
     for path, method, operation in operations(described):
         for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
             if "example" not in body or "/agent/" in path or "/files/" in path:
@@ -74,6 +86,9 @@ def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) 
                 example = {**example, "id": "another"}
             if path == "/v1/vouchers/{voucher_id}/jobs":
                 example = {"job": net.submit()["id"]}
+            if path == "/v1/disputes":
+                usage = a_billed_line(net)
+                example = {**example, "usage": usage}
             if path == "/v1/listings":
                 keep_hello(net)
             sent: dict[str, Any] = {"content": example} if isinstance(example, str) else {"json": example}
@@ -88,8 +103,9 @@ def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) 
                     listing_id="digits-classifier",
                     agreement_id="demo-guian",
                     version=1,
+                    usage_id=usage,
                 ),
-                by="alice" if any(part in path for part in ("/jobs", "/quotes", "/agreements")) else "olga",
+                by="alice" if any(part in path for part in _USERS) and "/decision" not in path else "olga",
                 headers={"Content-Type": media_type},
                 **sent,
             )

@@ -10,6 +10,7 @@ import typer
 from suanwang.cli import (
     agreements,
     bills,
+    disputes,
     exits,
     files,
     invoices,
@@ -113,6 +114,7 @@ app.command()(invoices.statement)
 app.add_typer(trading.app, name="wallet")
 app.add_typer(vouchers.app, name="voucher")
 app.add_typer(agreements.app, name="agreement")
+app.add_typer(disputes.app, name="dispute")
 app.add_typer(listings.app, name="listing")
 app.add_typer(market.offers, name="offer")
 app.add_typer(market.orders, name="order")

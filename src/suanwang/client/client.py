@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from suanwang.client import models, quote_models
 from suanwang.client.agreements import AgreementCalls
+from suanwang.client.disputes import DisputeCalls
 from suanwang.client.events import ServerEvent, parse
 from suanwang.client.invoices import InvoiceCalls
 from suanwang.client.ledger import LedgerCalls
@@ -47,7 +48,9 @@ Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 
-class Client(LedgerCalls, InvoiceCalls, VoucherCalls, AgreementCalls, ListingCalls, MarketCalls, TwinCalls):
+class Client(
+    LedgerCalls, InvoiceCalls, VoucherCalls, AgreementCalls, DisputeCalls, ListingCalls, MarketCalls, TwinCalls
+):
     """One caller's line to the network at `url`; close it, or use it as a context manager."""
 
     def __init__(

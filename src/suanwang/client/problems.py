@@ -107,7 +107,7 @@ def to_problem(error: SuanwangError, *, status: int | None = None) -> dict[str, 
     return body
 
 
-def problem_rows(error: InvalidRequest) -> list[dict[str, Any]]:
+def problem_rows(error: InvalidRequest | Conflict) -> list[dict[str, Any]]:
     """Every fault that `error` names, one row each."""
     if isinstance(error, InvalidTask):
         return [{"field": p.field, "message": p.message, "allowed": p.allowed, "line": p.line} for p in error.problems]

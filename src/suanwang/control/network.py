@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from suanwang.control.allowances import Allowances
 from suanwang.control.artefacts import Artefacts
 from suanwang.control.billing.bills import Bills
+from suanwang.control.billing.disputes import Disputes
 from suanwang.control.billing.invoices import Invoices
 from suanwang.control.billing.proofs import Proofs
 from suanwang.control.billing.vouchers import Vouchers
@@ -31,7 +32,7 @@ from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `wallets`, `proofs`, `market`, `listings`,
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `disputes`, `wallets`, `proofs`, `market`, `listings`,
     `reserved`, `vouchers`, `invoices` and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
 
     def __init__(
@@ -58,6 +59,7 @@ class Network:
         self.capabilities = Capabilities(store, clock)
         self.quotes = Quotes(store, clock, identities, self.jobs, places)
         self.bills = Bills(store)
+        self.disputes = Disputes(store, clock, self.rules, self.bills)
         self.wallets = Wallets(store, clock, self.rules)
         self.proofs = Proofs(store, clock, self.rules, signer)
         self.reserved = ReservedJobs(store, clock, self.jobs)

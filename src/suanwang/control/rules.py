@@ -55,6 +55,8 @@ class Rules:
     """How long after a month's end its service credits are found: bills of late reports are in by then."""
     credit_retry_s: float = 3600.0
     """When a credit that its provider could not pay is tried again."""
+    dispute_days: int = 30
+    """How long after a bill line's end its parties may dispute it."""
     points_limit: int = 100_000
     """Lines kept of a run's curve."""
 

@@ -7,7 +7,7 @@ from suanwang.ports.ledger import Audit, Charged, Claim, Ledger, OpenLine
 from suanwang.ports.market import Deal, Dealt, Market, OfferQuery, Stock, TradeQuery
 from suanwang.ports.outside import Clock, Identities, Signer
 from suanwang.ports.store import BillQuery, BillTotal, Extent, Idempotency, JobQuery, Lately, Notice, Store
-from suanwang.ports.trade import Agreements, ListingQuery, Listings, PartyKey, Traces, Vouchers
+from suanwang.ports.trade import Agreements, Disputes, ListingQuery, Listings, PartyKey, Traces, Vouchers
 
 __all__ = [
     "Agreements",
@@ -20,6 +20,7 @@ __all__ = [
     "Connector",
     "Deal",
     "Dealt",
+    "Disputes",
     "Extent",
     "Files",
     "Idempotency",

@@ -30,7 +30,7 @@ from suanwang.domain.site import Ending, Held, Site
 from suanwang.measuring.calibration import Belief, EfficiencyState
 from suanwang.ports.ledger import Charged, Ledger
 from suanwang.ports.market import Market
-from suanwang.ports.trade import Agreements, Listings, Vouchers
+from suanwang.ports.trade import Agreements, Disputes, Listings, Vouchers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class Notice:
     attempts: int
 
 
-class Store(Ledger, Market, Vouchers, Agreements, Listings, Protocol):
+class Store(Ledger, Market, Vouchers, Agreements, Disputes, Listings, Protocol):
     """The network's memory. Every method is one transaction. Raises `Unavailable` where the database does not answer.
 
     Cursors are opaque strings; None starts at the front and comes back at the end.

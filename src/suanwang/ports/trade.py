@@ -1,4 +1,4 @@
-"""Vouchers, listings and agreements, as a store keeps them."""
+"""Vouchers, listings, agreements and disputes, as a store keeps them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from suanwang.domain.job import (
 )
 from suanwang.trading.agreements import Agreement
 from suanwang.trading.credits import Credit, Facts
+from suanwang.trading.disputes import Dispute
 from suanwang.trading.ledger import Account, AccountId, Chain, Outcome
 from suanwang.trading.listings import Copy, Kind, Listing, Use, UseState
 from suanwang.trading.vouchers import Voucher, VoucherUse
@@ -52,7 +53,7 @@ class Vouchers(Protocol):
         """Job → the voucher that its bill is paid with."""
 
     def voucher_uses(self, vouchers: Collection[str]) -> Sequence[VoucherUse]:
-        """What these vouchers paid: by voucher, project, provider and site."""
+        """What these vouchers paid, less what disputes gave back: by voucher, project, provider and site."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,3 +186,20 @@ class Agreements(Protocol):
 
     def credit_paid(self, key: str, retry_at: datetime | None) -> None:
         """It was paid, or with `retry_at` it could not be and waits until then."""
+
+
+class Disputes(Protocol):
+    """Disputes about bill lines. Every method is one transaction."""
+
+    def change_dispute(
+        self, dispute: Dispute, leaf: str, chain: Chain, now: datetime, events: Sequence[Event]
+    ) -> Outcome | None:
+        """Keep it with its last step, log `leaf`, whose number that step gets, and post `chain`, or nothing of it; what the
+        ledger said, None without a chain. Raises `Conflict` where the stored revision is not one less (0: there is none)."""
+
+    def dispute(self, usage_id: str) -> Dispute | None: ...
+
+    def disputes(
+        self, parties: Collection[AccountId] | None, undecided: bool, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Dispute], str | None]:
+        """Newest first; of these parties, or all; with `undecided` the open ones alone."""

@@ -20,6 +20,7 @@ from suanwang.web.live import Live, Pace
 from suanwang.web.pages import (
     agreements,
     bills,
+    disputes,
     invoices,
     job,
     jobs,
@@ -73,6 +74,7 @@ def mount_web(app: FastAPI, network: Network, *, zone: tzinfo = BEIJING, pace: P
         bills,
         invoices,
         wallet,
+        disputes,
         projects,
         vouchers,
         agreements,

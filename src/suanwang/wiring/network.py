@@ -48,6 +48,7 @@ def rules_of(settings: Settings) -> Rules:
         meter_every_s=settings.meter_every_s,
         commission_bp=settings.commission_bp,
         project_credit_fen=settings.project_credit_yuan * 100,
+        dispute_days=settings.dispute_days,
     )
 
 

@@ -119,7 +119,7 @@ class AgreementStore:
     ) -> tuple[list[Any], str | None]:
         size = page_size(limit)
         before = None if cursor is None else position(cursor)
-        projects, providers = _named(parties, "project"), _named(parties, "provider")
+        projects, providers = sides_named(parties, "project"), sides_named(parties, "provider")
         with self._database.reading() as connection:
             rows = connection.execute(
                 f"SELECT seq, {columns} FROM {table} WHERE (%s OR project = ANY(%s) OR provider = ANY(%s)) "
@@ -208,6 +208,6 @@ def _change(
     insert_events(connection, events)
 
 
-def _named(parties: Collection[AccountId] | None, owner: str) -> list[str]:
+def sides_named(parties: Collection[AccountId] | None, owner: str) -> list[str]:
     prefix = f"{owner}:"
     return [clean(party.removeprefix(prefix)) for party in parties or () if party.startswith(prefix)]

@@ -17,6 +17,7 @@ from itertools import islice
 from suanwang.adapters.store.market_memory import MemoryMarket
 from suanwang.adapters.store.memory_agreements import MemoryAgreements
 from suanwang.adapters.store.memory_allowances import MemoryAllowances
+from suanwang.adapters.store.memory_disputes import MemoryDisputes
 from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.adapters.store.memory_listings import MemoryListings
 from suanwang.adapters.store.memory_vouchers import MemoryVouchers
@@ -53,7 +54,9 @@ def _asleep(job: Job, now: datetime) -> bool:
     return until is not None and until > now
 
 
-class MemoryStore(MemoryMarket, MemoryVouchers, MemoryAgreements, MemoryAllowances, MemoryListings, MemoryLedger):
+class MemoryStore(
+    MemoryMarket, MemoryVouchers, MemoryAgreements, MemoryDisputes, MemoryAllowances, MemoryListings, MemoryLedger
+):
     """Implements `ports.Store`."""
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.domain.errors import Conflict
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.job import BillLine, Event
+from suanwang.trading.disputes import CODE, credit_name
 from suanwang.trading.ledger import Account, Chain, Outcome, Phase, Verdict
 from suanwang.trading.vouchers import Voucher, VoucherUse
 
@@ -93,6 +94,9 @@ class MemoryVouchers(MemoryLedger):
                 owner, _, name = entry.transfer.debit.partition(":")
                 if entry.transfer.phase is Phase.POST and owner == "voucher" and name in vouchers:
                     paid[name, entry.transfer.chain.removeprefix("bill/")] += entry.transfer.amount_fen
+                owner, _, name = entry.transfer.credit.partition(":")
+                if entry.transfer.code == CODE and owner == "voucher" and name in vouchers:
+                    paid[name, entry.transfer.chain.removeprefix(credit_name(""))] -= entry.transfer.amount_fen
             grouped: dict[tuple[str, ProjectId, str, SiteId], list[tuple[BillLine, int]]] = defaultdict(list)
             lines = {line.usage_id: line for line in self._bills}
             for (name, usage_id), amount in paid.items():

@@ -13,6 +13,7 @@ from suanwang.adapters.store.agreements import AgreementStore
 from suanwang.adapters.store.allowances import Allowances
 from suanwang.adapters.store.charging import Charging
 from suanwang.adapters.store.database import Database
+from suanwang.adapters.store.disputes import DisputeStore
 from suanwang.adapters.store.embedded import EmbeddedPostgres
 from suanwang.adapters.store.file_records import FileRecords
 from suanwang.adapters.store.job_reads import JobReads
@@ -49,6 +50,7 @@ class PostgresStore(
     MarketStore,
     VoucherStore,
     AgreementStore,
+    DisputeStore,
     ListingStore,
     Charging,
     Outbox,

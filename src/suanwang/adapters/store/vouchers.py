@@ -29,8 +29,13 @@ VOUCHER: Codec[Voucher] = Codec(Voucher, shared=True)
 _TRIES = 3
 _USES = """
 WITH paid AS (
-    SELECT debit, substr(chain, 6) AS usage_id, sum(amount_fen)::bigint AS amount FROM ledger_transfers
-    WHERE debit = ANY(%s) AND phase = 'post' GROUP BY debit, chain
+    SELECT debit, usage_id, sum(amount)::bigint AS amount FROM (
+        SELECT debit, substr(chain, 6) AS usage_id, amount_fen AS amount FROM ledger_transfers
+        WHERE debit = ANY(%(accounts)s) AND phase = 'post'
+        UNION ALL
+        SELECT credit, substr(chain, 9), -amount_fen FROM ledger_transfers
+        WHERE credit = ANY(%(accounts)s) AND code = 'dispute_credit'
+    ) moved GROUP BY debit, usage_id
 )
 SELECT p.debit, b.project, b.provider, b.site_id, count(DISTINCT b.job_id), count(*), sum(p.amount)::bigint,
     sum(b.amount_fen)::bigint, min(b.from_at), max(b.to_at)
@@ -131,7 +136,7 @@ class VoucherStore:
     def voucher_uses(self, vouchers: Collection[str]) -> Sequence[VoucherUse]:
         accounts = [account_id(Owner.VOUCHER, clean(name)) for name in vouchers]
         with self._database.reading() as connection:
-            rows = connection.execute(_USES, (accounts,)).fetchall()
+            rows = connection.execute(_USES, {"accounts": accounts}).fetchall()
         return [
             VoucherUse(
                 voucher=row[0].partition(":")[2],

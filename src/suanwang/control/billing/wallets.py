@@ -14,6 +14,7 @@ from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import BillLine, Event
 from suanwang.ports import Audit, Clock, Store
+from suanwang.trading.disputes import credit_name
 from suanwang.trading.ledger import (
     BANK,
     MOST_FEN,
@@ -60,6 +61,10 @@ class Wallets:
     def settled_by(self, line: BillLine) -> Sequence[Entry]:
         """The transfers that settled a bill line, which the caller was shown by `Bills`."""
         return self._store.chain_entries([chain_name(line.usage_id)])
+
+    def given_back(self, line: BillLine) -> Sequence[Entry]:
+        """The transfers that a dispute about the line gave back, of a line which the caller was shown by `Bills`."""
+        return self._store.chain_entries([credit_name(line.usage_id)])
 
     def unsettled(self, caller: Principal) -> tuple[int, int]:
         """Lines of the caller's projects that are not settled, and how many of them are blocked by a limit."""

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from suanwang.client.problems import problem_rows
 from suanwang.control.market.requests import NewOffer, Wish
-from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, SuanwangError, Unauthorized
+from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unauthorized
 from suanwang.domain.identity import Role
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.site import Site
@@ -180,14 +180,11 @@ def withdraw(visit: Visited, offer_id: str, form: Form) -> Response:
     return RedirectResponse("/market#selling", 303)
 
 
-def _again(visit: Visit, form: Mapping[str, str], error: SuanwangError) -> Response:
+def _again(visit: Visit, form: Mapping[str, str], error: InvalidRequest | Conflict) -> Response:
     """The page once more with what is wrong."""
     if isinstance(error, NotFound):
         raise error
-    if isinstance(error, InvalidRequest):
-        problems: Sequence[Mapping[str, object]] = problem_rows(error)
-    else:
-        problems = [{"field": error.field, "message": error.message, "allowed": error.allowed, "line": None}]
+    problems: Sequence[Mapping[str, object]] = problem_rows(error)
     hours = form.get("hours", "")
     return _page(
         visit,

@@ -14,6 +14,7 @@ from suanwang.domain.ids import JobId
 from suanwang.domain.job import Event
 from suanwang.trading.ledger import AccountId, Entry, Owner, account_id
 from suanwang.web.labels import N_
+from suanwang.web.pages.disputing import dispute_context
 from suanwang.web.pages.job import timeline
 from suanwang.web.visiting import PageRoute, Visit, Visited
 
@@ -35,6 +36,7 @@ CODES: Mapping[str, str] = {
     "commission": N_("Commission"),
     "top_up": N_("Top-up"),
     "service_credit": N_("Service credit"),
+    "dispute_credit": N_("Given back after a dispute"),
     "expired": N_("Hold released"),
     "order": N_("Order on the market"),
     "sale": N_("Sold on the market"),
@@ -84,8 +86,13 @@ def show(
 
 @router.get("/wallet/lines/{usage_id}")
 def line(visit: Visited, usage_id: str) -> Response:
-    """One bill line: what was used, who was paid, and what became of the job."""
+    """One bill line: what was used, who was paid, what became of the job, and what was said against it."""
     visit.needs_login()
+    return line_page(visit, usage_id)
+
+
+def line_page(visit: Visit, usage_id: str, status: int = 200, **answered: object) -> Response:
+    """The page of a line; `answered` is what a form of it said and what was wrong with it."""
     found = visit.network.bills.line(visit.caller, usage_id)
     job_id = found.job_id
     entries = visit.network.wallets.settled_by(found)
@@ -95,6 +102,8 @@ def line(visit: Visited, usage_id: str) -> Response:
         events = visit.network.jobs.events(visit.caller, 0, _EVENTS, job_id=job_id)
     return visit.page(
         "wallet_line.html",
+        status,
+        **{**dispute_context(visit, found), **answered},
         line=found,
         site=names[found.site_id],
         entries=[_received(visit, entry, account_id(Owner.PROJECT, found.project)) for entry in entries],
@@ -116,7 +125,8 @@ def _row(visit: Visit, entry: Entry, account: AccountId) -> dict[str, object]:
     """A transfer as the owner of `account` sees it."""
     transfer = entry.transfer
     paid = transfer.debit == account
-    usage_id = transfer.chain.removeprefix("bill/") if transfer.chain.startswith("bill/") else None
+    kind, _, name = transfer.chain.partition("/")
+    usage_id = name if kind in ("bill", "dispute") else None
     return {
         "at": entry.at,
         "what": _words(visit, CODES).get(transfer.code, transfer.code),

@@ -1,4 +1,4 @@
-"""The market, vouchers, listings and agreements."""
+"""The market, vouchers, listings, agreements and disputes."""
 
 from __future__ import annotations
 
@@ -236,6 +236,23 @@ party_keys = Table(
     PrimaryKeyConstraint("seq"),
     Index("party_keys_party_idx", "party", "seq"),
 )
+
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("usage_id", Text, primary_key=True),
+    seq(),
+    Column("project", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("undecided", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("value", JSON, nullable=False),
+    Index("disputes_seq_idx", "seq", unique=True),
+    Index("disputes_project_idx", "project", "seq"),
+    Index("disputes_provider_idx", "provider", "seq"),
+    Index("disputes_open_idx", "seq", postgresql_where=text("undecided")),
+)
+"""A row is never removed, and never changed once it is decided."""
 
 market_stocks = Table(
     "market_stocks",

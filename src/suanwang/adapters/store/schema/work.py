@@ -283,6 +283,7 @@ usage_records = Table(
     UniqueConstraint("allocation_id", "from_at"),
     CheckConstraint("to_at > from_at", name="interval"),
     Index("usage_records_job_idx", "job_id", "from_at"),
+    Index("usage_records_site_idx", "site_id", "from_at"),
 )
 
 bill_lines = Table(
