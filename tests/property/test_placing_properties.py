@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +34,7 @@ from suanwang.domain.task import (
     Resources,
     Task,
 )
+from suanwang.scheduling import seating
 from suanwang.scheduling.margins import WORTH_WAITING
 from suanwang.scheduling.placing import REASONS_KEPT, decide, explain
 from suanwang.scheduling.plan import Hopeless, Place, Plan, Stay
@@ -476,6 +478,15 @@ def replay(seen: Snapshot) -> Plan:
     assert all(free.memory[p.site] >= -1e-9 for p in plan.places)
     assert all(free.devices[p.site, p.device_model] >= 0 for p in plan.places if p.device_model)
     return plan
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEEDS)
+def test_compiled_kernels_decide_as_their_lines_stand(seed: int) -> None:
+    seen = a_network(seed)
+    with patch.object(seating, "PLAIN", 0):
+        compiled = decide(seen)
+    assert compiled == decide(seen)
 
 
 @settings(max_examples=150, deadline=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -344,10 +344,12 @@ def amount(cores: int, memory_gb: float, devices: int = 0) -> str:
     return f"{cores} cores, {memory_gb:g} GB" + (f", {devices} devices" if devices else "")
 
 
-def now_reason(of: Shape, index: int, fitting: list[int], table: SiteTable, rows: Rows) -> Exclusion:
+def now_reason(
+    of: Shape, index: int, fitting: list[int], table: SiteTable, rows: Rows, free: tuple[int, float, int]
+) -> Exclusion:
     """Why a site that could run the job does not take it now.
 
-    `fitting` are the site's rows that could take it, `rows` as free as they are now.
+    `fitting` are the site's rows that could take it; `free` cores, GB and devices are there now.
     """
     site = table.sites[index]
     if not site.open:
@@ -359,19 +361,8 @@ def now_reason(of: Shape, index: int, fitting: list[int], table: SiteTable, rows
     working = max(rows.working_devices[fitting].tolist()) if of.devices else 0
     if of.cores > cores or of.memory_gb > memory_gb + SLACK or of.devices > working:
         return Exclusion(site=site.id, code="short", need=wanted, have=amount(cores, memory_gb, working))
-    cores, memory_gb = rows.free_cores.item(fitting[0]), rows.free_memory_gb.item(fitting[0])
-    devices = max(rows.free_devices[fitting].tolist()) if of.devices else 0
+    cores, memory_gb, devices = free
     if of.cores <= cores and of.memory_gb <= memory_gb + SLACK and of.devices <= devices:
         return Exclusion(site=site.id, code="kept")
-    free = amount(max(0, cores), max(0.0, memory_gb), max(0, devices))
-    return Exclusion(site=site.id, code="busy", need=wanted, have=free)
-
-
-def with_free(rows: Rows) -> Rows:
-    """`rows` with free amounts of their own, for a plan to take from."""
-    return replace(
-        rows,
-        free_cores=rows.free_cores.copy(),
-        free_memory_gb=rows.free_memory_gb.copy(),
-        free_devices=rows.free_devices.copy(),
-    )
+    have = amount(max(0, cores), max(0.0, memory_gb), max(0, devices))
+    return Exclusion(site=site.id, code="busy", need=wanted, have=have)

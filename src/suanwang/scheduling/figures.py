@@ -14,7 +14,7 @@ from suanwang.scheduling.ahead import Integrals
 from suanwang.scheduling.feasibility import Shape
 from suanwang.scheduling.snapshot import Floats, Ints, Rows, Unit
 
-N = TypeVar("N", np.int64, np.float64)
+N = TypeVar("N", np.int64, np.float64, np.bool_)
 
 
 def run_s(of: Shape, rows: Rows) -> Floats | float:

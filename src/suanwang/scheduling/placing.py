@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import takewhile
 
 import numpy as np
@@ -20,7 +21,6 @@ from suanwang.domain.site import DevicePool
 from suanwang.electricity.supply import milliseconds
 from suanwang.electricity.tariff import STEP_MS, slot_at
 from suanwang.scheduling import figures, hours
-from suanwang.scheduling.backfill import NO_POOL, Backfill
 from suanwang.scheduling.fairness import Shares, in_turn
 from suanwang.scheduling.feasibility import (
     Least,
@@ -29,10 +29,10 @@ from suanwang.scheduling.feasibility import (
     lasting_reason,
     now_reason,
     shape,
-    with_free,
 )
-from suanwang.scheduling.margins import SLACK, WORTH_WAITING
+from suanwang.scheduling.margins import WORTH_WAITING
 from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Stay
+from suanwang.scheduling.seating import Seating
 from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable, Snapshot, table
 
 SHAPES_KEPT = 256
@@ -155,15 +155,12 @@ class _Placer:
         self._now: datetime = snapshot.now
         self._table: SiteTable = table(snapshot)
         self._limits = Limits(self._table, snapshot.places)
-        self._plain, self._pooled = with_free(self._table.plain), with_free(self._table.pooled)
         total = len(self._table.sites)
         self._reasoned = in_full or total <= REASONS_KEPT
         self._others_kept = total if in_full else OTHERS_KEPT if self._reasoned else 1
         self._rankings: dict[Shape, _Ranking] = {}
         self._snapshot = snapshot
-        self._backfill: Backfill | None = None
-        self._begun: list[tuple[int, int, str | None, Shape]] = []
-        """What started before room was kept for anybody."""
+        self._numbers = {job.id: number for number, job in enumerate(snapshot.jobs)}
         self._above = 0.0
         """Of the starts so far: scores over the best of each, summed."""
         self._taken = [0] * len(self._table.sites)
@@ -224,10 +221,14 @@ class _Placer:
 
     def take(self, job: Job) -> Place | Keep | Hopeless | str:
         """Give `job` its row and take what it holds off what is free; where it stays queued, say why."""
-        ranking = self._ranking(shape(job))
+        ranking = self._ranking(self._shapes[self._numbers[job.id]])
         if not len(ranking.index):
             return Hopeless(job=job, why=self._why_hopeless(ranking))
-        scores, index, barred = self._with_room(ranking), ranking.index, self._bars(ranking, job.project, self._shares)
+        scores, index, barred = (
+            self._with_room(job, ranking),
+            ranking.index,
+            self._bars(ranking, job.project, self._shares),
+        )
         self._barred = barred
         if barred is not None:
             if barred.rows.all():
@@ -242,7 +243,7 @@ class _Placer:
         best = scores.item(place)
         if best == np.inf:
             if not hours.may_wait(job, self._now):
-                self._kept().keep(ranking.shape, ranking.rows, index)
+                self._seating.keep(self._numbers[job.id], ranking.rows, index)
             return "no room now"
         kept = self._keeps(job, ranking, scores, place) if hours.may_wait(job, self._now) else None
         if kept is not None:
@@ -268,13 +269,9 @@ class _Placer:
         least = float(ranking.score.min())
         self._above += scores.item(place) / least if least > 0 else 1.0
         why = self._why(ranking, scores, place, "")
-        self._take(site, row, of, rows)
+        self._seating.take(self._numbers[job.id], rows, row)
+        self._taken[site] += 1
         self._shares.took(job.project, of.cores, of.memory_gb, pool.model if pool else None, of.devices)
-        begun = (site, row if of.devices else NO_POOL, pool.model if pool else None, of)
-        if self._backfill is None:
-            self._begun.append(begun)
-        else:
-            self._backfill.took(*begun)
         return Place(
             job=job,
             site=self._table.sites[site].id,
@@ -283,35 +280,21 @@ class _Placer:
             why=why,
         )
 
-    def _with_room(self, ranking: _Ranking) -> Floats:
-        """`scores[k]` where there is room now, else infinite; a fresh array."""
-        rows, of, pick = ranking.rows, ranking.shape, ranking.pick
-        room = figures.picked(rows.free_cores, pick) >= of.cores
-        room &= figures.picked(rows.free_memory_gb, pick) >= of.memory_gb - SLACK
-        if of.resources.devices is not None:
-            room &= figures.picked(rows.free_devices, pick) >= of.devices
-        if self._backfill is not None:
-            room &= self._backfill.allowed(of, rows, ranking.index)
-        return np.where(room, ranking.score, np.inf)
+    def _with_room(self, job: Job, ranking: _Ranking) -> Floats:
+        """`scores[k]` where it may start now, else infinite; a fresh array."""
+        room = self._seating.startable(self._numbers[job.id], ranking.rows)
+        return np.where(figures.picked(room, ranking.pick), ranking.score, np.inf)
 
-    def _kept(self) -> Backfill:
-        """What is kept for jobs in front, from the first job on that finds no room."""
-        if self._backfill is None:
-            self._backfill = Backfill(self._table, self._snapshot.endings(), self._now)
-            for begun in self._begun:
-                self._backfill.took(*begun)
-        return self._backfill
+    @cached_property
+    def _shapes(self) -> list[Shape]:
+        return [shape(job) for job in self._snapshot.jobs]
 
-    def _take(self, site: int, row: int, of: Shape, rows: Rows) -> None:
-        self._plain.free_cores[site] -= of.cores
-        self._plain.free_memory_gb[site] -= of.memory_gb
-        first, end = self._pooled.span[site]
-        if first < end:
-            self._pooled.free_cores[first:end] -= of.cores
-            self._pooled.free_memory_gb[first:end] -= of.memory_gb
-        if of.devices:
-            rows.free_devices[row] -= of.devices
-        self._taken[site] += 1
+    @cached_property
+    def _seating(self) -> Seating:
+        """Loaded with the first job that some site could run."""
+        from suanwang.scheduling.seating import Seating
+
+        return Seating(self._table, self._snapshot.jobs, self._shapes, self._now, self._snapshot.endings)
 
     def _full_site(self, ranking: _Ranking, best_now: float) -> hours.Later | None:
         """Where no hour is better than another: the full row that is worth waiting for."""
@@ -385,7 +368,7 @@ class _Placer:
         return found
 
     def _ranked(self, of: Shape) -> _Ranking:
-        rows = self._plain if of.resources.devices is None else self._pooled
+        rows = self._table.plain if of.resources.devices is None else self._table.pooled
         fitting = self._limits.fitting(of, rows)
         possible = fitting
         run_s = figures.run_s(of, rows)
@@ -406,7 +389,7 @@ class _Placer:
     def why_not(self, job: Job, note: str) -> Why:
         """The answer for a job that `take` left in the queue."""
         ranking = self._ranking(shape(job))
-        scores = self._with_room(ranking)
+        scores = self._with_room(job, ranking)
         if self._barred is not None:
             scores[self._barred.rows] = np.inf
         return self._why(ranking, scores, None, note)
@@ -470,7 +453,9 @@ class _Placer:
         known = ranking.busy.get(index)
         if known is not None and known[0] == taken:
             return known[1]
-        found = now_reason(ranking.shape, index, self._fitting(ranking, index), self._table, ranking.rows)
+        fitting = self._fitting(ranking, index)
+        free = self._seating.free(index, fitting if ranking.shape.devices else ())
+        found = now_reason(ranking.shape, index, fitting, self._table, ranking.rows, free)
         ranking.busy[index] = (taken, found)
         return found
 

@@ -137,13 +137,54 @@ class Board(NamedTuple):
     """No queued job needs fewer cores, GB, devices; it may be that none needs as few."""
 
 
-def board_for(
-    jobs: JobColumns, rows: RowColumns, allowed: Bools, outlook: Outlook, also_running: Ints | None = None
-) -> Board:
-    """Everything free, nothing queued. `also_running[h]` jobs may run in a hall beside those of `jobs`."""
+class Listed(list[Any]):
+    """What kernels that run as plain Python take for an array of one dimension: its items are had in a tenth of the time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self),)
+
+
+def listed(board: Board) -> Board:
+    """The same values for `compiled.plain`."""
+    return board._replace(**{name: _listed(field) for name, field in board._asdict().items() if field.ndim == 1})
+
+
+def _listed(field: npt.NDArray[Any]) -> Any:
+    names = field.dtype.names
+    return Listed(
+        field.tolist() if names is None else (_Item(zip(names, each, strict=True)) for each in field.tolist())
+    )
+
+
+class _Item(dict[str, Any]):
+    """One record: `item.name` and `item["name"]`, as of the arrays."""
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*values)
+        self.__dict__ = self
+
+
+def unlisted(board: Board) -> Board:
+    """Arrays again."""
+    records = {"jobs": JOB, "rows": ROW, "halls": HALL}
+    lists = {name: field for name, field in board._asdict().items() if isinstance(field, Listed)}
+    return board._replace(**{name: _unlisted(field, records.get(name)) for name, field in lists.items()})
+
+
+def _unlisted(field: Listed, dtype: np.dtype[Any] | None) -> npt.NDArray[Any]:
+    if dtype is None:
+        return np.array(field)
+    found = aligned(len(field), dtype)
+    found[:] = [tuple(each.values()) for each in field]
+    return found
+
+
+def board_for(jobs: JobColumns, rows: RowColumns, allowed: Bools, outlook: Outlook) -> Board:
+    """Everything free, nothing queued."""
     count, width = len(jobs.ready_ms), len(rows.site)
     hall = np.arange(width) if rows.hall is None else rows.hall
-    records, halls = _row_records(rows, hall), _hall_records(jobs, rows, hall, also_running)
+    records, halls = _row_records(rows, hall), _hall_records(jobs, rows, hall)
     parts = int(halls["first"][-1] + halls["busy"][-1]) if width else 0
     halls["busy"] = 0
     return Board(
@@ -169,7 +210,7 @@ def board_for(
 
 def _job_records(jobs: JobColumns) -> Records:
     count = len(jobs.ready_ms)
-    found = _aligned(count, JOB)
+    found = aligned(count, JOB)
     order = np.lexsort((np.arange(count), jobs.ready_ms, jobs.order))
     found["rank"][order] = np.arange(count)
     for name in ("ready_ms", "limit_ms", "kind", "place", "wait_ms", "due_ms", "data_gb", "interruptible"):
@@ -186,7 +227,7 @@ def _job_records(jobs: JobColumns) -> Records:
     return found
 
 
-def _aligned(count: int, dtype: np.dtype[Any]) -> Records:
+def aligned(count: int, dtype: np.dtype[Any]) -> Records:
     """Zeroed records that begin where a line of the processor's cache does."""
     line = 64
     raw = np.zeros(count * dtype.itemsize + line, np.uint8)
@@ -209,14 +250,12 @@ def _row_records(rows: RowColumns, hall: Ints) -> Records:
     return found
 
 
-def _hall_records(jobs: JobColumns, rows: RowColumns, hall: Ints, also_running: Ints | None) -> Records:
+def _hall_records(jobs: JobColumns, rows: RowColumns, hall: Ints) -> Records:
     """With as much room for running jobs as each may need, its size in `busy` for the moment."""
     found = np.zeros(int(hall.max()) + 1 if len(hall) else 0, HALL)
     size = np.ones(len(found), np.int64)
     np.add.at(size, hall, _most_at_once(jobs, rows))
     size = np.minimum(size, len(jobs.ready_ms) + 1)
-    if also_running is not None:
-        size += also_running
     found["busy"] = size
     found["first"] = np.concatenate(([0], np.cumsum(size)[:-1])) if len(size) else 0
     for k, name in enumerate(("free_cores", "free_memory_gb")):

@@ -90,7 +90,7 @@ def choose(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> in
 
 
 @inlined
-def _reserve(board: Board, j: int, only: int) -> int:
+def reserve(board: Board, j: int, only: int) -> int:
     """Keep the next room of the row where the job has it soonest, in halls that keep none yet; that hall, or -1."""
     soonest, chosen = 1 << 62, -1
     for r in range(board.rows.shape[0]):
@@ -277,7 +277,7 @@ def _keep_room(policy: int, board: Board, j: int, begin: int, now_ms: int, waits
     held = -1
     if waits and not (policy == JOINT and patient(board, j, now_ms)):
         only = board.jobs[j].aim_row if policy in (NEAREST, WAIT_AWHILE) else -1
-        held = _reserve(board, j, only)
+        held = reserve(board, j, only)
     if begin == 0:
         for h in range(board.halls.shape[0]):
             if board.halls[h].was_reserved == j and held != h:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from suanwang.scheduling.columns import Bools
 from suanwang.scheduling.margins import SLACK
 from suanwang.scheduling.policies.board import PAUSABLE, Board
-from suanwang.scheduling.policies.compiled import inlined
+from suanwang.scheduling.policies.compiled import inlined, kernel
 from suanwang.scheduling.policies.reckoning import transfer_ms
 
 
@@ -39,6 +40,13 @@ def latest_end_ms(board: Board, j: int, r: int, now_ms: int) -> int:
     return now_ms + transfer_ms(board, j, r) + max(1, job.limit_ms - job.done_ms)
 
 
+@kernel
+def startable(board: Board, j: int, first: int, now_ms: int, found: Bools) -> None:
+    """Fill `found` with `may_start` of the rows from `first` on."""
+    for k in range(found.shape[0]):
+        found[k] = may_start(board, j, first + k, now_ms, True)
+
+
 @inlined
 def may_start(board: Board, j: int, r: int, now_ms: int, backfill: bool) -> bool:
     """Room now, and no delay for the job that waits there in front: over before it begins, or beside it."""
@@ -71,18 +79,15 @@ def take(board: Board, j: int, r: int, now_ms: int) -> None:
         if hall.reserved_row == r:
             hall.extra_devices -= job.devices
     hold(board, j, r, end)
-    job.row = r
     board.counts[PAUSABLE] += job.interruptible
 
 
 @inlined
 def hold(board: Board, j: int, r: int, end_ms: int) -> None:
     """The job is among those that run on the row, until `end_ms` at the latest."""
-    job, row, ends, running = board.jobs[j], board.rows[r], board.ends, board.running
-    hall = board.halls[row.hall]
-    hall.free_cores -= job.cores
-    hall.free_memory_gb -= job.memory_gb
-    row.free_devices -= job.devices
+    job, ends, running = board.jobs[j], board.ends, board.running
+    hall = board.halls[board.rows[r].hall]
+    occupy(board, j, r)
     at = hall.first + hall.busy
     while at > hall.first and ends[at - 1] > end_ms:
         ends[at], running[at] = ends[at - 1], running[at - 1]
@@ -90,6 +95,16 @@ def hold(board: Board, j: int, r: int, end_ms: int) -> None:
     ends[at], running[at] = end_ms, j
     job.end_ms = end_ms
     hall.busy += 1
+
+
+@inlined
+def occupy(board: Board, j: int, r: int) -> None:
+    job, row = board.jobs[j], board.rows[r]
+    hall = board.halls[row.hall]
+    hall.free_cores -= job.cores
+    hall.free_memory_gb -= job.memory_gb
+    row.free_devices -= job.devices
+    job.row = r
 
 
 @inlined
