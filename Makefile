@@ -29,7 +29,7 @@ help:
 	@echo "make test   installs the services the tests need and runs all of them"
 	@echo "make check  style, types, import contracts"
 	@echo "make bench  measures speed and writes benchmarks/RESULTS.md"
-	@echo "make soak   the long runs: the simulation, and sixteen killed writers of the ledger"
+	@echo "make soak   the long runs: the simulation, property tests on new examples, sixteen killed writers of the ledger"
 	@echo "make clean  removes what the others made"
 
 demo: $(VENV)/.runtime
@@ -48,7 +48,7 @@ bench: $(VENV)/.dev
 	$(PY) -m benchmarks $(ARGS)
 
 soak: $(VENV)/.dev
-	SUANWANG_SOAK=1 $(PY) -m pytest -n 2 --dist loadgroup --timeout 0 tests/simulation tests/services/test_ledger_writers.py $(ARGS)
+	SUANWANG_SOAK=1 $(PY) -m pytest -n 2 --dist loadgroup --timeout 0 tests/simulation tests/property tests/services/test_ledger_writers.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov
