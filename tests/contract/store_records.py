@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from tests.contract.store_values import (
@@ -33,6 +34,7 @@ from suanwang.domain.job import (
     Step,
 )
 from suanwang.domain.lifecycle import JobState, SiteState
+from suanwang.domain.pricing import Discount, Formula, PriceList
 from suanwang.domain.sample import Sample, Source
 from suanwang.domain.site import Measured
 from suanwang.ports import BillQuery, BillTotal, Extent, Lately, Store
@@ -74,6 +76,44 @@ class KeepingSites:
                 store.put_site(stale, [an_event("site.opened")])
         assert store.site(site.id) == changed
         assert [event.kind for event in store.events(0, 10)] == ["site.closed"]
+
+    def test_device_time_is_summed_by_where_and_when_it_began(self, store: Store) -> None:
+        for project in (PROJECT, ProjectId("other")):
+            job, allocation = leased(store, replace(a_job(), project=project))
+            records = tuple(a_record(job, allocation, number, start_s=100 * number) for number in (1, 2, 3))
+            store.apply([Step(job=replace(job, revision=job.revision + 1), usage=records)])
+        of = PROJECT, SITE, "ascend-910b"
+        assert store.device_us(*of, after(100), after(300)) == 2 * 16 * 40 * 1_000_000
+        assert store.device_us(*of, after(101), after(1000)) == 2 * 16 * 40 * 1_000_000
+        assert store.device_us(*of[:2], "a100", after(0), after(1000)) == 0
+        assert store.device_us(PROJECT, SiteId("none"), of[2], after(0), after(1000)) == 0
+
+    def test_every_price_list_is_kept_with_the_step_that_published_it(self, store: Store) -> None:
+        def listed(version: int) -> PriceList:
+            return PriceList(
+                version=version,
+                valid_from=after(version),
+                published_at=after(0),
+                published_by="provider",
+                core_hour_yuan=Decimal("0.10"),
+                device_hour={"chip": Formula(base_yuan=Decimal("2.50"), factor=Decimal("1.5"), cap_yuan=Decimal(9))},
+                discounts=(Discount(name="华为", percent=Decimal(5), brands=("Huawei",), until=after(9)),),
+            )
+
+        site = a_site()
+        store.add_site(site, [])
+        priced = replace(site.offering, price=replace(site.offering.price, lists=(listed(1),)))
+        for version in (1, 2, 3):
+            moved = replace(site, offering=priced, revision=version)
+            store.put_site(moved, [an_event("site.priced")], price_list=listed(version))
+        assert store.site(site.id) == replace(site, offering=priced, revision=3)
+        assert store.price_lists(site.id, None, 2) == [listed(3), listed(2)]
+        assert store.price_lists(site.id, 2, 10) == [listed(1)]
+        assert store.price_lists(SiteId("none"), None, 10) == []
+        with pytest.raises(Conflict):
+            store.put_site(replace(site, revision=4), [an_event("site.priced")], price_list=listed(3))
+        assert store.site(site.id) == replace(site, offering=priced, revision=3), "all of the step, or nothing"
+        assert len(store.events(0, 10)) == 3
 
     def test_the_newest_sample_of_each_kind_is_kept(self, store: Store) -> None:
         def sample(metric: str, value: float, at_s: float, source: Source = Source.MEASURED) -> Sample:

@@ -32,6 +32,7 @@ from suanwang.domain.job import (
 )
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.precision import DeviceKind, Precision
+from suanwang.domain.pricing import Formula, Kind, Pricing, Taken
 from suanwang.domain.site import Dataset, DevicePool, Offering, Price, Site
 from suanwang.domain.task import Checkpoint, Circle, Constraints, DeviceRequest, Input, Output, Resources, Task
 from suanwang.ports import Store
@@ -210,6 +211,16 @@ def a_line(record: UsageRecord, *, provider: str = "贵安算力", fen: int = 12
         description="16 × ascend-910b",
         rated_yuan=Decimal("1.2345600"),
         amount_fen=fen,
+        pricing=Pricing(
+            version=2,
+            core_hour_yuan=Decimal("0.10"),
+            memory_gb_hour_yuan=Decimal(0),
+            device=Formula(base_yuan=Decimal("2.50"), factor=Decimal("1.5"), cap_yuan=Decimal(9)),
+            yuan_per_kwh=Decimal("0.4321"),
+            kw=Decimal("0.36"),
+            taken=(Taken(name="华为", kind=Kind.BRAND, percent=Decimal("2.5"), device_only=True),),
+            used_us=2**53 + 1,
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from fastapi import Response
 
+from suanwang.api.answering_prices import dated, price_list, pricing
 from suanwang.control.allowances import Shown
 from suanwang.control.jobs import Explanation, Preview
 from suanwang.control.sites import SiteView
@@ -230,6 +231,8 @@ def price(value: Price) -> Row:
         "device_hour_yuan": {model: money(amount) for model, amount in value.device_hour_yuan.items()},
         "electricity": None if value.electricity is None else _tariff(value.electricity),
         "electricity_passed_on": value.electricity_passed_on,
+        "lists": [price_list(each) for each in value.lists],
+        "dated": [dated(each) for each in value.dated],
     }
 
 
@@ -439,6 +442,7 @@ def bill_line(value: BillLine) -> Row:
         "description": value.description,
         "rated_yuan": money(value.rated_yuan),
         "amount_fen": value.amount_fen,
+        "pricing": None if value.pricing is None else pricing(value.pricing),
     }
 
 

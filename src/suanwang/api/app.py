@@ -26,6 +26,7 @@ from suanwang.api.routes import (
     listings,
     market,
     people,
+    prices,
     quotes,
     sites,
     twin,
@@ -100,6 +101,7 @@ def create_app(
         quotes,
         catalogue,
         sites,
+        prices,
         bills,
         invoices,
         ledger,
@@ -141,7 +143,7 @@ def create_app(
                 twin_models.NewExperiment,
             ),
         ),
-        strict=(sites.NEW_SITE, sites.OFFERING, agents.REQUEST, WorkReader()),
+        strict=(sites.NEW_SITE, sites.OFFERING, prices.NEW_PRICE_LIST, agents.REQUEST, WorkReader()),
         told=(models.LogView, models.StateView),
     )
     app.add_middleware(Watching, metrics=app.state.metrics)

@@ -19,6 +19,7 @@ from suanwang.cli import (
     market,
     network,
     people,
+    prices,
     probing,
     quoting,
     sites,
@@ -120,6 +121,7 @@ app.add_typer(market.offers, name="offer")
 app.add_typer(market.orders, name="order")
 app.add_typer(market.auctions, name="auction")
 app.command()(trading.verify)
+app.add_typer(prices.app, name="price")
 app.add_typer(files.app, name="file")
 app.add_typer(sites.app, name="site")
 app.add_typer(quoting.devices, name="device")

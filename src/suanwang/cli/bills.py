@@ -11,7 +11,7 @@ import typer
 from suanwang.cli.options import Json, Limit, network
 from suanwang.trading.grouping import Export
 
-app = typer.Typer(no_args_is_help=True, help="Bills: totals, lines.")
+app = typer.Typer(no_args_is_help=True, help="Bills: totals, lines, show (one of them).")
 Projects = Annotated[list[str] | None, typer.Option("--project", help="Only these projects.", show_default=False)]
 Job = Annotated[str | None, typer.Option(help="Only this job.")]
 Site = Annotated[str | None, typer.Option(help="Only this site.")]
@@ -88,6 +88,26 @@ def lines(
         emit(rows)
     else:
         console().print(tables.bill_lines(rows))
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    usage: Annotated[str, typer.Argument(help="A usage record, such as j-0123456789abcdef-1:1.")],
+    as_json: Json = False,
+) -> None:
+    """One line, and how its unit prices came about: list, formula, and each discount on its own."""
+    from suanwang.cli import prices, tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        row = client.bill_line(usage)
+    if as_json:
+        emit(row)
+        return
+    console().print(tables.bill_lines([row]))
+    if row.pricing is not None:
+        console().print(prices.steps(row.pricing))
 
 
 @app.command()

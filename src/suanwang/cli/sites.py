@@ -12,7 +12,7 @@ from suanwang.cli.options import Json, network
 from suanwang.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from suanwang.client import models
+    from suanwang.client import Client, models
     from suanwang.sitefile import SiteDeclaration
 
 app = typer.Typer(no_args_is_help=True, help="Sites: list, show, invite, change, drain, open, template.")
@@ -80,6 +80,7 @@ def invite(context: typer.Context, site_file: SiteFile, as_json: Json = False) -
     declaration = read_declaration(site_file)
     with network(context) as client:
         done = client.invite_site(declaration.id, declaration.offering)
+        publish_prices(client, declaration)
     if as_json:
         emit(done)
         return
@@ -106,7 +107,17 @@ def change(context: typer.Context, site_file: SiteFile, as_json: Json = False) -
     declaration = read_declaration(site_file)
     with network(context) as client:
         view = client.change_site(declaration.id, declaration.offering)
+        publish_prices(client, declaration)
     _print(view, as_json=as_json)
+
+
+def publish_prices(client: Client, declaration: SiteDeclaration) -> None:
+    """The price list of a site file; nothing changes where the site's newest one says the same."""
+    from suanwang.cli.terminal import note
+
+    if declaration.price_list is not None:
+        made = client.publish_prices(declaration.id, declaration.price_list.asked, declaration.price_list.valid_from)
+        note(f"{declaration.id}: price list {made.version} holds from {made.valid_from.isoformat()} on")
 
 
 @app.command()

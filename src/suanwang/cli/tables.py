@@ -261,10 +261,10 @@ def bill_totals(totals: models.BillTotals) -> Table:
 
 
 def bill_lines(rows: Iterable[models.BillLineView]) -> Table:
-    made = table("job", "site", "from", "to", "description", "price", "amount", right=("price", "amount"))
+    made = table("usage", "site", "from", "to", "description", "price", "amount", right=("price", "amount"))
     for row in rows:
         made.add_row(
-            row.job,
+            row.usage_id,
             row.site,
             instant(row.from_at),
             instant(row.to_at),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from suanwang.cli import drafting, login
 from suanwang.cli.logs import log_to
 from suanwang.cli.options import open_client
-from suanwang.cli.sites import read_declaration
+from suanwang.cli.sites import publish_prices, read_declaration
 from suanwang.cli.terminal import emit_line, note, say
 from suanwang.domain.errors import NotFound, SuanwangError
 
@@ -95,6 +95,7 @@ class _FirstSteps:
                     join = client.join_token(declaration.id)
             except NotFound:
                 join = client.invite_site(declaration.id, declaration.offering).join_token
+            publish_prices(client, declaration)
         self._agent = self._start_agent(url, join)
         self._tell(url, token)
 

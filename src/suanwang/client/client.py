@@ -27,6 +27,7 @@ from suanwang.client.invoices import InvoiceCalls
 from suanwang.client.ledger import LedgerCalls
 from suanwang.client.listings import ListingCalls
 from suanwang.client.market import MarketCalls
+from suanwang.client.prices import PriceCalls
 from suanwang.client.twin import TwinCalls
 from suanwang.client.vouchers import VoucherCalls
 from suanwang.client.wire import Patience, Wire
@@ -49,7 +50,15 @@ Progress = Callable[[int, int], None]
 
 
 class Client(
-    LedgerCalls, InvoiceCalls, VoucherCalls, AgreementCalls, DisputeCalls, ListingCalls, MarketCalls, TwinCalls
+    LedgerCalls,
+    InvoiceCalls,
+    VoucherCalls,
+    AgreementCalls,
+    DisputeCalls,
+    ListingCalls,
+    MarketCalls,
+    PriceCalls,
+    TwinCalls,
 ):
     """One caller's line to the network at `url`; close it, or use it as a context manager."""
 
@@ -339,6 +348,10 @@ class Client(
         """Bill lines, newest first. `wanted` as for `bill_totals`."""
         for page in self._pages("/v1/bills/lines", {**_bill_params(**wanted), "limit": page_size}, models.BillLinePage):
             yield from page.items
+
+    def bill_line(self, usage: str) -> models.BillLineView:
+        """One bill line, by its usage record."""
+        return self._get(f"/v1/bills/lines/{_part(usage)}", models.BillLineView)
 
     def bill_totals(self, **wanted: Any) -> models.BillTotals:
         """Sums for each project and provider.

@@ -10,9 +10,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer, WithJsonSchema
+from pydantic import Field
 
-from suanwang.client.answers import Answer, Asked
+from suanwang.client.answers import Answer, Asked, Yuan
 from suanwang.client.people_models import (
     AllowanceView,
     AmountsView,
@@ -27,6 +27,7 @@ from suanwang.client.people_models import (
     TokenView,
     WhoAmI,
 )
+from suanwang.client.price_models import DatedView, PriceListView, PricingView
 from suanwang.domain.connector import RunState
 from suanwang.domain.job import AllocationState
 from suanwang.domain.lifecycle import JobState, SiteState
@@ -34,13 +35,6 @@ from suanwang.domain.precision import DeviceKind, Precision
 from suanwang.domain.sample import Source
 from suanwang.domain.tariff import Tier
 from suanwang.domain.task import Priority
-
-Yuan = Annotated[
-    Decimal,
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["12.5000"]}),
-]
-"""Exact yuan, as text on the wire."""
 
 Verdict = Literal["placed", "runs", "held", "waits", "refused", "blocked", "ended"]
 
@@ -274,6 +268,10 @@ class PriceView(Answer):
     device_hour_yuan: dict[str, Yuan]
     electricity: TariffView | None = None
     electricity_passed_on: bool = False
+    lists: list[PriceListView] = []
+    """Of a site: the price list in force and those to come."""
+    dated: list[DatedView] = []
+    """Of one run: what binds it of those lists."""
 
 
 class AllocationView(Answer):
@@ -508,7 +506,7 @@ class Samples(Answer):
 
 
 class BillLineView(Answer):
-    """One usage record rated by the price its lease was granted at."""
+    """One usage record rated by the price that binds its lease."""
 
     usage_id: str
     project: str
@@ -520,6 +518,8 @@ class BillLineView(Answer):
     description: str
     rated_yuan: Yuan
     amount_fen: int
+    pricing: PricingView | None = None
+    """How its unit prices came about, where a price list binds the run."""
 
 
 class BillLinePage(Page):

@@ -12,6 +12,7 @@ from suanwang.control.artefacts import Artefacts
 from suanwang.control.billing.bills import Bills
 from suanwang.control.billing.disputes import Disputes
 from suanwang.control.billing.invoices import Invoices
+from suanwang.control.billing.prices import Prices
 from suanwang.control.billing.proofs import Proofs
 from suanwang.control.billing.vouchers import Vouchers
 from suanwang.control.billing.wallets import Wallets
@@ -60,6 +61,7 @@ class Network:
         self.quotes = Quotes(store, clock, identities, self.jobs, places)
         self.bills = Bills(store)
         self.disputes = Disputes(store, clock, self.rules, self.bills)
+        self.prices = Prices(store, clock)
         self.wallets = Wallets(store, clock, self.rules)
         self.proofs = Proofs(store, clock, self.rules, signer)
         self.reserved = ReservedJobs(store, clock, self.jobs)

@@ -29,12 +29,14 @@ from suanwang.domain.quote import Offer, Quote, Taught
 from suanwang.domain.site import Price, Site
 from suanwang.domain.task import DeviceRequest, Objective, Resources, Task
 from suanwang.electricity.daily import mean_factor
+from suanwang.electricity.pricing import bound
 from suanwang.electricity.supply import drawn_yuan, milliseconds
 from suanwang.measuring.calibration import EfficiencyState
 from suanwang.measuring.need import Need
 from suanwang.measuring.trial import Extrapolation, TrialPoint, extrapolate
 from suanwang.ports import Clock, Identities, Store
 from suanwang.scheduling.feasibility import suits
+from suanwang.scheduling.paying import customer
 from suanwang.scheduling.placing import explain
 from suanwang.scheduling.quoting import MOST_HOURS, Found, offers_for
 from suanwang.scheduling.requirement import Requirement, requirement_of
@@ -107,12 +109,14 @@ class Quotes:
         job = self._as_job(caller, task, self._jobs.payer(caller, project), seen.now)
         # Full sites are offered too, with the time at which they would have room.
         why = explain(replace(seen, jobs=(job,), held={}), job).why
+        payer = customer(job, seen.organisations.get(job.project, ""))
         ranks = [rank for rank in (why.chosen, *why.others) if rank is not None]
         sites, starts = {site.id: site for site in seen.sites}, Starts(self._store, seen)
         offers: list[Offer] = []
         taken: list[Exclusion] = []
         for rank in ranks[:MOST_OFFERS]:
-            offer = _task_offer(len(offers) + 1, rank, task, sites[rank.site], starts, seen.now)
+            price = bound(sites[rank.site].offering, rank.device_model, payer, seen.now)
+            offer = _task_offer(len(offers) + 1, rank, task, sites[rank.site], price, starts, seen.now)
             if offer is None:
                 taken.append(Exclusion(site=rank.site, code="taken", need=_held(rank, task)))
             else:
@@ -284,7 +288,9 @@ def _held(rank: Rank, task: Task) -> str:
     return f"{need.devices.count * task.nodes} × {rank.device_model}" if need.devices else f"{need.cores} cores"
 
 
-def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts, now: datetime) -> Offer | None:
+def _task_offer(
+    number: int, rank: Rank, task: Task, site: Site, price: Price, starts: Starts, now: datetime
+) -> Offer | None:
     """None where nobody can tell when the site has room."""
     need, figures = task.resources, rank.figures
     devices = need.devices.count if need.devices else 0
@@ -292,7 +298,7 @@ def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts,
     if start_at is None:
         return None
     hours = figures.finish_s / 3600
-    later_yuan = _later_yuan(rank, site.offering.price, now, start_at)
+    later_yuan = _later_yuan(rank, price, now, start_at)
     begun = milliseconds(start_at)
     factor = mean_factor(site.offering.carbon_daily, begun, begun + round(figures.finish_s * 1000))
     carbon_g_per_kwh = site.offering.carbon_g_per_kwh * factor
@@ -311,7 +317,7 @@ def _task_offer(number: int, rank: Rank, task: Task, site: Site, starts: Starts,
         energy_kwh=_exact(figures.energy_kwh),
         carbon_g=_exact(figures.energy_kwh * carbon_g_per_kwh),
         score=rank.score,
-        price=site.offering.price,
+        price=price,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from suanwang.control import sync as exchange
+from suanwang.control.billing.prices import with_lists
 from suanwang.control.people import People, check_slug
 from suanwang.control.rules import Rules
 from suanwang.control.wording import region_of
@@ -133,6 +134,8 @@ class Sites:
         for _ in range(TRIES):
             site = self._get(site_id)
             moved = replace(site, revision=site.revision + 1, **changes)  # type: ignore[arg-type]
+            if moved.offering is not site.offering:
+                moved = replace(moved, offering=with_lists(moved.offering, site.offering.price.lists))
             event = Event(kind=kind, at=self._clock.now(), site_id=site_id, actor=caller.name, data=data)
             try:
                 self._store.put_site(moved, (event,), unhold=unhold)
@@ -186,6 +189,9 @@ def check_offering(offering: Offering) -> None:
     for field, value, least, most in ranges:
         if not (math.isfinite(value) and least <= value <= most):
             raise InvalidRequest(f"{field} = {value:g} is not possible", field=field, allowed=f"{least:g} to {most:g}")
+    if offering.price.lists or offering.price.dated:
+        message = "price lists are published by themselves"
+        raise InvalidRequest(message, field="price.lists", allowed="left out; see `suanwang price publish`")
     if offering.price.electricity is not None:
         check_tariff(offering.price.electricity, "price.electricity")
     elif offering.price.electricity_passed_on:

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from suanwang.control.billing.metering import Metered, meter
+from suanwang.control.billing.metering import Metered, counted, meter
 from suanwang.domain.connector import RunState
 from suanwang.domain.exchange import RunReport
 from suanwang.domain.ids import AllocationId, SiteId
 from suanwang.domain.job import Allocation, AllocationState, Event, Hold, Job, Step
 from suanwang.domain.lifecycle import ENDED, JobState, Move, after
 from suanwang.domain.site import Site
+from suanwang.electricity.pricing import bound
 from suanwang.scheduling.pausing import Suspend
+from suanwang.scheduling.paying import customer
 from suanwang.scheduling.plan import Hopeless, Keep, Place
 
 OUTCOME_REASONS: Mapping[RunState, str] = {
@@ -27,7 +29,7 @@ OUTCOME_REASONS: Mapping[RunState, str] = {
     RunState.SITE_FAILED: "the site failed the run",
 }
 
-
+NOTHING_USED: Mapping[datetime, int] = {}
 SUSPENDED = "its work goes on at a better hour"
 
 
@@ -72,8 +74,11 @@ def suspend(found: Suspend, now: datetime) -> Step:
     return Step(job=moved, events=(_event("job.suspending", moved, now, start_at=_minute(found.hold.start_at)),))
 
 
-def lease(place: Place, site: Site, lease_until: datetime, now: datetime) -> Step:
-    """Give the job to a site. The identifier follows from the job and its epoch: deciding twice makes the same lease."""
+def lease(place: Place, site: Site, lease_until: datetime, now: datetime, organisation: str = "") -> Step:
+    """Give the job to a site. The identifier follows from the job and its epoch: deciding twice makes the same lease.
+
+    What the site has published by now binds it; `organisation` is its project's.
+    """
     job, epoch = place.job, place.job.epoch + 1
     allocation = Allocation(
         id=AllocationId(f"{job.id}-{epoch}"),
@@ -84,7 +89,9 @@ def lease(place: Place, site: Site, lease_until: datetime, now: datetime) -> Ste
         granted_at=now,
         lease_until=lease_until,
         device_model=place.device_model,
-        price=job.terms.price if job.terms else site.offering.price,
+        price=job.terms.price
+        if job.terms
+        else bound(site.offering, place.device_model, customer(job, organisation), now),
         pue=site.offering.pue,
         carbon_g_per_kwh=site.offering.carbon_g_per_kwh,
         carbon_daily=site.offering.carbon_daily,
@@ -121,7 +128,16 @@ def fence(job: Job, allocation: Allocation, now: datetime, *, reason: str) -> St
     return _requeue(Metered(job=job, allocation=closed), closed, reason, now)
 
 
-def progress(job: Job, allocation: Allocation, report: RunReport, site: Site, now: datetime, *, every_s: float) -> Step:
+def progress(
+    job: Job,
+    allocation: Allocation,
+    report: RunReport,
+    site: Site,
+    now: datetime,
+    *,
+    every_s: float,
+    used_us: Mapping[datetime, int] = NOTHING_USED,
+) -> Step:
     """A run of this job, not ended yet, as its agent tells: start, meter, checkpoint. May change nothing at all."""
     started = _started(allocation, report, now)
     allocation = replace(
@@ -146,7 +162,7 @@ def progress(job: Job, allocation: Allocation, report: RunReport, site: Site, no
         events.append(_event("job.checkpointed", job, now, size=report.checkpoint.size))
     # A report may be old, and the run over by now: only what the site was seen to run is metered.
     until = _clamp(report.ended_at or report.seen_at, allocation.granted_at, now) or allocation.granted_at
-    metered = _metered(job, allocation, until, site, every_s, final=False)
+    metered = _metered(job, allocation, until, site, every_s, used_us, final=False)
     return Step(
         job=replace(metered.job, revision=job.revision + 1),
         allocation=metered.allocation,
@@ -156,14 +172,23 @@ def progress(job: Job, allocation: Allocation, report: RunReport, site: Site, no
     )
 
 
-def end(job: Job, allocation: Allocation, report: RunReport, site: Site, now: datetime, *, every_s: float) -> Step:
+def end(
+    job: Job,
+    allocation: Allocation,
+    report: RunReport,
+    site: Site,
+    now: datetime,
+    *,
+    every_s: float,
+    used_us: Mapping[datetime, int] = NOTHING_USED,
+) -> Step:
     """The run ended. Its whole time is metered; the job ends, or is queued again where the fault was the site's."""
-    before = progress(job, allocation, report, site, now, every_s=every_s)
+    before = progress(job, allocation, report, site, now, every_s=every_s, used_us=used_us)
     begun, current = before.allocation or allocation, replace(before.job, revision=job.revision)
     # Schedulers tell whole seconds: the end is not before what the run was already seen to run.
     seen_until = begun.metered_until or begun.started_at or allocation.granted_at
     ended_at = _clamp(report.ended_at, seen_until, now) or now
-    metered = _metered(current, begun, ended_at, site, every_s, final=True)
+    metered = _metered(current, begun, ended_at, site, every_s, counted(used_us, before.usage), final=True)
     closed = replace(
         metered.allocation,
         state=AllocationState.ENDED,
@@ -209,11 +234,21 @@ def _started(allocation: Allocation, report: RunReport, now: datetime) -> dateti
     return known
 
 
-def _metered(job: Job, allocation: Allocation, until: datetime, site: Site, every_s: float, *, final: bool) -> Metered:
+def _metered(
+    job: Job,
+    allocation: Allocation,
+    until: datetime,
+    site: Site,
+    every_s: float,
+    used_us: Mapping[datetime, int],
+    *,
+    final: bool,
+) -> Metered:
     """Up to the time limit at most: the budget was checked for that long, and a site must not bill for more."""
     if allocation.started_at is not None:
         until = min(until, allocation.started_at + timedelta(seconds=job.task.resources.time_limit_s))
-    return meter(job, allocation, until, provider=site.offering.provider, every_s=every_s, final=final)
+    provider = site.offering.provider
+    return meter(job, allocation, until, provider=provider, every_s=every_s, final=final, used_us=used_us)
 
 
 def _finish(

@@ -7,10 +7,11 @@ are guarded by the job's revision, and whatever names a lease that is not the se
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from suanwang.control.billing.volumes import Volumes
 from suanwang.control.contracts.listed import hold_uses
 from suanwang.control.leasing import lease_in_full, output_name
 from suanwang.control.rules import Rules
@@ -235,6 +236,7 @@ def _take_reports(
     chunks: list[LogChunk] = []
     points: list[Point] = []
     enders: dict[str, AllocationId] = {}
+    volumes = Volumes(store, site.id, now)
     for raw in request.runs:
         pair = live.get(raw.allocation_id)
         if pair is None or pair[1].epoch != raw.epoch:
@@ -243,14 +245,17 @@ def _take_reports(
         job, allocation = pair
         run = _corrected(raw, offset)
         _gather(job, allocation, run, now, rules, chunks, points)
+        used_us = volumes.of(job.project, allocation)
         if run.phase is Phase.ENDED:
             _keep_outputs(store, job, allocation, run, now)
-            step = _end(job, allocation, run, site, now, rules)
+            step = _end(job, allocation, run, site, now, rules, used_us)
+            volumes.add(step)
             enders[job.id] = allocation.id
             steps.append(step)
             continue
         outcome.alive.append(allocation.id)
-        step = progress(job, allocation, run, site, now, every_s=rules.meter_every_s)
+        step = progress(job, allocation, run, site, now, every_s=rules.meter_every_s, used_us=used_us)
+        volumes.add(step)
         if changes(step, job, allocation):
             steps.append(step)
     store.add_output(chunks, points)
@@ -270,8 +275,16 @@ def _answer_unknown(store: Store, site: Site, run: RunReport, outcome: _Outcome)
         outcome.fenced.append(run.allocation_id)
 
 
-def _end(job: Job, allocation: Allocation, run: RunReport, site: Site, now: datetime, rules: Rules) -> Step:
-    step = end(job, allocation, run, site, now, every_s=rules.meter_every_s)
+def _end(
+    job: Job,
+    allocation: Allocation,
+    run: RunReport,
+    site: Site,
+    now: datetime,
+    rules: Rules,
+    used_us: Mapping[datetime, int],
+) -> Step:
+    step = end(job, allocation, run, site, now, every_s=rules.meter_every_s, used_us=used_us)
     if step.job.state is JobState.QUEUED and run.refused:
         step = replace(step, job=replace(step.job, avoided=(*job.avoided, site.id)))
     return step

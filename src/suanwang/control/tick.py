@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from suanwang.control.billing.prices import organisations
 from suanwang.control.billing.settling import settle
 from suanwang.control.contracts.crediting import credit_due
 from suanwang.control.contracts.listed import settle_uses
@@ -161,6 +162,7 @@ def snapshot(
         slowness=slowness(sites),
         endings=store.endings,
         fairness=None if rules is None else fairness(store, rules, {job.project for job in jobs}),
+        organisations=organisations(store, sites),
     )
 
 
@@ -200,7 +202,16 @@ def _decided(turn: Turn, store: Store, rules: Rules, seen: Snapshot, decide_with
     """`turn` with what becomes of the jobs of `seen`."""
     plan = decide_with(seen)
     sites: Mapping[str, Site] = {site.id: site for site in seen.sites}
-    steps = [lease(choice, sites[choice.site], seen.now + rules.lease, seen.now) for choice in plan.places]
+    steps = [
+        lease(
+            choice,
+            sites[choice.site],
+            seen.now + rules.lease,
+            seen.now,
+            seen.organisations.get(choice.job.project, ""),
+        )
+        for choice in plan.places
+    ]
     steps += [hopeless(found, seen.now) for found in plan.hopeless]
     steps += [hold(kept, seen.now) for kept in plan.keeps]
     if over := [job for job in seen.jobs if job.hold is not None and job.hold.until <= seen.now]:

@@ -17,6 +17,7 @@ from suanwang.domain.connector import RunState
 from suanwang.domain.file import Content
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.lifecycle import JobState
+from suanwang.domain.pricing import Pricing
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import Tier
 from suanwang.domain.task import Task
@@ -308,7 +309,7 @@ class UsageRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillLine:
-    """One usage record rated by the price its lease was granted at. `amount_fen` makes the job's rounded running total exact."""
+    """One usage record rated by the price that binds its lease. `amount_fen` makes the job's rounded running total exact."""
 
     usage_id: str
     project: ProjectId
@@ -320,6 +321,8 @@ class BillLine:
     description: str
     rated_yuan: Decimal
     amount_fen: int
+    pricing: Pricing | None = None
+    """How its unit prices came about, where a price list binds the lease."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

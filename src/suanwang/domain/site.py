@@ -14,6 +14,7 @@ from decimal import Decimal
 from suanwang.domain.ids import SiteId
 from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.precision import DeviceKind, Precision
+from suanwang.domain.pricing import DatedPrice, PriceList
 from suanwang.domain.tariff import Tariff
 
 
@@ -43,6 +44,10 @@ class Price:
     """What a kWh costs the site, where it says so."""
     electricity_passed_on: bool = False
     """Whether users pay the electricity they draw beside these prices; else it is in them."""
+    lists: tuple[PriceList, ...] = ()
+    """Of a site: the price list in force and those to come, by `valid_from`; they stand over what is declared above."""
+    dated: tuple[DatedPrice, ...] = ()
+    """Of one run: what binds it of those lists, by `from_at`. Empty: the prices above, at any time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from suanwang.domain.job import (
     UsageRecord,
 )
 from suanwang.domain.lifecycle import JobState
+from suanwang.domain.pricing import PriceList
 from suanwang.domain.quote import Quote, Taught
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Ending, Held, Site
@@ -172,9 +173,23 @@ class Store(Ledger, Market, Vouchers, Agreements, Disputes, Listings, Protocol):
     def sites(self) -> Sequence[Site]:
         """By identifier."""
 
-    def put_site(self, site: Site, events: Sequence[Event] = (), *, unhold: bool = False) -> None:
+    def put_site(
+        self,
+        site: Site,
+        events: Sequence[Event] = (),
+        *,
+        unhold: bool = False,
+        price_list: PriceList | None = None,
+    ) -> None:
         """Replace; `site.revision` is the stored one plus 1, else `Conflict`. With `unhold`, queued jobs that are held for
-        this site lose their hold in the same step, so that they are decided anew."""
+        this site lose their hold in the same step, so that they are decided anew. With `price_list`, that version is added
+        to the site's history in the same step; `Conflict` where it has one of that number."""
+
+    def price_lists(self, site_id: SiteId, before: int | None, limit: int) -> Sequence[PriceList]:
+        """The newest versions below `before`, newest first. They are never changed or taken away."""
+
+    def device_us(self, project: ProjectId, site_id: SiteId, device: str, from_at: datetime, to_at: datetime) -> int:
+        """Device microseconds of usage records that begin from `from_at` on and before `to_at`."""
 
     def held(self) -> Mapping[SiteId, Held]:
         """Sums over live allocations: nodes × per-node figures of their jobs. Sites with none may be missing."""

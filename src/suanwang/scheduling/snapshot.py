@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from suanwang.domain.device import Position
-from suanwang.domain.ids import SiteId
+from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Job
 from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.site import DevicePool, Ending, Held, Site
@@ -46,6 +46,8 @@ class Snapshot:
     """When live runs are over at the latest; asked for once, and only where a job finds no room."""
     fairness: Fairness | None = None
     """Where several projects wait, or one has a quota."""
+    organisations: Mapping[ProjectId, str] = field(default_factory=dict)
+    """Of projects, where price lists ask for them."""
 
 
 class Unit(NamedTuple):

@@ -8,8 +8,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from suanwang.domain.errors import InvalidRequest
 from suanwang.taskfile.quantities import parse_memory_gb
 
 Gigabytes = Annotated[float, BeforeValidator(parse_memory_gb), Field(gt=0, le=65_536)]
@@ -150,3 +151,11 @@ class SiteSection(Section):
     accounts: dict[str, Line] = Field(default_factory=dict, description="Project or project/user → POSIX account.")
     probe: bool | None = Field(None, description="Measure the agent's host once a day; by default only where runs go.")
     connector: Annotated[LocalSection | SlurmSection | RestSection, Field(discriminator="kind")]
+
+
+def refusal(error: ValidationError, filename: str) -> InvalidRequest:
+    """A validator's complaints as one error that names the first field."""
+    problems = error.errors(include_url=False, include_input=False)
+    lines = [f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in problems]
+    first = ".".join(str(part) for part in problems[0]["loc"])
+    return InvalidRequest(f"{filename}: " + "; ".join(lines), field=first, allowed=problems[0]["msg"])

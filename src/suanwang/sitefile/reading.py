@@ -18,7 +18,16 @@ from suanwang.domain.ids import SiteId
 from suanwang.domain.site import Dataset, DevicePool, Offering, Price
 from suanwang.electricity.daily import modelled_day
 from suanwang.sitefile.electricity import tariff_of
-from suanwang.sitefile.model import DeviceSection, LocalSection, NameSection, RestSection, SiteSection, SlurmSection
+from suanwang.sitefile.model import (
+    DeviceSection,
+    LocalSection,
+    NameSection,
+    RestSection,
+    SiteSection,
+    SlurmSection,
+    refusal,
+)
+from suanwang.sitefile.prices import PriceListDeclaration, PriceListSection, prices_of
 from suanwang.taskfile.yamltext import checked_text, load_documents
 from suanwang.trading.owning import checked_owners
 
@@ -49,6 +58,8 @@ class SiteDeclaration:
     """Catalogue identifier → Slurm's own type."""
     probe: bool = False
     """Whether the agent measures its host once a day, while it is idle."""
+    price_list: PriceListDeclaration | None = None
+    """To be published when the site is invited or changed."""
 
 
 def read_site(text: str | bytes, *, filename: str = "site.yaml") -> SiteDeclaration:
@@ -57,20 +68,17 @@ def read_site(text: str | bytes, *, filename: str = "site.yaml") -> SiteDeclarat
     if len(documents) != 1:
         raise InvalidRequest(f"{filename}: one site per file", field="file", allowed="one YAML document")
     try:
-        section = SiteSection.model_validate(documents[0].value)
+        section = PricedSiteSection.model_validate(documents[0].value)
     except ValidationError as error:
-        raise _refusal(error, filename) from None
+        raise refusal(error, filename) from None
     return _declaration(section)
 
 
-def _refusal(error: ValidationError, filename: str) -> InvalidRequest:
-    problems = error.errors(include_url=False, include_input=False)
-    lines = [f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in problems]
-    first = ".".join(str(part) for part in problems[0]["loc"])
-    return InvalidRequest(f"{filename}: " + "; ".join(lines), field=first, allowed=problems[0]["msg"])
+class PricedSiteSection(SiteSection):
+    price_list: PriceListSection | None = None
 
 
-def _declaration(section: SiteSection) -> SiteDeclaration:
+def _declaration(section: PricedSiteSection) -> SiteDeclaration:
     devices = [(_pool(device, section.nodes, index), device) for index, device in enumerate(section.devices)]
     latitude, longitude, province = _where(section)
     name = section.name if isinstance(section.name, NameSection) else NameSection(zh=section.name, en=section.name)
@@ -110,6 +118,7 @@ def _declaration(section: SiteSection) -> SiteDeclaration:
         datasets=section.datasets,
         probe=section.probe if section.probe is not None else isinstance(section.connector, LocalSection),
         gres_types={pool.model: device.gres for pool, device in devices if device.gres},
+        price_list=prices_of(section.price_list, "price_list.") if section.price_list is not None else None,
     )
 
 

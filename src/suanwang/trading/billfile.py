@@ -17,6 +17,7 @@ from typing import Any
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.job import BillLine, UsageRecord
+from suanwang.domain.pricing import Formula, Kind, Pricing, Taken
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import ElectricityRate, Tier
 from suanwang.trading.checkpoint import Checkpoint
@@ -30,8 +31,8 @@ _USAGE = (
     *("devices", "energy_kwh", "carbon_g", "provider", "description", "rated_yuan", "amount_fen", "started_at"),
     *("price", "parties", "before_fen"),
 )
-_USAGE_MAY = ("electricity",)
-"""In the leaf where the user paid it."""
+_USAGE_MAY = ("electricity", "pricing")
+"""In the leaf where the user paid it, and where a price list bound the run."""
 _TRANSFER = (
     *("kind", "id", "chain", "phase", "debit", "credit", "amount_fen", "code", "pending_id", "timeout_at", "at"),
 )
@@ -185,6 +186,7 @@ def _rated(value: object) -> Rated:
         description=_text(leaf["description"]),
         rated_yuan=_amount(leaf["rated_yuan"]),
         amount_fen=_whole(leaf["amount_fen"]),
+        pricing=_pricing(leaf["pricing"]) if "pricing" in leaf else None,
     )
     shared = tuple(
         Party(account=AccountId(_text(who)), weight=_count(weight)) for who, weight in _list(leaf["parties"])
@@ -211,6 +213,32 @@ def _electricity(value: object) -> ElectricityRate:
         yuan_per_kwh=_amount(rate["yuan_per_kwh"]),
         power_kw=float(_text(rate["power_kw"])),
         tier=Tier(_text(rate["tier"])),
+    )
+
+
+def _pricing(value: object) -> Pricing:
+    read = _exactly(
+        value, *("version", "core_hour_yuan", "memory_gb_hour_yuan", "device", "yuan_per_kwh", "kw", "taken", "used_us")
+    )
+    device = _exactly(read["device"], "base_yuan", "factor", "floor_yuan", "cap_yuan")
+    cap, kwh, used = device["cap_yuan"], read["yuan_per_kwh"], read["used_us"]
+    return Pricing(
+        version=_count(read["version"]),
+        core_hour_yuan=_amount(read["core_hour_yuan"]),
+        memory_gb_hour_yuan=_amount(read["memory_gb_hour_yuan"]),
+        device=Formula(
+            base_yuan=_amount(device["base_yuan"]),
+            factor=_amount(device["factor"]),
+            floor_yuan=_amount(device["floor_yuan"]),
+            cap_yuan=None if cap is None else _amount(cap),
+        ),
+        yuan_per_kwh=None if kwh is None else _amount(kwh),
+        kw=_amount(read["kw"]),
+        taken=tuple(
+            Taken(name=_text(name), kind=Kind(_text(kind)), percent=_amount(percent), device_only=device_only is True)
+            for name, kind, percent, device_only in _list(read["taken"])
+        ),
+        used_us=None if used is None else _count(used),
     )
 
 

@@ -13,7 +13,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.trading.billfile import Bill
+from suanwang.electricity.pricing import units
+from suanwang.trading.billfile import Bill, Rated
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.ledger import Owner, Phase, Transfer
 from suanwang.trading.merkle import continues, includes, leaf_hash
@@ -128,6 +129,8 @@ def _rating(bill: Bill) -> list[Failure]:
         rated = rated_yuan(each.record, each.price, each.started_at, each.electricity)
         if rated != each.line.rated_yuan:
             failures.append(_failure(Check.RATING, where, f"it rates to {rated:f} yuan, not {each.line.rated_yuan:f}"))
+        if each.line.pricing is not None and not _follows(each):
+            failures.append(_failure(Check.RATING, where, "its unit prices are not those of its list and discounts"))
         if each.electricity is not None and not drawn(each.record, each.electricity.power_kw):
             failures.append(_failure(Check.RATING, where, "its energy is not what its power draws in its time"))
         total += rated
@@ -142,6 +145,13 @@ def _rating(bill: Bill) -> list[Failure]:
     if bill.amount_fen != billed:
         failures.append(_failure(Check.AMOUNT, "bill", f"its lines sum to {billed} fen, not {bill.amount_fen}"))
     return failures
+
+
+def _follows(each: Rated) -> bool:
+    assert each.line.pricing is not None, "asked where a price list binds"
+    last, price = units(each.line.pricing)[-1], each.price
+    device = price.device_hour_yuan.get(each.record.device_model or "", last.device)
+    return (last.core, last.gb, last.device) == (price.core_hour_yuan, price.memory_gb_hour_yuan, device)
 
 
 def _transfers(bill: Bill) -> list[Failure]:

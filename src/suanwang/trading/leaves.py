@@ -13,6 +13,7 @@ from decimal import Decimal
 import orjson
 
 from suanwang.domain.job import BillLine, UsageRecord
+from suanwang.domain.pricing import Pricing
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import ElectricityRate
 from suanwang.trading.ledger import Transfer
@@ -40,11 +41,16 @@ def usage_leaf(
     before_fen: int,
     electricity: ElectricityRate | None = None,
 ) -> str:
-    """A usage record with all that its bill line and the line's transfers follow from; `electricity` where it is paid."""
+    """A usage record with all that its bill line and the line's transfers follow from; `electricity` where it is paid.
+
+    `price` are the unit prices of the record; with a price list the line says how they came about.
+    """
     drawn = {} if electricity is None else {"electricity": _electricity(electricity)}
+    built = {} if line.pricing is None else {"pricing": _pricing(line.pricing)}
     return canonical(
         {
             **drawn,
+            **built,
             "kind": "usage",
             "id": record.id,
             "allocation": record.allocation_id,
@@ -82,6 +88,25 @@ def _electricity(rate: ElectricityRate) -> Mapping[str, object]:
         "yuan_per_kwh": plain(rate.yuan_per_kwh),
         "power_kw": repr(float(rate.power_kw)),
         "tier": rate.tier.value,
+    }
+
+
+def _pricing(value: Pricing) -> Mapping[str, object]:
+    cap, kwh = value.device.cap_yuan, value.yuan_per_kwh
+    return {
+        "version": value.version,
+        "core_hour_yuan": plain(value.core_hour_yuan),
+        "memory_gb_hour_yuan": plain(value.memory_gb_hour_yuan),
+        "device": {
+            "base_yuan": plain(value.device.base_yuan),
+            "factor": plain(value.device.factor),
+            "floor_yuan": plain(value.device.floor_yuan),
+            "cap_yuan": None if cap is None else plain(cap),
+        },
+        "yuan_per_kwh": None if kwh is None else plain(kwh),
+        "kw": plain(value.kw),
+        "taken": [[each.name, each.kind.value, plain(each.percent), each.device_only] for each in value.taken],
+        "used_us": value.used_us,
     }
 
 

@@ -10,7 +10,7 @@ import math
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from suanwang.domain.job import UsageRecord
+from suanwang.domain.job import BillLine, UsageRecord
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import ElectricityRate
 from suanwang.electricity.supply import milliseconds, passed_on
@@ -47,6 +47,11 @@ def rated_yuan(
     if electricity is not None:
         hourly += Decimal(repr(float(electricity.power_kw))) * electricity.yuan_per_kwh
     return _until(hourly, record.to_at - started_at) - _until(hourly, record.from_at - started_at)
+
+
+def used_us(line: BillLine) -> int | None:
+    """What its project had used in the month before a line's record, as the line says."""
+    return None if line.pricing is None else line.pricing.used_us
 
 
 def _until(hourly: Decimal, run: timedelta) -> Decimal:

@@ -39,6 +39,7 @@ from suanwang.domain.job import (
     place_of,
 )
 from suanwang.domain.lifecycle import ENDED, JobState
+from suanwang.domain.pricing import PriceList
 from suanwang.domain.quote import Quote, Taught
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Ending, Held, Site
@@ -70,6 +71,7 @@ class MemoryStore(
         self._of_job: dict[JobId, list[AllocationId]] = defaultdict(list)
         self._live: dict[AllocationId, JobId] = {}
         self._sites: dict[SiteId, Site] = {}
+        self._price_lists: dict[SiteId, dict[int, PriceList]] = {}
         self._samples: dict[tuple[SiteId, str, str, str], Sample] = {}
         self._chunks: list[tuple[int, LogChunk]] = []
         self._points: dict[tuple[AllocationId, int, str], Point] = {}
@@ -268,17 +270,43 @@ class MemoryStore(
         with self._lock:
             return [self._sites[key] for key in sorted(self._sites)]
 
-    def put_site(self, site: Site, events: Sequence[Event] = (), *, unhold: bool = False) -> None:
+    def put_site(
+        self,
+        site: Site,
+        events: Sequence[Event] = (),
+        *,
+        unhold: bool = False,
+        price_list: PriceList | None = None,
+    ) -> None:
         with self._lock:
             stored = self._sites.get(site.id)
             if stored is None or stored.revision != site.revision - 1:
                 raise Conflict(f"site {site.id} was changed meanwhile")
+            if price_list is not None:
+                versions = self._price_lists.setdefault(site.id, {})
+                if price_list.version in versions:
+                    raise Conflict(f"site {site.id} has a price list of that number")
+                versions[price_list.version] = price_list
             self._sites[site.id] = site
             self.append_events(events)
             for *_, job_id in self._queue if unhold else ():
                 job = self._jobs[job_id]
                 if job.hold is not None and job.hold.expect.site == site.id:
                     self._jobs[job_id] = replace(job, hold=None, revision=job.revision + 1)
+
+    def price_lists(self, site_id: SiteId, before: int | None, limit: int) -> Sequence[PriceList]:
+        with self._lock:
+            versions = self._price_lists.get(site_id, {})
+            return [versions[at] for at in sorted(versions, reverse=True) if before is None or at < before][:limit]
+
+    def device_us(self, project: ProjectId, site_id: SiteId, device: str, from_at: datetime, to_at: datetime) -> int:
+        with self._lock:
+            return sum(
+                record.devices * ((record.to_at - record.from_at) // timedelta(microseconds=1))
+                for record in self._usage.values()
+                if (record.project, record.site_id, record.device_model) == (project, site_id, device)
+                and from_at <= record.from_at < to_at
+            )
 
     def held(self) -> Mapping[SiteId, Held]:
         with self._lock:

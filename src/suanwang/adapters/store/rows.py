@@ -32,6 +32,7 @@ from suanwang.domain.job import (
 )
 from suanwang.domain.job import Terms as QuoteTerms
 from suanwang.domain.lifecycle import JobState, SiteState
+from suanwang.domain.pricing import PriceList, Pricing
 from suanwang.domain.quote import Quote, Taught
 from suanwang.domain.sample import Sample, Source
 from suanwang.domain.site import Measured, Offering, Price, Shortfall, Site
@@ -40,6 +41,8 @@ from suanwang.measuring.calibration import Belief
 
 Row: TypeAlias = Sequence[Any]
 
+PRICING: Codec[Pricing] = Codec(Pricing, shared=True)
+PRICE_LIST: Codec[PriceList] = Codec(PriceList)
 TASK: Codec[Task] = Codec(Task, shared=True)
 WHY: Codec[Why] = Codec(Why, shared=True)
 HOLD: Codec[Hold] = Codec(Hold)
@@ -452,12 +455,14 @@ def bill_row(line: BillLine) -> tuple[Any, ...]:
         clean(line.description),
         line.rated_yuan,
         line.amount_fen,
+        PRICING.dump_or_none(line.pricing),
     )
 
 
 def bill_from(row: Row) -> BillLine:
     """A bill line from `BILL_COLUMNS`."""
-    return BillLine(**dict(zip(BILL_COLUMNS, row, strict=True)))
+    *plain, pricing = row
+    return BillLine(**dict(zip(BILL_COLUMNS, plain, strict=False)), pricing=PRICING.load_or_none(pricing))
 
 
 # sites

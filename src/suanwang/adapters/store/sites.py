@@ -7,12 +7,14 @@ Owns the guarded site row and the sums over live allocations. Knows nothing of w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from psycopg import errors as pg
 
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.record import insert_events
 from suanwang.adapters.store.rows import (
+    PRICE_LIST,
     SAMPLE_COLUMNS,
     SITE_COLUMNS,
     listed,
@@ -22,8 +24,9 @@ from suanwang.adapters.store.rows import (
     site_row,
 )
 from suanwang.domain.errors import Conflict
-from suanwang.domain.ids import SiteId
+from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
+from suanwang.domain.pricing import PriceList
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Ending, Held, Site
 
@@ -45,6 +48,11 @@ _PUT_SAMPLES = (
     "WHERE s.observed_at <= excluded.observed_at"
 )
 
+MOST_VERSIONS = 2**31 - 1
+_DEVICE_US = (
+    "SELECT coalesce(sum(devices * (extract(epoch FROM to_at - from_at) * 1000000)), 0)::int8 FROM usage_records "
+    "WHERE project = %s AND site_id = %s AND device_model = %s AND from_at >= %s AND from_at < %s AND devices > 0"
+)
 MANY_ENDINGS = 5000
 _ENDINGS = """
 SELECT site_id, device_model,
@@ -81,16 +89,42 @@ class Sites:
             rows = connection.execute(f'SELECT {_SITE} FROM sites ORDER BY id COLLATE "C"').fetchall()
         return [site_from(row) for row in rows]
 
-    def put_site(self, site: Site, events: Sequence[Event] = (), *, unhold: bool = False) -> None:
+    def put_site(
+        self,
+        site: Site,
+        events: Sequence[Event] = (),
+        *,
+        unhold: bool = False,
+        price_list: PriceList | None = None,
+    ) -> None:
         def work(connection: Connection) -> None:
             row = connection.execute(_UPDATE, (*site_row(site), site.id, site.revision - 1)).fetchone()
             if row is None:
                 raise Conflict(f"site {site.id} was changed meanwhile: read it again")
             insert_events(connection, events)
+            if price_list is not None:
+                row = (site.id, price_list.version, price_list.valid_from, PRICE_LIST.dump(price_list))
+                connection.execute("INSERT INTO price_lists VALUES (%s, %s, %s, %s)", row)
             if unhold:
                 connection.execute(_UNHOLD, (site.id,))
 
-        self._database.write(work, tag=f"site {site.id}")
+        try:
+            self._database.write(work, tag=f"site {site.id}")
+        except pg.UniqueViolation as error:
+            raise Conflict(f"site {site.id} has a price list of that number: read it again") from error
+
+    def price_lists(self, site_id: SiteId, before: int | None, limit: int) -> Sequence[PriceList]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT value FROM price_lists WHERE site_id = %s AND version < %s ORDER BY version DESC LIMIT %s",
+                (site_id, MOST_VERSIONS if before is None else before, limit),
+            ).fetchall()
+        return [PRICE_LIST.load(value) for (value,) in rows]
+
+    def device_us(self, project: ProjectId, site_id: SiteId, device: str, from_at: datetime, to_at: datetime) -> int:
+        with self._database.reading() as connection:
+            row = connection.execute(_DEVICE_US, (project, site_id, device, from_at, to_at)).fetchone()
+        return 0 if row is None else int(row[0])
 
     def held(self) -> Mapping[SiteId, Held]:
         with self._database.reading() as connection:

@@ -60,6 +60,12 @@ def lines(ask: Asked, wanted: Wanted, limit: Limit = 100, cursor: Cursor = None)
     return answer({"items": [answering.bill_line(line) for line in found], "next": after})
 
 
+@router.get("/lines/{usage_id}", response_model=models.BillLineView)
+def line(ask: Asked, usage_id: str) -> Response:
+    """One bill line, by its usage record, with how its unit prices came about."""
+    return answer(answering.bill_line(ask.network.bills.line(ask.caller, usage_id)))
+
+
 @router.get("/export", response_class=Response, responses=_EXPORTS)
 def export(
     ask: Asked,

@@ -55,6 +55,7 @@ _OFFERING = {
         "core_hour_yuan": "0.10",
         "memory_gb_hour_yuan": "0.01",
         "device_hour_yuan": {"huawei-ascend-910b": "6.50"},
+        "electricity": {"flat_yuan_per_kwh": "0.62"},
     },
     "pue": 1.2,
     "carbon_g_per_kwh": 420,

@@ -14,6 +14,7 @@ from suanwang.control.billing.bills import narrowed
 from suanwang.domain.errors import InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
+from suanwang.electricity.pricing import flat
 from suanwang.ports import BillQuery, Charged, Clock, Store, TradeQuery
 from suanwang.trading.cloudevents import batch
 from suanwang.trading.focus import Known, csv_pieces, rows
@@ -21,7 +22,7 @@ from suanwang.trading.grouping import By, Export
 from suanwang.trading.invoicing import Charge, Month, Purchase, encoded, invoice, rerated, statement
 from suanwang.trading.ledger import Phase
 from suanwang.trading.ogf_usage import records
-from suanwang.trading.rating import electricity_rate
+from suanwang.trading.rating import electricity_rate, used_us
 from suanwang.trading.settlement import chain_name
 
 _PAGE = 1000
@@ -150,7 +151,7 @@ class Invoices:
             yield Charge(
                 line=each.line,
                 usage=each.usage,
-                price=each.price,
+                price=flat(each.price, each.usage.device_model, each.usage.from_at, used_us(each.line)),
                 started_at=each.started_at,
                 electricity=electricity_rate(each.price, each.power_kw, each.usage.from_at),
                 owner=job.owner,

@@ -7,16 +7,17 @@ ended.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from suanwang.domain.job import Allocation, BillLine, Job, Usage, UsageRecord
-from suanwang.domain.site import Price
+from suanwang.domain.pricing import Pricing
 from suanwang.domain.tariff import ElectricityRate
 from suanwang.electricity.daily import mean_factor
-from suanwang.electricity.supply import EPOCH, milliseconds, passed_on
-from suanwang.electricity.tariff import next_change_ms
+from suanwang.electricity.pricing import counts_volume, flat, month_of, next_change, pricing_at
+from suanwang.electricity.supply import milliseconds
 from suanwang.trading.rating import billed_fen, electricity_rate, rated_yuan
 
 
@@ -28,10 +29,21 @@ class Metered:
     bill_lines: tuple[BillLine, ...] = ()
 
 
-def meter(job: Job, allocation: Allocation, until: datetime, *, provider: str, every_s: float, final: bool) -> Metered:
+def meter(
+    job: Job,
+    allocation: Allocation,
+    until: datetime,
+    *,
+    provider: str,
+    every_s: float,
+    final: bool,
+    used_us: Mapping[datetime, int] | None = None,
+) -> Metered:
     """Records and bill lines from `allocation.metered_until` (or its start) to `until`.
 
     Before the end a record is written only for each full `every_s`; at the end the rest is. Nothing before the start.
+    `used_us` says what the job's project has used of the device at the site in each month so far, by the month's beginning,
+    where steps of volume count it.
     """
     start = allocation.metered_until or allocation.started_at
     if start is None:
@@ -39,11 +51,16 @@ def meter(job: Job, allocation: Allocation, until: datetime, *, provider: str, e
     usage: list[UsageRecord] = []
     lines: list[BillLine] = []
     step = timedelta(seconds=every_s)
+    price, used = allocation.price, dict(used_us or {})
     while until - start >= step or (final and until > start):
-        end = _one_price(allocation.price, start, min(start + step, until))
+        month = month_of(start) if counts_volume(price) else start
+        so_far, devices = used.get(month, 0), _devices(job)
+        end = next_change(price, start, min(start + step, until), devices, so_far)
         record = _record(job, allocation, start, end)
-        electricity = electricity_rate(allocation.price, allocation.power_kw, start)
-        rated = rated_yuan(record, allocation.price, allocation.started_at or record.from_at, electricity)
+        pricing = pricing_at(price, start, so_far)
+        electricity = electricity_rate(price, allocation.power_kw, start)
+        posted = flat(price, allocation.device_model, start, so_far)
+        rated = rated_yuan(record, posted, allocation.started_at or record.from_at, electricity)
         allocation = replace(
             allocation,
             metered_until=end,
@@ -52,21 +69,33 @@ def meter(job: Job, allocation: Allocation, until: datetime, *, provider: str, e
         )
         total = _add(job.usage, record, job, rated)
         billed = billed_fen(total.cost_yuan)
-        lines.append(_line(record, provider, rated, billed - job.billed_fen, electricity))
+        line = _line(record, provider, rated, billed - job.billed_fen, electricity, pricing)
+        lines.append(line)
         job = replace(job, usage=total, billed_fen=billed)
         usage.append(record)
+        used[month] = so_far + device_us(record)
         start = end
     return Metered(job=job, allocation=allocation, usage=tuple(usage), bill_lines=tuple(lines))
 
 
-def _one_price(price: Price, start: datetime, end: datetime) -> datetime:
-    """`end`, or the instant before it at which the price of electricity that the user pays changes."""
-    tariff = passed_on(price)
-    if tariff is None:
-        return end
-    # A millisecond more, because a report may end within one.
-    changes = EPOCH + timedelta(milliseconds=next_change_ms(tariff, milliseconds(start), milliseconds(end) + 1))
-    return changes if start < changes < end else end
+def counted(used_us: Mapping[datetime, int], usage: Sequence[UsageRecord]) -> Mapping[datetime, int]:
+    """`used_us` with these records."""
+    found = dict(used_us)
+    for record in usage:
+        month = month_of(record.from_at)
+        if month in found:
+            found[month] += device_us(record)
+    return found
+
+
+def device_us(record: UsageRecord) -> int:
+    """Device microseconds of a record."""
+    return record.devices * ((record.to_at - record.from_at) // timedelta(microseconds=1))
+
+
+def _devices(job: Job) -> int:
+    need = job.task.resources
+    return need.devices.count * job.task.nodes if need.devices else 0
 
 
 def _record(job: Job, allocation: Allocation, start: datetime, end: datetime) -> UsageRecord:
@@ -84,7 +113,7 @@ def _record(job: Job, allocation: Allocation, start: datetime, end: datetime) ->
         cores=need.cores * nodes,
         memory_gb=need.memory_gb * nodes,
         device_model=allocation.device_model,
-        devices=need.devices.count * nodes if need.devices else 0,
+        devices=_devices(job),
         energy_kwh=energy,
         carbon_g=energy * allocation.carbon_g_per_kwh * factor,
     )
@@ -103,13 +132,21 @@ def _add(usage: Usage, record: UsageRecord, job: Job, rated: Decimal) -> Usage:
 
 
 def _line(
-    record: UsageRecord, provider: str, rated: Decimal, amount_fen: int, electricity: ElectricityRate | None
+    record: UsageRecord,
+    provider: str,
+    rated: Decimal,
+    amount_fen: int,
+    electricity: ElectricityRate | None,
+    pricing: Pricing | None,
 ) -> BillLine:
     parts = [f"{record.cores} cores", f"{record.memory_gb:g} GB"]
     if record.devices:
         parts.append(f"{record.devices} × {record.device_model}")
     if electricity is not None:
         parts.append(f"{record.energy_kwh:.4g} kWh × {electricity.yuan_per_kwh:f} yuan ({electricity.tier})")
+    if pricing is not None:
+        parts.append(f"price list {pricing.version}")
+        parts += [f"{taken.name} −{taken.percent:f} %" for taken in pricing.taken]
     return BillLine(
         usage_id=record.id,
         project=record.project,
@@ -121,4 +158,5 @@ def _line(
         description=", ".join(parts),
         rated_yuan=rated,
         amount_fen=amount_fen,
+        pricing=pricing,
     )

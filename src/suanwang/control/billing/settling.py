@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from suanwang.control.billing.redeeming import close_ended, hold_vouchers, release_unused
 from suanwang.control.rules import Rules
 from suanwang.domain.job import Event
+from suanwang.electricity.pricing import flat
 from suanwang.ports import Claim, OpenLine, Store
 from suanwang.trading.leaves import usage_leaf
 from suanwang.trading.ledger import Account, AccountId
 from suanwang.trading.owning import weights
-from suanwang.trading.rating import electricity_rate
+from suanwang.trading.rating import electricity_rate, used_us
 from suanwang.trading.settlement import Party, Redeemed, accounts_of, chain_name, chain_of, parties
 
 
@@ -68,7 +69,7 @@ def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime, voucher: Re
         leaf=usage_leaf(
             each.usage,
             line,
-            each.price,
+            flat(each.price, each.usage.device_model, each.usage.from_at, used_us(line)),
             each.started_at,
             shared,
             each.before_fen,

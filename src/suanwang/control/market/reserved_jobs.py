@@ -12,13 +12,16 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from suanwang.control.billing.prices import organisations
 from suanwang.control.jobs import Jobs, Submitted
 from suanwang.domain.errors import Conflict, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal
 from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Terms
+from suanwang.domain.pricing import Customer, Formula
 from suanwang.domain.site import Price, Site
 from suanwang.domain.task import DeviceRequest, Task
+from suanwang.electricity.pricing import bound
 from suanwang.ports import Clock, Store
 from suanwang.scheduling.feasibility import suits
 from suanwang.trading.market.product import CORE, begins, window_of
@@ -63,6 +66,9 @@ class ReservedJobs:
         digest = hashlib.sha256(repr((right.project, tasks, right_id)).encode()).hexdigest()
         return self._jobs.submit(caller, [shaped], project=right.project, key=key, digest=digest, terms=terms)
 
+    def _payer(self, right: Reservation, site: Site) -> Customer:
+        return Customer(right.project, organisations(self._store, [site]).get(right.project, ""))
+
     def _under(self, task: Task, right: Reservation, site: Site) -> tuple[Task, Terms]:
         need, now = task.resources, self._clock.now()
         start = max(now, begins(right.first))
@@ -100,7 +106,9 @@ class ReservedJobs:
             flexibility=replace(task.flexibility, may_wait_s=0),
         )
         terms = Terms(
-            price=_paid(site.offering.price, right.device),
+            price=_paid(
+                bound(site.offering, _model(right.device), self._payer(right, site), self._clock.now()), right.device
+            ),
             reservation=right.id,
             not_before=begins(right.first),
             until=begins(right.end),
@@ -108,10 +116,22 @@ class ReservedJobs:
         return shaped, terms
 
 
+def _model(device: str) -> str | None:
+    return None if device == CORE else device
+
+
 def _paid(price: Price, device: str) -> Price:
     """The site's price with nothing for the right's device: that was paid. Electricity is in what was paid too."""
     if device == CORE:
-        made = replace(price, core_hour_yuan=Decimal(0))
+        made = replace(
+            price,
+            core_hour_yuan=Decimal(0),
+            dated=tuple(replace(each, core_hour_yuan=Decimal(0)) for each in price.dated),
+        )
     else:
-        made = replace(price, device_hour_yuan={**price.device_hour_yuan, device: Decimal(0)})
+        made = replace(
+            price,
+            device_hour_yuan={**price.device_hour_yuan, device: Decimal(0)},
+            dated=tuple(replace(each, device=Formula()) for each in price.dated),
+        )
     return replace(made, electricity_passed_on=False)

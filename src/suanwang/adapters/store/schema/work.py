@@ -147,6 +147,17 @@ sites = Table(
     Column("shortfalls", JSON),
 )
 
+price_lists = Table(
+    "price_lists",
+    metadata,
+    Column("site_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("valid_from", INSTANT, nullable=False),
+    Column("value", JSON, nullable=False),
+    PrimaryKeyConstraint("site_id", "version"),
+)
+"""Every version ever published; appended only. Those in force and to come stand in the site's row as well."""
+
 samples = Table(
     "samples",
     metadata,
@@ -284,6 +295,7 @@ usage_records = Table(
     CheckConstraint("to_at > from_at", name="interval"),
     Index("usage_records_job_idx", "job_id", "from_at"),
     Index("usage_records_site_idx", "site_id", "from_at"),
+    Index("usage_records_volume_idx", "project", "site_id", "from_at", postgresql_where=text("devices > 0")),
 )
 
 bill_lines = Table(
@@ -300,6 +312,7 @@ bill_lines = Table(
     Column("description", Text, nullable=False),
     Column("rated_yuan", Numeric, nullable=False),
     Column("amount_fen", BigInteger, nullable=False),
+    Column("pricing", JSON),
     Index("bill_lines_seq_idx", "seq", unique=True),
     Index("bill_lines_project_idx", "project", "seq"),
     Index("bill_lines_job_idx", "job_id", "seq"),

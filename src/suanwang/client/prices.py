@@ -1,0 +1,50 @@
+"""The client's calls about price lists.
+
+Owns how each of them is asked for; `Client` mixes them in and owns the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel
+
+from suanwang.client import price_models
+from suanwang.domain.pricing import Asked
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class PriceCalls:
+    """Publishing a list, what is asked now, and every version."""
+
+    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
+        raise NotImplementedError
+
+    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
+        raise NotImplementedError
+
+    def publish_prices(self, site: str, asked: Asked, valid_from: datetime | None = None) -> price_models.PriceListView:
+        """A new version, from `valid_from` on, or at once. What the newest one says already changes nothing."""
+        body = {"asked": asked, "valid_from": None if valid_from is None else valid_from.isoformat()}
+        return self._change("POST", f"/v1/sites/{quote(site, safe='')}/prices", price_models.PriceListView, body)
+
+    def price_history(self, site: str) -> Iterator[price_models.PriceListView]:
+        """Every version of a site, newest first."""
+        before: int | None = None
+        while True:
+            page = self._get(f"/v1/sites/{quote(site, safe='')}/prices", price_models.PriceHistory, {"before": before})
+            yield from page.items
+            before = page.next
+            if before is None:
+                return
+
+    def asked_prices(
+        self, project: str | None = None, *, interruptible: bool = False
+    ) -> Sequence[price_models.AskingView]:
+        """What every site asks a project now, its discounts taken."""
+        params = {"project": project, "interruptible": "true" if interruptible else None}
+        return self._get("/v1/prices", price_models.AskingList, params).items

@@ -1,0 +1,237 @@
+"""What an hour costs one customer at an instant: price lists by their dates, formulas by the price of electricity, discounts.
+
+Owns the order of discounts, the rounding of unit prices, and the instants at which a price changes. Between two of them every
+unit price is constant, so usage that is cut there has one price each. All prices are exact decimals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import NamedTuple
+
+from suanwang import catalog
+from suanwang.domain.pricing import Customer, DatedPrice, Discount, Formula, Kind, PriceList, Pricing, Taken
+from suanwang.domain.site import DevicePool, Offering, Price
+from suanwang.domain.tariff import Tariff
+from suanwang.electricity.supply import EPOCH, milliseconds, passed_on
+from suanwang.electricity.tariff import next_change_ms, slot_at
+
+UNIT = Decimal("0.000000001")
+"""Unit prices are rounded to it, half to even, once: after all discounts."""
+HOUR_US = 3_600_000_000
+ZONE = timezone(timedelta(hours=8), "UTC+08:00")
+"""Months of volume are those of invoices."""
+_ORDER = tuple(Kind)
+_WHOLE = Decimal(100)
+
+
+def brand_of(model: str | None) -> str:
+    """The vendor of a device, as the catalogue writes it; empty where it does not know the device."""
+    known = None if model is None else catalog.accelerators().get(model)
+    return "" if known is None else known.vendor
+
+
+def bound(offering: Offering, device: str | None, customer: Customer, now: datetime) -> Price:
+    """The site's price as it binds a run of `customer` on `device` from `now` on: with what is published by then, later
+    dates included, and nothing that is published after."""
+    price = offering.price
+    if not price.lists:
+        return price
+    pool = next((pool for pool in offering.devices if pool.model == device), None)
+    found: list[DatedPrice] = []
+    if price.lists[0].valid_from > now:
+        found.append(_declared(price, pool, now))
+    found += [_claimed(each, offering, pool, customer) for each in price.lists]
+    first = max((at for at, each in enumerate(found) if each.from_at <= now), default=0)
+    return replace(price, lists=(), dated=tuple(found[first:]))
+
+
+def _declared(price: Price, pool: DevicePool | None, now: datetime) -> DatedPrice:
+    each = price.device_hour_yuan.get(pool.model, Decimal(0)) if pool else Decimal(0)
+    return DatedPrice(
+        version=0,
+        from_at=now,
+        core_hour_yuan=price.core_hour_yuan,
+        memory_gb_hour_yuan=price.memory_gb_hour_yuan,
+        device=Formula(base_yuan=each),
+    )
+
+
+def _claimed(version: PriceList, offering: Offering, pool: DevicePool | None, customer: Customer) -> DatedPrice:
+    model = pool.model if pool else None
+    posted = offering.price.device_hour_yuan.get(model, Decimal(0)) if model else Decimal(0)
+    formula = version.device_hour.get(model, Formula(base_yuan=posted)) if model else Formula()
+    kw = Decimal(repr(float(pool.power_w))) / 1000 * Decimal(repr(float(offering.pue))) if pool else Decimal(0)
+    claims = [each for each in version.discounts if _has_claim(each, customer, model)]
+    return DatedPrice(
+        version=version.version,
+        from_at=version.valid_from,
+        core_hour_yuan=version.core_hour_yuan,
+        memory_gb_hour_yuan=version.memory_gb_hour_yuan,
+        device=formula,
+        kw=kw if formula.factor else Decimal(0),
+        discounts=tuple(sorted(claims, key=lambda each: _ORDER.index(each.kind))),
+    )
+
+
+def _has_claim(discount: Discount, customer: Customer, model: str | None) -> bool:
+    """Whether all that does not change with time or volume holds."""
+    if discount.interruptible and not customer.interruptible:
+        return False
+    if discount.brands and brand_of(model) not in discount.brands:
+        return False
+    if discount.above_device_hours is not None and model is None:
+        return False
+    named = discount.projects or discount.organisations
+    return not named or customer.project in discount.projects or customer.organisation in discount.organisations
+
+
+def in_force(dated: Sequence[DatedPrice], at: datetime) -> DatedPrice:
+    """The last version whose date has come; the first one where none has."""
+    return next((each for each in reversed(dated) if each.from_at <= at), dated[0])
+
+
+def list_yuan(formula: Formula, yuan_per_kwh: Decimal, kw: Decimal) -> Decimal:
+    """A device's hour before discounts."""
+    asked = max(formula.base_yuan + formula.factor * yuan_per_kwh * kw, formula.floor_yuan, Decimal(0))
+    return asked if formula.cap_yuan is None else min(asked, formula.cap_yuan)
+
+
+def pricing_at(price: Price, at: datetime, used_us: int | None = None) -> Pricing | None:
+    """How the unit prices at an instant come about; None where no list binds the run.
+
+    `used_us` are the device microseconds that its project has used in the month, where steps of volume count them.
+    """
+    if not price.dated:
+        return None
+    each = in_force(price.dated, at)
+    tariff = price.electricity if each.device.factor else None
+    return Pricing(
+        version=each.version,
+        core_hour_yuan=each.core_hour_yuan,
+        memory_gb_hour_yuan=each.memory_gb_hour_yuan,
+        device=each.device,
+        yuan_per_kwh=None if tariff is None else slot_at(tariff, milliseconds(at)).yuan_per_kwh,
+        kw=each.kw,
+        taken=tuple(
+            Taken(name=found.name, kind=found.kind, percent=found.percent, device_only=found.device_only)
+            for found in _holding(each.discounts, at, used_us or 0)
+        ),
+        used_us=used_us if counts_volume(price) else None,
+    )
+
+
+class Units(NamedTuple):
+    """Yuan an hour of a core, a GB and a device."""
+
+    core: Decimal
+    gb: Decimal
+    device: Decimal
+
+
+def units(pricing: Pricing) -> tuple[Units, ...]:
+    """Unit prices of the list, then what each discount left; each rounded by itself, the last one is what is rated with."""
+    core, gb = pricing.core_hour_yuan, pricing.memory_gb_hour_yuan
+    device = list_yuan(pricing.device, pricing.yuan_per_kwh or Decimal(0), pricing.kw)
+    found = [Units(rounded(core), rounded(gb), rounded(device))]
+    for taken in pricing.taken:
+        left = 1 - taken.percent / _WHOLE
+        device *= left
+        if not taken.device_only:
+            core, gb = core * left, gb * left
+        found.append(Units(rounded(core), rounded(gb), rounded(device)))
+    return tuple(found)
+
+
+def _holding(discounts: Sequence[Discount], at: datetime, used_us: int) -> Iterator[Discount]:
+    """Those that hold at an instant; of several steps of volume the highest that is reached."""
+    reached: Discount | None = None
+    for each in discounts:
+        if (each.from_at is not None and at < each.from_at) or (each.until is not None and at >= each.until):
+            continue
+        if each.above_device_hours is None:
+            yield each
+        elif used_us >= each.above_device_hours * HOUR_US and (
+            reached is None or (reached.above_device_hours or 0) < each.above_device_hours
+        ):
+            reached = each
+    if reached is not None:
+        yield reached
+
+
+def rounded(amount: Decimal) -> Decimal:
+    """A unit price to `UNIT`, without zeros behind its last digit."""
+    found = amount.quantize(UNIT, rounding=ROUND_HALF_EVEN).normalize()
+    exponent = found.as_tuple().exponent
+    return found.quantize(Decimal(1)) if isinstance(exponent, int) and exponent > 0 else found
+
+
+def flat(price: Price, device: str | None, at: datetime, used_us: int | None = None) -> Price:
+    """`price` as it is at an instant: plain unit prices."""
+    made = pricing_at(price, at, used_us)
+    if made is None:
+        return price
+    last = units(made)[-1]
+    return replace(
+        price,
+        core_hour_yuan=last.core,
+        memory_gb_hour_yuan=last.gb,
+        device_hour_yuan={} if device is None else {device: last.device},
+        dated=(),
+    )
+
+
+def counts_volume(price: Price) -> bool:
+    """Whether some price of the run depends on how much its project used in the month."""
+    return any(each.above_device_hours is not None for dated in price.dated for each in dated.discounts)
+
+
+def month_of(at: datetime) -> datetime:
+    """The instant at which the month of `at` begins."""
+    local = at.astimezone(ZONE)
+    return local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def next_month(at: datetime) -> datetime:
+    """The instant at which the month after that of `at` begins."""
+    return month_of(month_of(at) + timedelta(days=31))
+
+
+def next_change(price: Price, at: datetime, until: datetime, devices: int = 0, used_us: int | None = None) -> datetime:
+    """The first instant after `at` at which a unit price, or that of electricity, may change; `until` where that is earlier."""
+    tariff = price.electricity if passed_on(price) is not None else None
+    for number, each in enumerate(price.dated):
+        if each.from_at > at:
+            until = min(until, each.from_at)
+        replaced = number + 1 < len(price.dated) and price.dated[number + 1].from_at <= at
+        if replaced:
+            continue
+        if each.device.factor and each.kw:
+            tariff = price.electricity
+        for discount in each.discounts:
+            until = min(
+                [until, *(edge for edge in (discount.from_at, discount.until) if edge is not None and edge > at)]
+            )
+            until = min(until, _step_at(discount, at, until, devices, used_us))
+    if counts_volume(price):
+        until = min(until, next_month(at))
+    if tariff is None:
+        return until
+    return _electricity_changes(tariff, at, until)
+
+
+def _step_at(discount: Discount, at: datetime, until: datetime, devices: int, used_us: int | None) -> datetime:
+    """When `devices` reach the step of volume, to the microsecond after it."""
+    if discount.above_device_hours is None or not devices or used_us is None:
+        return until
+    missing = discount.above_device_hours * HOUR_US - used_us
+    return until if missing <= 0 else at + timedelta(microseconds=-(-missing // devices))
+
+
+def _electricity_changes(tariff: Tariff, at: datetime, until: datetime) -> datetime:
+    # A millisecond more, because a report may end within one.
+    changes = EPOCH + timedelta(milliseconds=next_change_ms(tariff, milliseconds(at), milliseconds(until) + 1))
+    return changes if at < changes < until else until

@@ -1,0 +1,96 @@
+"""`suanwang price` and `bill show`: a list from its file to the line that it rated, as people type it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.unit.api_world import World, world
+from tests.unit.cli_shell import Shell
+from tests.unit.test_sitefile import PLAIN
+
+from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.pricing import Formula
+from suanwang.sitefile import read_site
+from suanwang.sitefile.prices import read_prices
+
+LIST = """
+note: winter
+core_hour: 0.08
+discounts:
+  - {name: demo, percent: 5, projects: [demo]}
+  - {name: spring, percent: 20, from: 2026-02-01, until: 2026-04-01}
+"""
+
+
+@pytest.fixture
+def net() -> Iterator[World]:
+    with world() as made:
+        yield made
+
+
+@pytest.fixture
+def shell(net: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    (tmp_path / "prices.yaml").write_text(LIST, encoding="utf-8")
+    return Shell(net, monkeypatch, capsys, tmp_path)
+
+
+def test_a_list_is_published_seen_billed_and_explained(shell: Shell, net: World) -> None:
+    assert shell("price", "publish", "guian", "prices.yaml", "--from", "2026-03-02", by="alice").code == 4
+    done = shell("price", "publish", "guian", "prices.yaml", by="guian")
+    assert "guian: price list 1 holds from" in done.out
+    assert "price list 1" in shell("price", "publish", "guian", "prices.yaml", by="guian").out, "the same again"
+    (mine,) = shell("price", "list", "--json").json
+    assert Decimal(mine["core_hour_yuan"]) == Decimal("0.1"), "it holds from the next second on"
+    assert mine["changes_at"] is not None
+    net.clock.at = datetime(2026, 3, 1, 3, tzinfo=UTC)
+    shown = shell("price", "list").out
+    assert "demo −5 %, spring −20 %" in shown
+    assert "0.0608" in shown
+    assert "demo" not in shell("price", "list", by="bob").out
+    history = shell("price", "history", "guian").out
+    assert "winter" in history
+    assert "spring −20 % (2026-" in history
+    job, _ = net.run("hello\n")
+    usage = f"{job['id']}-1:1"
+    explained = shell("bill", "show", usage)
+    assert explained.code == 0, explained.err
+    assert "list 1" in explained.out
+    assert "0.076" in explained.out
+    assert "0.0608" in explained.out
+    line, _ = shell("bill", "lines", "--json").json
+    assert [step["core_hour_yuan"] for step in line["pricing"]["steps"]] == ["0.08", "0.076", "0.0608"]
+    assert shell("bill", "show", usage, by="bob").code == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("core_hour: -1\n", "core_hour"),
+        ("core_hour: .inf\n", "core_hour"),
+        ("core_hour: 1\ncolour: red\n", "colour"),
+        ("core_hour: 1\nfrom: 2026-03-01T00:00\n", "from"),
+        ("core_hour: 1\ndevices: [{model: ascend 910b}]\n", "devices.0.price"),
+        ("core_hour: 1\ndevices: [{model: ascend 910b, price: 1, base: 2}]\n", "devices.0.price"),
+        ("core_hour: 1\ndevices: [{model: a thing, price: 1}]\n", "devices.0.model"),
+        ("core_hour: 1\ndiscounts: [{name: x, percent: 0}]\n", "discounts.0.percent"),
+        ("core_hour: 1\ndiscounts: [{name: x, percent: 1, above_device_hours: 0}]\n", "discounts.0.above_device_hours"),
+    ],
+)
+def test_a_file_that_asks_the_impossible_names_the_field(text: str, field: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_prices(text)
+    assert caught.value.field == field
+
+
+def test_a_day_is_its_midnight_in_china_and_a_site_file_carries_a_list() -> None:
+    listed = read_site(PLAIN + "price_list: {core_hour: 0.1, from: 2026-12-01}\n").price_list
+    assert listed is not None
+    assert listed.valid_from == datetime(2026, 11, 30, 16, tzinfo=UTC)
+    asked = read_prices("core_hour: 1\ndevices: [{model: ascend 910b, factor: 1.5, floor: 1, cap: 9}]\n").asked
+    assert asked.device_hour == {
+        "huawei-ascend-910b": Formula(factor=Decimal("1.5"), floor_yuan=Decimal(1), cap_yuan=Decimal(9))
+    }
