@@ -16,11 +16,13 @@ from suanwang.control.market.calling import call
 from suanwang.control.rules import Rules
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
-from suanwang.ports import Deal, OfferQuery, Stock, Store, TradeQuery
+from suanwang.ports import Deal, OfferQuery, Stock, Store, TerminationQuery, TradeQuery
 from suanwang.trading.ledger import BANK, NETWORK, Account, Owner, Transfer, Verdict, account_id
 from suanwang.trading.market.dealing import MARKET, fill_order, hold, payer, sold, void
 from suanwang.trading.market.product import begins
-from suanwang.trading.market.values import Auction, Match, Offer, OfferState, Order, OrderState, Way
+from suanwang.trading.market.termination import Drawn, Termination, TerminationKind, chain_of
+from suanwang.trading.market.terms import STANDARD, SaleTerms
+from suanwang.trading.market.values import Auction, Match, Offer, OfferState, Order, OrderState, Reservation, Way
 from suanwang.trading.settlement import opened
 
 FIRST = 492_000
@@ -86,6 +88,43 @@ def bought(offer: Offer, order: Order) -> Deal:
         reservations=done.reservations,
         trades=done.trades,
         chains=done.chains,
+    )
+
+
+def bought_under(terms: SaleTerms, offer: Offer, order: Order) -> Deal:
+    """The same under terms, at once and without a hold."""
+    match = Match(bid=order.id, ask=offer.id, zone=offer.zone, first=order.first, counts=(2, 2, 2))
+    made = fill_order(order, [match], {offer.id: offer}, lambda *_: 100, 200, NOW, terms=terms)
+    return Deal(
+        offers=(replace(sold({offer.id: offer}, made.trades)[0], revision=0),),
+        orders=(made.order,),
+        reservations=made.reservations,
+        trades=made.trades,
+        chains=made.chains,
+        deposits=made.deposits,
+        accounts=made.accounts,
+    )
+
+
+def a_termination(right: Reservation) -> Termination:
+    return Termination(
+        id=f"{right.id}.1",
+        kind=TerminationKind.DEFAULTED,
+        right=right.id,
+        project=DEMO,
+        seller=SELLER,
+        site=GUIAN,
+        device="core",
+        first=FIRST,
+        counts=(2, 2, 2),
+        worth_fen=600,
+        due_fen=600,
+        deposit_fen=60,
+        seller_fen=140,
+        network_fen=0,
+        pool_fen=0,
+        away_at=NOW,
+        at=NOW,
     )
 
 
@@ -230,6 +269,62 @@ class MarketContract:
         assert store.auctions(None, 10) == [later, auction]
         assert store.auctions(FIRST + 1, 10) == [auction]
         assert_whole(store)
+
+    def test_what_ends_early_is_kept_with_its_deposit_and_money(self, store: Store) -> None:
+        filled(store)
+        deal = bought_under(STANDARD, an_offer(), an_order())
+        assert store.deal(deal, NOW).done
+        (deposit,), (right,) = deal.deposits, deal.reservations
+        assert (deposit.amount_fen, right.sold and right.sold.deposits) == (60, (deposit.id,))
+        assert store.deposits(None, None, 10)[0] == [deposit]
+        assert store.deposits([NETWORK], None, 10)[0] == []
+        assert store.deposits_due(FIRST + 2, 10) == []
+        assert store.deposits_due(FIRST + 3, 10) == [deposit]
+        ended = a_termination(right)
+        paid = Drawn(deposits={deposit.account: 60}, seller_fen=140, network_fen=0, pool_fen=0)
+        chain = tuple(chain_of(ended.id, ended.kind, DEMO, SELLER, paid))
+        less = replace(right, counts=(0,) * 3, taken_back=True, revision=1)
+        end = Deal(reservations=(less,), terminations=(ended,), chains=(chain,))
+        assert store.deal(end, NOW).done
+        assert not store.deal(end, NOW).done, "once"
+        assert store.reservation(right.id) == less
+        assert store.termination(ended.id) == ended
+        assert store.termination("other") is None
+        for query, found in (
+            (TerminationQuery(), [ended]),
+            (TerminationQuery(projects=[DEMO], sellers=[SELLER], first=FIRST, end=FIRST + 1), [ended]),
+            (TerminationQuery(first=FIRST + 3), []),
+            (TerminationQuery(end=FIRST), []),
+            (TerminationQuery(projects=[ProjectId("other")]), []),
+            (TerminationQuery(sellers=[NETWORK]), []),
+        ):
+            assert store.terminations(query, None, 10)[0] == found
+        closed = replace(deposit, open=False, revision=1)
+        assert store.deal(Deal(deposits=(closed,)), NOW).done
+        assert not store.deal(Deal(deposits=(closed,)), NOW).done
+        assert store.deposits_due(FIRST + 3, 10) == []
+        assert_whole(store)
+
+    def test_no_deposit_pays_more_than_it_has(self, store: Store) -> None:
+        filled(store)
+        deal = bought_under(STANDARD, an_offer(), an_order())
+        assert store.deal(deal, NOW).done
+        ended = a_termination(deal.reservations[0])
+        paid = Drawn(deposits={deal.deposits[0].account: 61}, seller_fen=0, network_fen=0, pool_fen=0)
+        end = Deal(terminations=(ended,), chains=(tuple(chain_of(ended.id, ended.kind, DEMO, SELLER, paid)),))
+        (refused,) = store.deal(end, NOW).refused
+        assert (refused.verdict, refused.account) == (Verdict.SHORT, deal.deposits[0].account)
+        assert store.termination(ended.id) is None
+
+    def test_terms_of_sale_are_kept_by_when_they_begin(self, store: Store) -> None:
+        event = Event(kind="market.terms", at=NOW)
+        early, late = (replace(STANDARD, from_at=NOW + timedelta(hours=h), notice_h=h + 1) for h in (1, 2))
+        assert store.sale_terms() == []
+        assert store.add_sale_terms(early, [event])
+        assert store.add_sale_terms(late, [event])
+        assert not store.add_sale_terms(replace(early, notice_h=9), [event])
+        assert store.sale_terms() == [late, early]
+        assert sum(each.kind == "market.terms" for each in store.events(0, 100)) == 2
 
     def test_replicas_call_once(self, store: Store) -> None:
         filled(store)

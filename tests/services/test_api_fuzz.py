@@ -37,7 +37,7 @@ EXAMPLES = 10
 OPERATIONS = 40
 """About as many as there are, so that none is passed over unseen."""
 
-SELDOM_RIGHT = 6
+SELDOM_RIGHT = 12
 """At most so many operations have bodies that chance never gets right; the unit tests reach what is behind those."""
 
 _YEAR = {"from_at": "2026-01-01T00:00:00Z", "to_at": "2027-01-01T00:00:00Z"}
@@ -69,6 +69,10 @@ def _known(made: World) -> Mapping[str, str]:
     assert made.ask("POST", "/v1/market/offers", by="olga", json=on_sale).status_code == 201
     stands = {"id": "fuzzed-order-1", "devices": ["core"], "count": 1, "limit_fen": 12, **_HOURS}
     assert made.ask("POST", "/v1/market/orders", json=stands).status_code == 201
+    other = {**on_sale, "id": "fuzzed-cores-2", "start": "2026-03-09T00:00:00Z", "end": "2026-03-09T02:00:00Z"}
+    assert made.ask("POST", "/v1/market/offers", by="olga", json=other).status_code == 201
+    at_once = {**stands, "id": "fuzzed-order-2", "start": other["start"], "end": other["end"], "way": "now"}
+    assert made.ask("POST", "/v1/market/orders", json=at_once).status_code == 201
     in_force(made, id="fuzzed-terms")
     thing = {
         "id": "fuzzed-thing",
@@ -86,6 +90,7 @@ def _known(made: World) -> Mapping[str, str]:
         "listing_id": "fuzzed-thing",
         "offer_id": "fuzzed-cores-1",
         "order_id": "fuzzed-order-1",
+        "right_id": "fuzzed-order-2.1",
         "job_id": job["id"],
         "site_id": "guian",
         "project": "demo",

@@ -15,6 +15,8 @@ from suanwang.client import models
 from suanwang.domain.file import Content
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.site import Price
+from suanwang.trading.ledger import BANK, NETWORK, Transfer
+from suanwang.trading.settlement import opened
 
 _USERS = ("/jobs", "/quotes", "/agreements", "/disputes")
 OPEN = {"/v1/health", "/v1/task-schema"}
@@ -75,6 +77,23 @@ def test_no_other_path_is_described(described: dict[str, Any]) -> None:
     assert all(path.startswith("/v1/") for path in described["paths"])
 
 
+def cores_traded(net: World) -> None:
+    """Four cores on sale over the hours of the example, two of them bought. Repeating it changes nothing."""
+    hours = {"start": "2026-03-05T14:00:00Z", "end": "2026-03-06T00:00:00Z", "device": "core"}
+    offer = {"id": "example-offer-1", "site": "guian", "count": 4, "price_fen": 98, **hours}
+    assert net.ask("POST", "/v1/market/offers", by="olga", json=offer).status_code == 201
+    hours["devices"] = [hours.pop("device")]  # type: ignore[assignment]
+    order = {"id": "example-order-1", "project": "demo", "count": 2, "way": "now", **hours}
+    assert net.ask("POST", "/v1/market/orders", by="olga", json=order).status_code == 201
+
+
+def earned(net: World) -> None:
+    """The network has what an operator may put into its guarantee."""
+    net.store.open_accounts([opened(BANK), opened(NETWORK)])
+    move = Transfer(id="earned", chain="earned", debit=BANK, credit=NETWORK, amount_fen=100_000, code="top_up")
+    assert net.store.post([(move,)], net.clock.at)[0].done
+
+
 def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) -> None:
     tried, usage = 0, ""
     for path, method, operation in operations(described):
@@ -91,6 +110,10 @@ def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) 
                 example = {**example, "usage": usage}
             if path == "/v1/listings":
                 keep_hello(net)
+            if path in ("/v1/market/reclaims", "/v1/market/rights/{right_id}/cancel"):
+                cores_traded(net)
+            if path == "/v1/market/guarantee":
+                earned(net)
             sent: dict[str, Any] = {"content": example} if isinstance(example, str) else {"json": example}
             if path == "/v1/sites/{site_id}":
                 net.ask("POST", "/v1/sites", by="olga", json={"id": "other", "offering": example})
@@ -104,6 +127,7 @@ def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) 
                     agreement_id="demo-guian",
                     version=1,
                     usage_id=usage,
+                    right_id="example-order-1.1",
                 ),
                 by="alice" if any(part in path for part in _USERS) and "/decision" not in path else "olga",
                 headers={"Content-Type": media_type},

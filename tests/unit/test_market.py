@@ -23,6 +23,7 @@ from suanwang.ports import OfferQuery
 from suanwang.trading.ledger import MOST_FEN, NETWORK, Account, Book, Owner, account_id
 from suanwang.trading.market.dealing import MARKET, hold, payer, payments
 from suanwang.trading.market.product import HOUR, MOST_PRICE_FEN, Zone, window_of
+from suanwang.trading.market.terms import STANDARD
 from suanwang.trading.market.values import Offer, OfferState, Order, OrderState, Plan, Trade, Way
 from suanwang.trading.settlement import opened, split
 
@@ -106,7 +107,7 @@ def test_buying_at_the_posted_price_pays_at_once_and_gives_a_right(net: World, m
     assert quoted.amount_fen == 2 * (4 * 1000 + 2 * 2000)
     assert quoted.units == 6
     assert balances(net)["project:demo"] == (-16_000, 0)
-    assert balances(net)["provider:guian-cloud"] == (15_680, 0)
+    assert balances(net)["provider:guian-cloud"] == (15_680 - 1_600, 0), "a tenth is kept back until it was delivered"
     assert balances(net)["operator:network"] == (320, 0)
     (right,), _ = market.reservations(ALICE, None, 10)
     assert (right.site, right.device, right.bought, right.counts, right.paid_fen) == (
@@ -153,7 +154,7 @@ def test_a_call_has_one_price_for_all_and_gives_the_rest_back(net: World, market
     assert {(priced.price_fen, priced.units) for priced in auction.prices} == {(1500, 6)}
     assert [each.paid_fen for each in ended] == [9000, 9000, 0]
     assert balances(net)["project:demo"] == (-18_000, 0)
-    assert balances(net)["provider:guian-cloud"] == (17_640, 0)
+    assert balances(net)["provider:guian-cloud"] == (17_640 - 1_800, 0)
     assert auction.surplus_fen == 2 * (3 * 3000 + 3 * 2000 - 4 * 1000 - 2 * 1500)
     assert auction.surplus_fen <= auction.bound_fen
     assert turn(net, net.clock.at + timedelta(seconds=1)) == 0, "a call is made once"
@@ -463,6 +464,7 @@ def test_co_owners_share_what_their_site_sells_at_posted_prices_and_in_calls(net
     shared = replace(site.offering, owners={"guian-cloud": "1/2", "university": "1/3", "investor": "1/6"})
     net.network.sites.change(net.operator, SiteId("guian"), shared)
     names = ("guian-cloud", "university", "investor")
+    assert net.store.add_sale_terms(replace(STANDARD, deposit_bp=0), [])
     an_offer(market, "one", 333)
     now = an_order(market, "a", None, way=Way.NOW)
     # 4 unit-hours at 340 fen with 2 % of 1360 taken off are 1333 fen: halves, thirds and sixths of a fen go by remainder.
@@ -489,6 +491,7 @@ def test_co_owners_share_what_their_site_sells_at_posted_prices_and_in_calls(net
 
 
 def test_sellers_get_what_they_asked_whatever_the_commission(net: World, market: Market) -> None:
+    assert net.store.add_sale_terms(replace(STANDARD, deposit_bp=0), [])
     an_offer(market, "one", 333, count=7)
     order = an_order(market, "a", 900, count=7, end=T14 + timedelta(hours=3))
     turn(net, call_at(order.first, net.network.rules))

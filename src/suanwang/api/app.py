@@ -29,6 +29,7 @@ from suanwang.api.routes import (
     prices,
     quotes,
     sites,
+    terminations,
     twin,
     vouchers,
 )
@@ -43,6 +44,7 @@ from suanwang.client import (
     listing_models,
     market_models,
     models,
+    termination_models,
     twin_models,
     voucher_models,
 )
@@ -109,6 +111,7 @@ def create_app(
         agreements,
         disputes,
         market,
+        terminations,
         listings,
         people,
         files,
@@ -125,6 +128,10 @@ def create_app(
             *(
                 market_models.NewOffer,
                 market_models.NewOrder,
+                termination_models.NewTerms,
+                termination_models.NewCancellation,
+                termination_models.NewReclaim,
+                termination_models.NewGuarantee,
                 ledger_models.NewTopUp,
                 ledger_models.NewLimit,
                 models.NewLabels,

@@ -16,7 +16,6 @@ from suanwang.cli import (
     invoices,
     jobs,
     listings,
-    market,
     network,
     people,
     prices,
@@ -24,6 +23,7 @@ from suanwang.cli import (
     quoting,
     sites,
     submitting,
+    terminating,
     trading,
     twin_replay,
     twin_running,
@@ -117,9 +117,10 @@ app.add_typer(vouchers.app, name="voucher")
 app.add_typer(agreements.app, name="agreement")
 app.add_typer(disputes.app, name="dispute")
 app.add_typer(listings.app, name="listing")
-app.add_typer(market.offers, name="offer")
-app.add_typer(market.orders, name="order")
-app.add_typer(market.auctions, name="auction")
+# What ends early stands beside what is ordered: `terminating` adds its commands to these.
+app.add_typer(terminating.offers, name="offer")
+app.add_typer(terminating.orders, name="order")
+app.add_typer(terminating.auctions, name="auction")
 app.command()(trading.verify)
 app.add_typer(prices.app, name="price")
 app.add_typer(files.app, name="file")

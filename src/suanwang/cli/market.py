@@ -456,13 +456,13 @@ def _trades(rows: Sequence[market_models.TradeView]) -> Table:
 def _auctions(rows: Sequence[market_models.AuctionView]) -> Table:
     from suanwang.cli import tables
 
-    right = ("orders_count", "filled", "surplus", "of_bound")
-    made = tables.table("from", "at", "orders_count", "filled", "surplus", "of_bound", right=right)
+    right = ("orders_count", "filled", "surplus", "bound", "of_bound")
+    made = tables.table("from", "at", *right, right=right)
     for row in rows:
         part = f"{row.surplus_fen / row.bound_fen:.1%}" if row.bound_fen else ""
         made.add_row(
             *(_hour(row.window), tables.instant(row.called_at), str(row.orders), str(row.filled)),
-            *(tables.fen(row.surplus_fen), part),
+            *(tables.fen(row.surplus_fen), tables.fen(row.bound_fen), part),
         )
     return made
 

@@ -28,6 +28,7 @@ from suanwang.client.ledger import LedgerCalls
 from suanwang.client.listings import ListingCalls
 from suanwang.client.market import MarketCalls
 from suanwang.client.prices import PriceCalls
+from suanwang.client.terminations import TerminationCalls
 from suanwang.client.twin import TwinCalls
 from suanwang.client.vouchers import VoucherCalls
 from suanwang.client.wire import Patience, Wire
@@ -58,6 +59,7 @@ class Client(
     ListingCalls,
     MarketCalls,
     PriceCalls,
+    TerminationCalls,
     TwinCalls,
 ):
     """One caller's line to the network at `url`; close it, or use it as a context manager."""

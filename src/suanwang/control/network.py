@@ -22,6 +22,7 @@ from suanwang.control.contracts.listings import Listings
 from suanwang.control.jobs import Jobs
 from suanwang.control.market.ordering import Market
 from suanwang.control.market.reserved_jobs import ReservedJobs
+from suanwang.control.market.terminating import Terminations
 from suanwang.control.people import People
 from suanwang.control.quotes import Quotes
 from suanwang.control.rules import Rules
@@ -33,8 +34,9 @@ from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `disputes`, `wallets`, `proofs`, `market`, `listings`,
-    `reserved`, `vouchers`, `invoices` and `artefacts` check who calls; `turn` is the loop's and checks nobody."""
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `disputes`, `wallets`, `proofs`, `market`,
+    `terminations`, `listings`, `reserved`, `vouchers`, `invoices` and `artefacts` check who calls; `turn` is the loop's and
+    checks nobody."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Network:
         self.proofs = Proofs(store, clock, self.rules, signer)
         self.reserved = ReservedJobs(store, clock, self.jobs)
         self.market = Market(store, clock, self.rules)
+        self.terminations = Terminations(store, clock, self.rules)
         self.vouchers = Vouchers(store, clock)
         self.agreements = Agreements(store, clock)
         self.invoices = Invoices(store, clock)

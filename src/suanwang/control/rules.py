@@ -47,6 +47,9 @@ class Rules:
     """How long before its window a call is made."""
     freeze_s: float = 300.0
     """How long before its call nothing may be taken back any more, and the price it would have is shown."""
+    default_after_s: float = 600.0
+    """How long a site is lost before rights to it whose hours have begun are in default. A network that was down itself hears
+    of its sites well before."""
     improve_s: float = 5.0
     """Time the solver may take to improve the result of a call that is not near its bound."""
     improve_tries: int = 1000

@@ -13,7 +13,7 @@ from suanwang.control.billing.metering import Metered, counted, meter
 from suanwang.domain.connector import RunState
 from suanwang.domain.exchange import RunReport
 from suanwang.domain.ids import AllocationId, SiteId
-from suanwang.domain.job import Allocation, AllocationState, Event, Hold, Job, Step
+from suanwang.domain.job import Allocation, AllocationState, Event, Hold, Job, Step, Terms
 from suanwang.domain.lifecycle import ENDED, JobState, Move, after
 from suanwang.domain.site import Site
 from suanwang.electricity.pricing import bound
@@ -72,6 +72,13 @@ def suspend(found: Suspend, now: datetime) -> Step:
     """Ask the site to end a run whose work goes on at a better hour: a live job with a hold is being suspended."""
     moved = replace(found.job, hold=found.hold, revision=found.job.revision + 1)
     return Step(job=moved, events=(_event("job.suspending", moved, now, start_at=_minute(found.hold.start_at)),))
+
+
+def freed(job: Job, sites: tuple[SiteId, ...], terms: Terms | None, why: str, now: datetime) -> Step:
+    """A queued job that may not run on its right any more: where it may run instead, and on what terms."""
+    task = replace(job.task, constraints=replace(job.task.constraints, sites=sites))
+    moved = replace(job, task=task, terms=terms, hold=None, revision=job.revision + 1)
+    return Step(job=moved, events=(_event("job.freed", moved, now, reason=why),))
 
 
 def lease(place: Place, site: Site, lease_until: datetime, now: datetime, organisation: str = "") -> Step:

@@ -17,6 +17,7 @@ from suanwang.control.contracts.listed import settle_uses
 from suanwang.control.learning import teach
 from suanwang.control.leasing import bound_to
 from suanwang.control.market.calling import call_due
+from suanwang.control.market.defaulting import default_due, moved_on, return_deposits, vacate
 from suanwang.control.market.reserving import kept_from, sort_queue
 from suanwang.control.rules import Rules
 from suanwang.control.sharing import fairness, keep_means
@@ -89,6 +90,9 @@ def tick(
     settled = settle(store, rules, now)
     settle_uses(store, rules.settle_limit, now)
     called = call_due(store, rules, now)
+    default_due(store, rules, now)
+    vacate(store, now)
+    return_deposits(store, rules, now)
     credit_due(store, rules, now)
     return replace(placed, fenced=fenced, readied=readied, failed=unmet, called=called, settled=settled)
 
@@ -188,7 +192,12 @@ def place(
         front = (job for job in store.queued(FRONT_LIMIT, None, now) if job.task.priority is Priority.HIGH)
         jobs = [*(job for job in front if place_of(job) <= behind), *jobs]
     queue = sort_queue(store, jobs, now)
-    turn = Turn(waiting=len(jobs) - len(queue.reserved) - len(queue.others) - len(queue.late), behind=following)
+    turn = Turn(
+        waiting=len(jobs) - len(queue.reserved) - len(queue.others) - len(queue.late) - len(queue.without),
+        behind=following,
+    )
+    if queue.without:
+        store.apply([moved_on(store, job, right, now) for job, right in queue.without])
     if queue.late:
         store.apply([fail_unmet(job, RIGHT_LAPSED, now) for job in queue.late])
     if queue.reserved:

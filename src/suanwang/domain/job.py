@@ -202,6 +202,8 @@ class Terms:
     not_before: datetime | None = None
     """When that begins, and when it ends."""
     until: datetime | None = None
+    sites: tuple[SiteId, ...] | None = None
+    """Where the task itself may run, should the right be taken back; none is anywhere, None not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from suanwang.ports.agents import Connector, Files, Link
 from suanwang.ports.ledger import Audit, Charged, Claim, Ledger, OpenLine
-from suanwang.ports.market import Deal, Dealt, Market, OfferQuery, Stock, TradeQuery
+from suanwang.ports.market import Deal, Dealt, Market, OfferQuery, Stock, TerminationQuery, TradeQuery
 from suanwang.ports.outside import Clock, Identities, Signer
 from suanwang.ports.store import BillQuery, BillTotal, Extent, Idempotency, JobQuery, Lately, Notice, Store
 from suanwang.ports.trade import Agreements, Disputes, ListingQuery, Listings, PartyKey, Traces, Vouchers
@@ -39,6 +39,7 @@ __all__ = [
     "Signer",
     "Stock",
     "Store",
+    "TerminationQuery",
     "Traces",
     "TradeQuery",
     "Vouchers",

@@ -11,7 +11,9 @@ from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import (
     Event,
 )
-from suanwang.trading.ledger import AccountId, Chain, Outcome
+from suanwang.trading.ledger import Account, AccountId, Chain, Outcome
+from suanwang.trading.market.termination import Deposit, Termination
+from suanwang.trading.market.terms import SaleTerms
 from suanwang.trading.market.values import Auction, Offer, Order, Reservation, Trade
 
 
@@ -28,7 +30,7 @@ class Stock:
 class Deal:
     """One change of the market: all of it happens, or nothing does.
 
-    Offers, orders and reservations carry revision 0 where they are new, else the stored one plus 1. With `auction`, the
+    Offers, orders, reservations and deposits carry revision 0 where they are new, else the stored one plus 1. With `auction`, the
     orders are all those that stood sealed for it.
     """
 
@@ -39,6 +41,10 @@ class Deal:
     auction: Auction | None = None
     stock: Stock | None = None
     """Its `revision` is the stored one plus 1; of a stock that nobody listed from yet 1."""
+    deposits: tuple[Deposit, ...] = ()
+    terminations: tuple[Termination, ...] = ()
+    accounts: tuple[Account, ...] = ()
+    """Opened with it, those that there are not."""
     chains: tuple[Chain, ...] = ()
     events: tuple[Event, ...] = ()
 
@@ -72,6 +78,16 @@ class TradeQuery:
     order_id: str | None = None
     site: SiteId | None = None
     device: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TerminationQuery:
+    """None means no restriction. An termination counts where its windows overlap `first` to `end`."""
+
+    projects: Collection[ProjectId] | None = None
+    sellers: Collection[AccountId] | None = None
+    first: int | None = None
+    end: int | None = None
 
 
 class Market(Protocol):
@@ -117,6 +133,27 @@ class Market(Protocol):
 
     def trades(self, query: TradeQuery, cursor: str | None, limit: int) -> tuple[Sequence[Trade], str | None]:
         """Newest first."""
+
+    def deposits_due(self, until: int, limit: int) -> Sequence[Deposit]:
+        """Open deposits that stand for windows before `until` alone, oldest first."""
+
+    def deposits(
+        self, sellers: Collection[AccountId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Deposit], str | None]:
+        """Newest first."""
+
+    def termination(self, termination_id: str) -> Termination | None: ...
+
+    def terminations(
+        self, query: TerminationQuery, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Termination], str | None]:
+        """Rights that ended early, newest first."""
+
+    def sale_terms(self) -> Sequence[SaleTerms]:
+        """All that were ever set, the latest `from_at` first."""
+
+    def add_sale_terms(self, terms: SaleTerms, events: Sequence[Event]) -> bool:
+        """Keep terms; False where there are others from the same instant."""
 
     def auction(self, first: int) -> Auction | None: ...
 

@@ -33,6 +33,8 @@ class Owner(StrEnum):
     ISSUER = "issuer"
     """Who gives vouchers: its balance is the budget that it has left."""
     VOUCHER = "voucher"
+    DEPOSIT = "deposit"
+    """What is kept back of a sale until it was delivered."""
     OUTSIDE = "outside"
     """Where money comes from and goes to: banks. It has no limit, and owes the network what the others own."""
 

@@ -17,15 +17,18 @@ from psycopg import errors as pg
 
 from suanwang.adapters.store.codec import Codec, clean
 from suanwang.adapters.store.database import Connection, Database
-from suanwang.adapters.store.ledger import decide, wake, write_transfers
+from suanwang.adapters.store.ledger import decide, open_accounts, wake, write_transfers
 from suanwang.adapters.store.paging import page_size, position
 from suanwang.adapters.store.record import insert_events
 from suanwang.adapters.store.tree import append_leaves
 from suanwang.domain.errors import Unavailable
 from suanwang.domain.ids import ProjectId, SiteId
-from suanwang.ports import Deal, Dealt, OfferQuery, TradeQuery
+from suanwang.domain.job import Event
+from suanwang.ports import Deal, Dealt, OfferQuery, TerminationQuery, TradeQuery
 from suanwang.trading.leaves import transfer_leaf
-from suanwang.trading.ledger import Outcome
+from suanwang.trading.ledger import AccountId, Outcome
+from suanwang.trading.market.termination import Deposit, Termination
+from suanwang.trading.market.terms import SaleTerms
 from suanwang.trading.market.values import Auction, Offer, OfferState, Order, OrderState, Reservation, Trade
 
 OFFER: Codec[Offer] = Codec(Offer)
@@ -33,6 +36,9 @@ ORDER: Codec[Order] = Codec(Order)
 RESERVATION: Codec[Reservation] = Codec(Reservation)
 TRADE: Codec[Trade] = Codec(Trade)
 AUCTION: Codec[Auction] = Codec(Auction)
+DEPOSIT: Codec[Deposit] = Codec(Deposit)
+TERMINATION: Codec[Termination] = Codec(Termination)
+TERMS: Codec[SaleTerms] = Codec(SaleTerms)
 T = TypeVar("T")
 _TRIES = 3
 _LOCK = "SELECT pg_advisory_xact_lock{}(hashtextextended('suanwang call ' || %s, 0))"
@@ -146,6 +152,51 @@ class MarketStore:
         ]
         return self._page("market_trades", TRADE, conditions, cursor, limit)
 
+    def deposits_due(self, until: int, limit: int) -> Sequence[Deposit]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT value FROM market_deposits WHERE open AND until <= %s ORDER BY until, seq LIMIT %s",
+                (until, page_size(limit)),
+            ).fetchall()
+        return [DEPOSIT.load(row[0]) for row in rows]
+
+    def deposits(
+        self, sellers: Collection[AccountId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Deposit], str | None]:
+        sold_by = ("seller = ANY(%s)", None if sellers is None else [clean(name) for name in sellers])
+        return self._page("market_deposits", DEPOSIT, [sold_by], cursor, limit)
+
+    def termination(self, termination_id: str) -> Termination | None:
+        return self._one("market_terminations", TERMINATION, termination_id)
+
+    def terminations(
+        self, query: TerminationQuery, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Termination], str | None]:
+        conditions: list[tuple[str, Any]] = [
+            _of_projects(query.projects),
+            ("seller = ANY(%s)", None if query.sellers is None else [clean(name) for name in query.sellers]),
+            ("until > %s", query.first),
+            ("first < %s", query.end),
+        ]
+        return self._page("market_terminations", TERMINATION, conditions, cursor, limit)
+
+    def sale_terms(self) -> Sequence[SaleTerms]:
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT value FROM market_terms ORDER BY from_at DESC LIMIT 1000").fetchall()
+        return [TERMS.load(row[0]) for row in rows]
+
+    def add_sale_terms(self, terms: SaleTerms, events: Sequence[Event]) -> bool:
+        def work(connection: Connection) -> bool:
+            added = connection.execute(
+                "INSERT INTO market_terms (from_at, value) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (terms.from_at, TERMS.dump(terms)),
+            ).rowcount
+            if added:
+                insert_events(connection, events)
+            return bool(added)
+
+        return self._database.write(work)
+
     def auction(self, first: int) -> Auction | None:
         with self._database.reading() as connection:
             row = connection.execute("SELECT value FROM market_auctions WHERE first = %s", (first,)).fetchone()
@@ -195,6 +246,7 @@ def _carry_out(connection: Connection, deal: Deal, now: datetime) -> None:
     _lock_calls(connection, deal)
     wake(connection, {transfer.credit for chain in deal.chains for transfer in chain})
     _keep(connection, deal)
+    open_accounts(connection, deal.accounts)
     posted = decide(connection, deal.chains, now)
     refused = tuple(outcome for outcome in posted.outcomes if not outcome.done)
     if refused:
@@ -259,11 +311,26 @@ def _keep(connection: Connection, deal: Deal) -> None:
             "device": clean(trade.zone.device),
         }
         _put(connection, "market_trades", trade.id, None, columns, TRADE.dump(trade))
+    _keep_ends(connection, deal)
     if deal.auction is not None:
         connection.execute(
             "INSERT INTO market_auctions (first, value) VALUES (%s, %s)",
             (deal.auction.first, AUCTION.dump(deal.auction)),
         )
+
+
+def _keep_ends(connection: Connection, deal: Deal) -> None:
+    for deposit in sorted(deal.deposits, key=lambda value: value.id):
+        kept = {"seller": clean(deposit.seller), "until": deposit.until, "open": deposit.open}
+        _put(connection, "market_deposits", deposit.id, deposit.revision, kept, DEPOSIT.dump(deposit))
+    for termination in deal.terminations:
+        columns = {
+            "project": clean(termination.project),
+            "seller": clean(termination.seller),
+            "first": termination.first,
+            "until": termination.end,
+        }
+        _put(connection, "market_terminations", termination.id, None, columns, TERMINATION.dump(termination))
 
 
 def _keep_stock(connection: Connection, deal: Deal) -> None:

@@ -12,8 +12,11 @@ from typing import TypeVar
 
 from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.domain.ids import ProjectId, SiteId
-from suanwang.ports import Deal, Dealt, OfferQuery, TradeQuery
-from suanwang.trading.ledger import Book, Outcome
+from suanwang.domain.job import Event
+from suanwang.ports import Deal, Dealt, OfferQuery, TerminationQuery, TradeQuery
+from suanwang.trading.ledger import Account, AccountId, Book, Outcome
+from suanwang.trading.market.termination import Deposit, Termination
+from suanwang.trading.market.terms import SaleTerms
 from suanwang.trading.market.values import Auction, Offer, OfferState, Order, OrderState, Reservation, Trade
 
 T = TypeVar("T")
@@ -30,6 +33,9 @@ class MemoryMarket(MemoryLedger):
         self._trades: dict[str, Trade] = {}
         self._auctions: dict[int, Auction] = {}
         self._stocks: dict[tuple[SiteId, str], int] = {}
+        self._deposits: dict[str, Deposit] = {}
+        self._terminations: dict[str, Termination] = {}
+        self._terms: dict[datetime, SaleTerms] = {}
 
     def deal(self, deal: Deal, now: datetime) -> Dealt:
         with self._lock:
@@ -38,6 +44,7 @@ class MemoryMarket(MemoryLedger):
             refused = self._tried(deal, now)
             if refused:
                 return Dealt(done=False, refused=refused)
+            self.open_accounts(deal.accounts)
             for chain in deal.chains:
                 self._post(chain, now)
                 self._wake({transfer.credit for transfer in chain})
@@ -45,6 +52,8 @@ class MemoryMarket(MemoryLedger):
             self._orders.update({order.id: order for order in deal.orders})
             self._rights.update({right.id: right for right in deal.reservations})
             self._trades.update({trade.id: trade for trade in deal.trades})
+            self._deposits.update({deposit.id: deposit for deposit in deal.deposits})
+            self._terminations.update({termination.id: termination for termination in deal.terminations})
             if deal.auction is not None:
                 self._auctions[deal.auction.first] = deal.auction
             if deal.stock is not None:
@@ -66,6 +75,8 @@ class MemoryMarket(MemoryLedger):
             _follows(self._offers, deal.offers)
             and _follows(self._orders, deal.orders)
             and _follows(self._rights, deal.reservations)
+            and _follows(self._deposits, deal.deposits)
+            and all(termination.id not in self._terminations for termination in deal.terminations)
             and all(trade.id not in self._trades for trade in deal.trades)
         )
 
@@ -75,8 +86,9 @@ class MemoryMarket(MemoryLedger):
         book, names = self._book, {transfer.chain for transfer in transfers}
         accounts = {side for transfer in transfers for side in (transfer.debit, transfer.credit)}
         pending = {transfer.pending_id for transfer in transfers if transfer.pending_id is not None}
+        new: dict[AccountId, Account] = {account.id: account for account in deal.accounts}
         trial = Book(
-            accounts={key: book.accounts[key] for key in accounts if key in book.accounts},
+            accounts=new | {key: book.accounts[key] for key in accounts if key in book.accounts},
             known={t.id: book.known[t.id] for t in transfers if t.id in book.known},
             chains={name: book.chains[name] for name in names if name in book.chains},
             holds={key: book.holds[key] for key in pending if key in book.holds},
@@ -173,6 +185,47 @@ class MemoryMarket(MemoryLedger):
         with self._lock:
             return _page(self._trades.values(), wanted, cursor, limit)
 
+    def deposits_due(self, until: int, limit: int) -> Sequence[Deposit]:
+        with self._lock:
+            found = [each for each in self._deposits.values() if each.open and each.until <= until]
+            return sorted(found, key=lambda each: each.until)[:limit]
+
+    def deposits(
+        self, sellers: Collection[AccountId] | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Deposit], str | None]:
+        with self._lock:
+            every = self._deposits.values()
+            return _page(every, lambda each: sellers is None or each.seller in sellers, cursor, limit)
+
+    def termination(self, termination_id: str) -> Termination | None:
+        return self._terminations.get(termination_id)
+
+    def terminations(
+        self, query: TerminationQuery, cursor: str | None, limit: int
+    ) -> tuple[Sequence[Termination], str | None]:
+        def wanted(termination: Termination) -> bool:
+            return (
+                (query.projects is None or termination.project in query.projects)
+                and (query.sellers is None or termination.seller in query.sellers)
+                and (query.first is None or termination.end > query.first)
+                and (query.end is None or termination.first < query.end)
+            )
+
+        with self._lock:
+            return _page(self._terminations.values(), wanted, cursor, limit)
+
+    def sale_terms(self) -> Sequence[SaleTerms]:
+        with self._lock:
+            return [self._terms[at] for at in sorted(self._terms, reverse=True)]
+
+    def add_sale_terms(self, terms: SaleTerms, events: Sequence[Event]) -> bool:
+        with self._lock:
+            if terms.from_at in self._terms:
+                return False
+            self._terms[terms.from_at] = terms
+            self.append_events(events)
+            return True
+
     def auction(self, first: int) -> Auction | None:
         return self._auctions.get(first)
 
@@ -186,7 +239,7 @@ def _sellable(offer: Offer) -> bool:
     return offer.state is OfferState.OPEN and any(offer.left)
 
 
-K = TypeVar("K", Offer, Order, Reservation)
+K = TypeVar("K", Offer, Order, Reservation, Deposit)
 
 
 def _follows(stored: Mapping[str, K], changed: Sequence[K]) -> bool:

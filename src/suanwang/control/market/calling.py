@@ -21,6 +21,7 @@ from suanwang.trading.ledger import Owner, Verdict, account_id
 from suanwang.trading.market.dealing import Filled, Owners, fill_order, sold, void
 from suanwang.trading.market.matching import gross_fen
 from suanwang.trading.market.product import Zone, begins, window_of
+from suanwang.trading.market.terms import STANDARD, SaleTerms
 from suanwang.trading.market.values import CALLED_PLANS, Auction, Match, Offer, Order, OrderState, Priced
 from suanwang.trading.owning import weights
 from suanwang.trading.settlement import opened
@@ -32,6 +33,11 @@ MOST_CALLS = 24
 """In one turn."""
 MOST_OFFERS = 20_000
 _TRIES = 5
+
+
+def terms_at(store: Store, at: datetime) -> SaleTerms:
+    """The terms of sale in force at an instant."""
+    return next((terms for terms in store.sale_terms() if terms.from_at <= at), STANDARD)
 
 
 def call_at(first: int, rules: Rules) -> datetime:
@@ -91,7 +97,7 @@ def _deal(store: Store, rules: Rules, first: int, orders: Sequence[Order], lost:
     offers = {offer.id: offer for offer in offers_for(store, taking, first)}
     cleared = cleared_of(taking, list(offers.values()), rules, improve_s=rules.improve_s, tries=rules.improve_tries)
     owners = sharing_owners(store, {offer.site for offer in offers.values()})
-    filled = _filled(taking, cleared, offers, owners, rules, first, now)
+    filled = _filled(taking, cleared, offers, owners, rules, first, now, terms_at(store, now))
     gone = tuple(
         replace(order, state=OrderState.LAPSED, ended_at=now, revision=order.revision + 1)
         for order in orders
@@ -135,6 +141,8 @@ def _deal(store: Store, rules: Rules, first: int, orders: Sequence[Order], lost:
         trades=trades,
         auction=auction,
         chains=tuple(chain for each in filled for chain in each.chains),
+        deposits=tuple(deposit for each in filled for deposit in each.deposits),
+        accounts=tuple(account for each in filled for account in each.accounts),
         events=(event, *told),
     )
 
@@ -147,6 +155,7 @@ def _filled(
     rules: Rules,
     first: int,
     now: datetime,
+    terms: SaleTerms,
 ) -> list[Filled]:
     matches: dict[str, list[Match]] = {}
     for match in cleared.matches:
@@ -156,7 +165,7 @@ def _filled(
         return cleared.prices[match.zone, window]
 
     return [
-        fill_order(order, matches.get(order.id, ()), offers, price, rules.commission_bp, now, first, owners)
+        fill_order(order, matches.get(order.id, ()), offers, price, rules.commission_bp, now, first, owners, terms)
         for order in orders
     ]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from suanwang.control.market.calling import being_made, call_at, end, freeze_at, indication, sharing_owners
+from suanwang.control.market.calling import being_made, call_at, end, freeze_at, indication, sharing_owners, terms_at
 from suanwang.control.market.requests import (
     ID_ALLOWED,
     Calling,
@@ -119,7 +119,16 @@ class Market(Selling):
                 return gross_fen(offers[match.ask].price_fen, self.rules.commission_bp)
 
             owners = sharing_owners(self._store, {match.zone.site for match in matches})
-            filled = fill_order(order, matches, offers, price, self.rules.commission_bp, now, owners=owners)
+            filled = fill_order(
+                order,
+                matches,
+                offers,
+                price,
+                self.rules.commission_bp,
+                now,
+                owners=owners,
+                terms=terms_at(self._store, now),
+            )
             dealt = self._store.deal(self._bought(caller, filled, offers, now), now)
             if dealt.done:
                 return filled.order
@@ -140,6 +149,8 @@ class Market(Selling):
             reservations=filled.reservations,
             trades=filled.trades,
             chains=filled.chains,
+            deposits=filled.deposits,
+            accounts=filled.accounts,
             events=(event,),
         )
 

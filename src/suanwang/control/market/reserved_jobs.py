@@ -10,18 +10,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 
-from suanwang.control.billing.prices import organisations
 from suanwang.control.jobs import Jobs, Submitted
+from suanwang.control.market.reserving import terms_of
 from suanwang.domain.errors import Conflict, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal
 from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Terms
-from suanwang.domain.pricing import Customer, Formula
-from suanwang.domain.site import Price, Site
+from suanwang.domain.site import Site
 from suanwang.domain.task import DeviceRequest, Task
-from suanwang.electricity.pricing import bound
 from suanwang.ports import Clock, Store
 from suanwang.scheduling.feasibility import suits
 from suanwang.trading.market.product import CORE, begins, window_of
@@ -66,11 +63,13 @@ class ReservedJobs:
         digest = hashlib.sha256(repr((right.project, tasks, right_id)).encode()).hexdigest()
         return self._jobs.submit(caller, [shaped], project=right.project, key=key, digest=digest, terms=terms)
 
-    def _payer(self, right: Reservation, site: Site) -> Customer:
-        return Customer(right.project, organisations(self._store, [site]).get(right.project, ""))
-
     def _under(self, task: Task, right: Reservation, site: Site) -> tuple[Task, Terms]:
         need, now = task.resources, self._clock.now()
+        allowed = task.constraints.sites
+        if allowed and right.site not in allowed:
+            raise InvalidRequest(
+                f"the right is at {right.site}", field="constraints.sites", allowed=f"{right.site} among them, or none"
+            )
         start = max(now, begins(right.first))
         last = start + timedelta(seconds=need.time_limit_s)
         if last > begins(right.end):
@@ -105,33 +104,5 @@ class ReservedJobs:
             # The right says when: waiting for a better hour could lose it.
             flexibility=replace(task.flexibility, may_wait_s=0),
         )
-        terms = Terms(
-            price=_paid(
-                bound(site.offering, _model(right.device), self._payer(right, site), self._clock.now()), right.device
-            ),
-            reservation=right.id,
-            not_before=begins(right.first),
-            until=begins(right.end),
-        )
+        terms = terms_of(self._store, right, site, task.constraints.sites, now)
         return shaped, terms
-
-
-def _model(device: str) -> str | None:
-    return None if device == CORE else device
-
-
-def _paid(price: Price, device: str) -> Price:
-    """The site's price with nothing for the right's device: that was paid. Electricity is in what was paid too."""
-    if device == CORE:
-        made = replace(
-            price,
-            core_hour_yuan=Decimal(0),
-            dated=tuple(replace(each, core_hour_yuan=Decimal(0)) for each in price.dated),
-        )
-    else:
-        made = replace(
-            price,
-            device_hour_yuan={**price.device_hour_yuan, device: Decimal(0)},
-            dated=tuple(replace(each, device=Formula()) for each in price.dated),
-        )
-    return replace(made, electricity_passed_on=False)

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
+from suanwang.control.billing.prices import organisations
 from suanwang.domain.ids import SiteId
-from suanwang.domain.job import Job
-from suanwang.domain.site import Held
+from suanwang.domain.job import Job, Terms
+from suanwang.domain.pricing import Customer, Formula
+from suanwang.domain.site import Held, Price, Site
+from suanwang.electricity.pricing import bound
 from suanwang.ports import Store
 from suanwang.trading.market.product import CORE, begins, window_of
 from suanwang.trading.market.values import Reservation
@@ -29,6 +33,8 @@ class Sorted:
     others: tuple[Job, ...] = ()
     late: tuple[Job, ...] = ()
     """Their rights end before they could."""
+    without: tuple[tuple[Job, Reservation], ...] = ()
+    """Their rights were taken back and have no units for them any more."""
 
 
 def sort_queue(store: Store, jobs: Sequence[Job], now: datetime) -> Sorted:
@@ -38,6 +44,7 @@ def sort_queue(store: Store, jobs: Sequence[Job], now: datetime) -> Sorted:
         return Sorted(others=others)
     free: dict[str, int] = {}
     reserved, late = list[Job](), list[Job]()
+    without: list[tuple[Job, Reservation]] = []
     for job in jobs:
         terms = job.terms
         if terms is None or terms.reservation is None:
@@ -45,10 +52,13 @@ def sort_queue(store: Store, jobs: Sequence[Job], now: datetime) -> Sorted:
         assert terms.not_before is not None, "a right has hours"
         assert terms.until is not None, "a right has hours"
         last = now + timedelta(seconds=job.task.resources.time_limit_s)
+        right = store.reservation(terms.reservation)
+        if right is not None and right.taken_back and not _suffices(right, job, max(now, terms.not_before)):
+            without.append((job, right))
+            continue
         if last > terms.until:
             late.append(job)
             continue
-        right = store.reservation(terms.reservation)
         if now < terms.not_before or right is None:
             continue
         left = right.least(window_of(now), window_of(last - timedelta(microseconds=1)) + 1)
@@ -57,7 +67,13 @@ def sort_queue(store: Store, jobs: Sequence[Job], now: datetime) -> Sorted:
         if units_of(job, right.device) <= free[right.id] + left:
             free[right.id] -= units_of(job, right.device)
             reserved.append(job)
-    return Sorted(reserved=tuple(reserved), others=others, late=tuple(late))
+    return Sorted(reserved=tuple(reserved), others=others, late=tuple(late), without=tuple(without))
+
+
+def _suffices(right: Reservation, job: Job, start: datetime) -> bool:
+    """Whether the right has units for the job from `start` on, whoever else uses them."""
+    last = start + timedelta(seconds=job.task.resources.time_limit_s)
+    return units_of(job, right.device) <= right.least(window_of(start), window_of(last - timedelta(microseconds=1)) + 1)
 
 
 def units_of(job: Job, device: str) -> int:
@@ -122,3 +138,33 @@ def _with(store: Store, rights: Sequence[Reservation], first: int, end: int) -> 
         else:
             found[site] = replace(had, devices={**had.devices, device: had.devices.get(device, 0) + units})
     return found
+
+
+def terms_of(store: Store, right: Reservation, site: Site, sites: tuple[SiteId, ...] | None, now: datetime) -> Terms:
+    """What a job under the right is promised; `sites` are where its task itself may run."""
+    payer = Customer(right.project, organisations(store, [site]).get(right.project, ""))
+    model = None if right.device == CORE else right.device
+    return Terms(
+        price=_paid(bound(site.offering, model, payer, now), right.device),
+        reservation=right.id,
+        not_before=begins(right.first),
+        until=begins(right.end),
+        sites=sites,
+    )
+
+
+def _paid(price: Price, device: str) -> Price:
+    """The site's price with nothing for the right's device: that was paid. Electricity is in what was paid too."""
+    if device == CORE:
+        made = replace(
+            price,
+            core_hour_yuan=Decimal(0),
+            dated=tuple(replace(each, core_hour_yuan=Decimal(0)) for each in price.dated),
+        )
+    else:
+        made = replace(
+            price,
+            device_hour_yuan={**price.device_hour_yuan, device: Decimal(0)},
+            dated=tuple(replace(each, device=Formula()) for each in price.dated),
+        )
+    return replace(made, electricity_passed_on=False)

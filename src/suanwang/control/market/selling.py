@@ -149,6 +149,9 @@ class Selling:
                 price_fen=wanted.price_fen,
                 plan=plan,
                 reservation=right.id,
+                sold=None
+                if right.sold is None
+                else right.sold.part(wanted.count * windows, right.bought * len(right.counts)),
                 listed_at=now,
             )
             known = self._known_offer(offer)

@@ -17,7 +17,6 @@ from suanwang.scheduling.policies.reckoning import (
     LATE,
     MIDDLE,
     hourly_yuan,
-    hours_by,
     hours_of,
     issue_at,
     left_ms,
@@ -45,14 +44,12 @@ BLOCKED, LATER = -1, -2
 def leasts(board: Board, j: int, now_ms: int) -> tuple[float, float, float]:
     """The least yuan, gCO2 and ms of a start now, over all rows that could run it; each row keeps its own."""
     price = carbon = finish = FAR
-    issue = issue_at(board, now_ms)
-    start_ms = max(0, now_ms - (board.clock[0] + issue * board.clock[1]))
     for r in range(board.rows.shape[0]):
         if not fits(board, j, r):
             continue
         row = board.rows[r]
         kw = power_kw(board, j, r)
-        yuan_hours, gram_hours = hours_by(board, j, r, issue, start_ms)
+        yuan_hours, gram_hours = hours_of(board, j, r, now_ms, now_ms)
         row.yuan = unmetered_yuan(board, j, r) + row.electricity_share * kw * yuan_hours
         row.carbon_g = kw * gram_hours
         row.finish_ms = run_ms(board, j, r) + transfer_ms(board, j, r)

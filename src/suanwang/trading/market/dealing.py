@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from suanwang.trading.ledger import MOST_IN_CHAIN, NETWORK, AccountId, Owner, Phase, Transfer, account_id
+from suanwang.trading.ledger import MOST_IN_CHAIN, NETWORK, Account, AccountId, Owner, Phase, Transfer, account_id
 from suanwang.trading.market.product import HOUR, added, begins
+from suanwang.trading.market.termination import Deposit
+from suanwang.trading.market.terms import SaleTerms, Sold, together
 from suanwang.trading.market.values import Match, Offer, Order, OrderState, Reservation, Trade
-from suanwang.trading.settlement import WHOLE_BP, split
+from suanwang.trading.settlement import WHOLE_BP, opened, split
 
 MARKET = account_id(Owner.OPERATOR, "market")
 """What buyers pay passes through it."""
@@ -70,6 +72,12 @@ class Filled:
     trades: tuple[Trade, ...]
     reservations: tuple[Reservation, ...]
     chains: tuple[tuple[Transfer, ...], ...]
+    deposits: tuple[Deposit, ...] = ()
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """Those that its chains need beside the parties'."""
+        return tuple(opened(deposit.account) for deposit in self.deposits)
 
 
 def fill_order(
@@ -81,17 +89,19 @@ def fill_order(
     now: datetime,
     auction: int | None = None,
     owners: Owners | None = None,
+    terms: SaleTerms | None = None,
 ) -> Filled:
     """The order, ended at `now`, with its trades, the rights it got, and the chains that pay for them.
 
     `order` is as stored, or new with revision 0 where it was never held. Without a match it ends unfilled, and its hold is
-    given back. Accounts of `owners` are open.
+    given back. Accounts of `owners` are open. Under `terms` a part of what providers get is kept back as deposits.
     """
     trades = tuple(
         _trade(order, number, match, offers[match.ask], price, commission_bp, now, auction)
         for number, match in enumerate(matches, 1)
     )
-    rights = _rights(order, trades, offers, now)
+    deposits = _deposits(order, trades, offers, terms)
+    rights = _rights(order, trades, offers, now, terms, {deposit.id: deposit for deposit in deposits})
     units = sum(right.bought for right in rights)
     state = OrderState.UNFILLED if not units else OrderState.FILLED if units == order.count else OrderState.PARTLY
     held = auction is not None
@@ -104,8 +114,8 @@ def fill_order(
         revision=order.revision + 1 if held else 0,
     )
     given_back = ((void(order),),) if held else ()
-    chains = payments(order, trades, held=held, owners=owners) if trades else given_back
-    return Filled(order=ended, trades=trades, reservations=rights, chains=chains)
+    chains = payments(order, trades, held=held, owners=owners, deposits=deposits) if trades else given_back
+    return Filled(order=ended, trades=trades, reservations=rights, chains=chains, deposits=deposits)
 
 
 def _trade(
@@ -135,8 +145,49 @@ def _trade(
     )
 
 
+def _deposits(
+    order: Order, trades: Sequence[Trade], offers: Mapping[str, Offer], terms: SaleTerms | None
+) -> tuple[Deposit, ...]:
+    """What is kept back of each provider's sale. What stands behind a right that is sold on goes with it as it is."""
+    if terms is None:
+        return ()
+    found = [
+        Deposit(
+            id=trade.id,
+            seller=trade.seller,
+            site=offers[trade.offer_id].site,
+            amount_fen=min(trade.amount_fen * terms.deposit_bp // WHOLE_BP, trade.amount_fen - trade.commission_fen),
+            until=order.end,
+        )
+        for trade in trades
+        if offers[trade.offer_id].reservation is None
+    ]
+    return tuple(deposit for deposit in found if deposit.amount_fen)
+
+
+def _behind(trade: Trade, offer: Offer, terms: SaleTerms | None, deposits: Mapping[str, Deposit]) -> Sold | None:
+    if offer.reservation is not None:
+        return None if offer.sold is None else offer.sold.part(sum(trade.counts), offer.count * len(offer.left))
+    if terms is None:
+        return None
+    deposit = deposits.get(trade.id)
+    return Sold(
+        seller=trade.seller,
+        worth_fen=trade.amount_fen,
+        commission_fen=trade.commission_fen,
+        deposit_fen=0 if deposit is None else deposit.amount_fen,
+        deposits=() if deposit is None else (deposit.id,),
+        terms=terms,
+    )
+
+
 def _rights(
-    order: Order, trades: Sequence[Trade], offers: Mapping[str, Offer], now: datetime
+    order: Order,
+    trades: Sequence[Trade],
+    offers: Mapping[str, Offer],
+    now: datetime,
+    terms: SaleTerms | None,
+    deposits: Mapping[str, Deposit],
 ) -> tuple[Reservation, ...]:
     found: list[Reservation] = []
     for number, zone in enumerate(sorted({trade.zone for trade in trades}), 1):
@@ -160,19 +211,32 @@ def _rights(
                 bought=counts[0],
                 paid_fen=sum(trade.amount_fen for trade in here),
                 at=now,
+                sold=together(
+                    [
+                        sold
+                        for trade in here
+                        if (sold := _behind(trade, offers[trade.offer_id], terms, deposits)) is not None
+                    ]
+                ),
             )
         )
     return tuple(found)
 
 
 def payments(
-    order: Order, trades: Sequence[Trade], *, held: bool, owners: Owners | None = None
+    order: Order,
+    trades: Sequence[Trade],
+    *,
+    held: bool,
+    owners: Owners | None = None,
+    deposits: Sequence[Deposit] = (),
 ) -> tuple[tuple[Transfer, ...], ...]:
     """The chains that take an order's amount from its project, out of its hold where it has one, and hand it on whole."""
     name, total = f"trade/{order.id}", sum(trade.amount_fen for trade in trades)
-    due: dict[AccountId, int] = {}
+    due: dict[AccountId, int] = {deposit.account: deposit.amount_fen for deposit in deposits}
+    kept = {deposit.id: deposit.amount_fen for deposit in deposits}
     for trade in trades:
-        for account, amount in _earned(trade, owners or {}).items():
+        for account, amount in _earned(trade, owners or {}, kept.get(trade.id, 0)).items():
             due[account] = due.get(account, 0) + amount
     due[NETWORK] = sum(trade.commission_fen for trade in trades)
     taken = Transfer(
@@ -197,7 +261,7 @@ def payments(
                 debit=MARKET,
                 credit=account,
                 amount_fen=amount,
-                code="commission" if account == NETWORK else "sale",
+                code=_code(account),
             )
             for number, (account, amount) in enumerate(moves[begin : begin + size], begin + 1)
         ]
@@ -205,9 +269,16 @@ def payments(
     return tuple(chains)
 
 
-def _earned(trade: Trade, owners: Owners) -> Mapping[AccountId, int]:
-    """Who gets what of a trade beside the commission. A project that sells a right on shares with nobody."""
-    amount, shares = trade.amount_fen - trade.commission_fen, owners.get(trade.zone.site)
+def _code(account: AccountId) -> str:
+    if account == NETWORK:
+        return "commission"
+    return "deposit" if account.startswith(f"{Owner.DEPOSIT}:") else "sale"
+
+
+def _earned(trade: Trade, owners: Owners, kept_fen: int) -> Mapping[AccountId, int]:
+    """Who gets what of a trade beside the commission and what is kept back. A project that sells a right on shares with
+    nobody."""
+    amount, shares = trade.amount_fen - trade.commission_fen - kept_fen, owners.get(trade.zone.site)
     if not shares or not trade.seller.startswith(f"{Owner.PROVIDER}:"):
         return {trade.seller: amount}
     names = [account_id(Owner.PROVIDER, name) for name in shares]

@@ -13,6 +13,7 @@ from enum import StrEnum
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.trading.ledger import AccountId
 from suanwang.trading.market.product import Zone, begins
+from suanwang.trading.market.terms import Sold
 
 
 class Plan(StrEnum):
@@ -55,6 +56,8 @@ class Offer:
     least_windows: int = 1
     reservation: str | None = None
     """The right that is sold on; None for a provider's own capacity."""
+    sold: Sold | None = None
+    """What stands behind the units of a right that is sold on, all that were listed."""
     state: OfferState = OfferState.OPEN
     listed_at: datetime
     revision: int = 0
@@ -178,6 +181,12 @@ class Reservation:
     """Units as bought."""
     paid_fen: int
     at: datetime
+    sold: Sold | None = None
+    """What stands behind all the units that were bought; None for rights of before there were terms."""
+    taken_back: bool = False
+    """Its provider took units of it back, or did not deliver them."""
+    replaced_by: str | None = None
+    """The right that was bought in its place."""
     revision: int = 0
 
     @property

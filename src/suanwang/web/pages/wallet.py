@@ -30,6 +30,7 @@ OWNERS: Mapping[str, str] = {
     Owner.OUTSIDE: N_("Outside"),
     Owner.ISSUER: N_("Issuer of vouchers"),
     Owner.VOUCHER: N_("Voucher"),
+    Owner.DEPOSIT: N_("Deposit"),
 }
 CODES: Mapping[str, str] = {
     "usage": N_("Usage"),
@@ -40,6 +41,11 @@ CODES: Mapping[str, str] = {
     "expired": N_("Hold released"),
     "order": N_("Order on the market"),
     "sale": N_("Sold on the market"),
+    "deposit": N_("Deposit of a sale"),
+    "right_cancelled": N_("Right cancelled"),
+    "right_reclaimed": N_("Right taken back"),
+    "right_defaulted": N_("Right not delivered"),
+    "guarantee": N_("Guarantee filled"),
     "copy": N_("Copy bought"),
     "use": N_("Use of a listing"),
     "voucher": N_("Voucher"),

@@ -95,6 +95,46 @@ market_auctions = Table(
 )
 """Calls that were made: at most one for a window."""
 
+market_deposits = Table(
+    "market_deposits",
+    metadata,
+    Column("id", Text, primary_key=True),
+    seq(),
+    Column("seller", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("value", JSON, nullable=False),
+    Index("market_deposits_seq_idx", "seq", unique=True),
+    Index("market_deposits_seller_idx", "seller", "seq"),
+    Index("market_deposits_open_idx", "until", postgresql_where=text("open")),
+)
+
+market_terminations = Table(
+    "market_terminations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    seq(),
+    Column("project", Text, nullable=False),
+    Column("seller", Text, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("value", JSON, nullable=False),
+    Index("market_terminations_seq_idx", "seq", unique=True),
+    Index("market_terminations_project_idx", "project", "seq"),
+    Index("market_terminations_seller_idx", "seller", "seq"),
+    Index("market_terminations_until_idx", "until"),
+)
+"""Rights that ended early; append-only."""
+
+market_terms = Table(
+    "market_terms",
+    metadata,
+    Column("from_at", INSTANT, primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+"""Terms of sale by when they came into force; append-only."""
+
 vouchers = Table(
     "vouchers",
     metadata,
