@@ -23,6 +23,7 @@ from suanwang.scheduling.columns import (
     JobColumns,
     Outlook,
     RowColumns,
+    Sharing,
 )
 from suanwang.scheduling.policies import policy
 from suanwang.twin.engine import ENDED, NO_FAULTS, REFUSED, WAITING, Faults, Played, Truth, play
@@ -52,11 +53,12 @@ class World:
     allowed: npt.NDArray[np.bool_]
     outlook: Outlook
     faults: Faults = NO_FAULTS
+    sharing: Sharing | None = None
 
     def played(self, name: str, *, until_ms: int = NEVER_MS, anew: bool = False) -> Played:
         return play(
             self.jobs, self.truth, self.rows, self.allowed, self.outlook, policy(name),
-            faults=self.faults, until_ms=until_ms, anew=anew,
+            faults=self.faults, sharing=self.sharing, until_ms=until_ms, anew=anew,
         )  # fmt: skip
 
     def with_jobs(self, **columns: npt.NDArray[Any]) -> World:
@@ -71,6 +73,7 @@ class World:
             self,
             jobs=JobColumns(*_each(self.jobs, which)),
             truth=Truth(*_each(self.truth, which)),
+            sharing=None if self.sharing is None else self.sharing._replace(project=self.sharing.project[which]),
         )
 
 
@@ -200,6 +203,27 @@ def world(seed: int, count: int, width: int, *, roomy: bool = False, faulty: boo
     return replace(made, faults=_faults(chance, width, int(ready[-1]))) if faulty else made
 
 
+def shared(given: World, seed: int) -> World:
+    """The same with three projects that have weights and quotas; rows have devices of two models, or of none."""
+    chance = np.random.default_rng(seed)
+    count, width = len(given.jobs.ready_ms), len(given.rows.site)
+    most = np.stack(
+        [chance.integers(4, 20, 3), chance.integers(4, 20, 3), *(chance.integers(0, 4, 3) for _ in range(2))], axis=1
+    ).astype(np.float64)
+    return replace(
+        given,
+        sharing=Sharing(
+            project=chance.integers(0, 3, count),
+            weight=chance.choice([0.5, 1.0, 3.0], 3),
+            most=np.where(chance.random(most.shape) < 0.4, np.inf, most),
+            model=np.where(given.rows.capacity[:, 2] > 0, chance.integers(2, 4, width), -1),
+            half_life_ms=4 * HOUR_MS,
+            mean_every_ms=10 * MINUTE_MS,
+            starved_after_ms=int(chance.integers(1, 10)) * HOUR_MS,
+        ),
+    )
+
+
 def _faults(chance: np.random.Generator, width: int, last_ms: int) -> Faults:
     """Rows lose half, or all, and get it back."""
     at, row, share = [], [], []
@@ -216,6 +240,7 @@ def check(given: World, played: Played) -> None:
     """Everything that holds whatever is decided."""
     _check_capacity(given, played)
     _check_jobs(given, played)
+    _check_quotas(given, played)
 
 
 def _check_capacity(given: World, played: Played) -> None:
@@ -236,6 +261,40 @@ def _check_capacity(given: World, played: Played) -> None:
             assert not own or own <= rows.capacity[r, 2] * (1 - lost[r]) + 1e-4, (r, now, own)
 
 
+def _amounts(given: World, job: Ints, row: Ints) -> Floats:
+    """`[n, k]`: what runs of jobs on rows hold, in the order of quotas."""
+    assert given.sharing is not None
+    need, model = given.jobs.need[job], given.sharing.model[row]
+    found = np.zeros((len(job), given.sharing.most.shape[1]))
+    found[:, :2] = need[:, :2]
+    has = model >= 0
+    found[has, model[has]] = need[has, 2]
+    return found
+
+
+def _check_quotas(given: World, played: Played) -> None:
+    """At every instant at which something starts, no project has more than it may."""
+    if given.sharing is None:
+        return
+    segments = played.segments
+    amounts, project = _amounts(given, segments.job, segments.row), given.sharing.project[segments.job]
+    for now in np.unique(segments.start_ms):
+        on = (segments.start_ms <= now) & (now < segments.end_ms)
+        held = np.zeros_like(given.sharing.most)
+        np.add.at(held, project[on], amounts[on])
+        assert (held <= given.sharing.most + 1e-4).all(), (now, held)
+
+
+def _may_ever(given: World) -> npt.NDArray[np.bool_]:
+    """`[j, r]`: whether a job's project may have as much as it needs there."""
+    count, width = len(given.jobs.ready_ms), len(given.rows.site)
+    if given.sharing is None:
+        return np.ones((count, width), np.bool_)
+    job, row = (index.ravel() for index in np.indices((count, width)))
+    most = given.sharing.most[given.sharing.project[job]]
+    return (_amounts(given, job, row) <= most + 1e-6).all(axis=1).reshape(count, width)
+
+
 def _check_jobs(given: World, played: Played) -> None:
     """No job is lost or runs twice at once; each run is as long as its work, its data's way and its limit make it."""
     jobs, truth, rows, segments = given.jobs, given.truth, given.rows, played.segments
@@ -243,7 +302,7 @@ def _check_jobs(given: World, played: Played) -> None:
     for n in range(len(segments.job)):
         of[int(segments.job[n])].append(n)
     can = (
-        given.allowed[jobs.kind] & (jobs.need[:, None, :] <= rows.capacity[None] + 1e-9).all(axis=2)
+        given.allowed[jobs.kind] & (jobs.need[:, None, :] <= rows.capacity[None] + 1e-9).all(axis=2) & _may_ever(given)
     ).any(axis=1)  # fmt: skip
     assert ((played.state == REFUSED) == ~can).all()
     for j in range(len(jobs.ready_ms)):

@@ -9,12 +9,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine_worlds import HOUR_MS, POLICIES, Floats, World, check, plain_jobs, plain_rows, plain_truth, world
+from tests.engine_worlds import (
+    HOUR_MS,
+    POLICIES,
+    Floats,
+    World,
+    check,
+    plain_jobs,
+    plain_rows,
+    plain_truth,
+    shared,
+    world,
+)
 
 from suanwang.scheduling.columns import NEVER_MS, Segments
 from suanwang.twin.engine import ENDED, WAITING, Played
 
 worlds = st.builds(world, st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 4))
+sharing_worlds = st.builds(shared, worlds, st.integers(0, 2**32 - 1))
 names = st.sampled_from(POLICIES)
 
 
@@ -44,6 +56,27 @@ def test_nothing_is_lost_and_no_row_is_overfull(given_world: World, name: str) -
 @given(worlds, names)
 def test_looking_at_everything_anew_changes_nothing(given_world: World, name: str) -> None:
     assert _same(given_world.played(name), given_world.played(name, anew=True))
+
+
+@settings(max_examples=150, deadline=None)
+@given(sharing_worlds, names)
+def test_projects_that_share_lose_nothing_and_never_have_more_than_they_may(given_world: World, name: str) -> None:
+    played = given_world.played(name)
+    check(given_world, played)
+    assert not (played.state == WAITING).any()
+    assert _same(played, given_world.played(name, anew=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(sharing_worlds, names, st.integers(0, 2**32 - 1))
+def test_nor_does_it_matter_to_projects_that_share(given_world: World, name: str, seed: int) -> None:
+    """Nobody is ready at the same instant as another."""
+    count = len(given_world.jobs.ready_ms)
+    told = given_world.with_jobs(ready_ms=given_world.jobs.ready_ms + np.arange(count))
+    shuffled = np.random.default_rng(seed).permutation(count)
+    one, other = told.played(name), told.taken(shuffled).played(name)
+    assert np.array_equal(one.first_start_ms[shuffled], other.first_start_ms)
+    assert np.array_equal(one.end_ms[shuffled], other.end_ms)
 
 
 @settings(max_examples=60, deadline=None)

@@ -16,12 +16,21 @@ from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Job
 from suanwang.domain.site import Held
 from suanwang.domain.task import DeviceRequest, Priority
-from suanwang.scheduling.fairness import Fairness, averaged, both, dominant_share
+from suanwang.scheduling.fairness import Fairness, averaged, dominant_share
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Place
 
 DAY = timedelta(days=1)
 WHOLE = Amounts(cores=64, memory_gb=256.0)
+
+
+def both(one: Amounts, other: Amounts) -> Amounts:
+    models = {*one.devices, *other.devices}
+    return Amounts(
+        cores=one.cores + other.cores,
+        memory_gb=one.memory_gb + other.memory_gb,
+        devices={model: one.devices.get(model, 0.0) + other.devices.get(model, 0.0) for model in models},
+    )
 
 
 def amounts(jobs: list[Job]) -> Amounts:

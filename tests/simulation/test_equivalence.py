@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -18,23 +18,35 @@ import pytest
 
 from suanwang.catalog.tariffs import tariff_area
 from suanwang.control.rules import Rules
+from suanwang.control.sharing import keep_means
+from suanwang.domain.allowance import Allowance
 from suanwang.domain.connector import RunState
 from suanwang.domain.exchange import Phase, RunReport
-from suanwang.domain.ids import AllocationId, JobId
+from suanwang.domain.ids import AllocationId, JobId, ProjectId
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.precision import DeviceKind
 from suanwang.domain.site import Offering, Price
-from suanwang.domain.task import DeviceRequest, Flexibility, Objective, Task
+from suanwang.domain.task import DeviceRequest, Flexibility, Objective, Priority, Task
 from suanwang.electricity.daily import modelled_day
 from suanwang.electricity.outlook import Issues
 from suanwang.electricity.supply import milliseconds, published
 from suanwang.electricity.tariff import STEP_MS
-from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
+from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns, Sharing
 from suanwang.scheduling.policies import policy
 from suanwang.twin.engine import Truth, play
-from tests.factories import NOW, SmallNetwork, pool, task
+from tests.factories import DEMO, NOW, OTHER, STRANGER, USER, SmallNetwork, pool, task
 
-PATIENT = Rules(lease_ttl_s=10**8, suspect_after_s=10**8, fence_margin_s=10, meter_every_s=10**8)
+PATIENT = Rules(
+    lease_ttl_s=10**8,
+    suspect_after_s=10**8,
+    fence_margin_s=10,
+    meter_every_s=10**8,
+    half_life_s=4 * 3600,
+    mean_every_s=600,
+    starved_after_s=3 * 3600,
+)
+CALLERS = {DEMO: USER, OTHER: STRANGER}
+PROJECTS = tuple(CALLERS)
 AREAS = {
     "guian": ("贵州", "guizhou", 106.6),
     "helingeer": ("蒙西", "neimenggu", 111.8),
@@ -49,15 +61,17 @@ class Work:
     task: Task
     at_ms: int
     run_ms: int
+    project: ProjectId = DEMO
 
 
-def works(seed: int, count: int) -> list[Work]:
-    """Instants on whole seconds, so that both sides can tell them; half of the jobs may wait, some need devices."""
+def works(seed: int, count: int, *, shared: bool = False, busy: int = 1) -> list[Work]:
+    """Instants on whole seconds, so that both sides can tell them; half of the jobs may wait, some need devices. `shared`:
+    of two projects, and of every priority."""
     dice = random.Random(seed)
     found: list[Work] = []
     at_s = 0
     for n in range(count):
-        at_s += dice.choice([0, 1, 60, 600, 1800])
+        at_s += dice.choice([0, 1, 60, 600, 1800]) // busy
         limit_s = dice.choice([600, 1800, 3600, 7200])
         devices = DeviceRequest(count=dice.randint(1, 4), kind=DeviceKind.NPU) if dice.random() < 0.3 else None
         made = task(
@@ -72,7 +86,11 @@ def works(seed: int, count: int) -> list[Work]:
             ),
             flexibility=Flexibility(may_wait_s=dice.choice([0, 0, 3600, 6 * 3600, 20 * 3600])),
         )
-        found.append(Work(made, START_MS + 1000 * at_s, 1000 * dice.randint(1, limit_s)))
+        work = Work(made, START_MS + 1000 * at_s, 1000 * dice.randint(1, limit_s))
+        if shared:
+            made = replace(made, priority=dice.choice([Priority.NORMAL, Priority.NORMAL, *Priority]))
+            work = replace(work, task=made, project=dice.choice([DEMO, DEMO, OTHER]))
+        found.append(work)
     return found
 
 
@@ -96,9 +114,27 @@ def offerings() -> dict[str, Offering]:
     }
 
 
-def lived(jobs: Sequence[Work]) -> list[tuple[int, str, int, str]]:
+def allowances(seed: int) -> dict[ProjectId, Allowance]:
+    """Weights and quotas that no job exceeds alone."""
+    dice = random.Random(seed)
+    return {
+        project: Allowance(
+            weight=dice.choice([0.5, 1.0, 3.0]),
+            cores=dice.choice([None, 8, 12, 20]),
+            memory_gb=dice.choice([None, None, 16.0]),
+            devices=dice.choice([{}, {}, {DEVICES.model: 4}]),
+            may_be_high=True,
+        )
+        for project in PROJECTS
+    }
+
+
+def lived(jobs: Sequence[Work], of: Mapping[ProjectId, Allowance] | None = None) -> list[tuple[int, str, int, str]]:
     """(instant, what, job, site) as the live network's own events and leases have it."""
     small = SmallNetwork(PATIENT)
+    for project, allowance in (of or {}).items():
+        assert small.store.put_allowance(project, allowance, ())
+    began_ms = jobs[0].at_ms
     agents = {
         name: small.join(name, **{field: getattr(of, field) for field in Offering.__dataclass_fields__})
         for name, of in offerings().items()
@@ -114,6 +150,8 @@ def lived(jobs: Sequence[Work]) -> list[tuple[int, str, int, str]]:
         next_ms = min(
             [*(work.at_ms for _, work in coming[:1]), *(end for end, _ in ends), *([step] if waiting else [])]
         )
+        for at_ms in means_due(began_ms, now_ms, next_ms):
+            keep_means(small.store, PATIENT, NOW + timedelta(milliseconds=at_ms - START_MS))
         small.clock.at = NOW + timedelta(milliseconds=next_ms - START_MS)
         for end_ms, number in sorted(one for one in ends if one[0] == next_ms):
             ends.remove((end_ms, number))
@@ -129,7 +167,7 @@ def lived(jobs: Sequence[Work]) -> list[tuple[int, str, int, str]]:
             events.append((next_ms, "end", number, job.site_id))
         while coming and coming[0][1].at_ms == next_ms:
             number, work = coming.pop(0)
-            ids += [job.id for job in small.submit(work.task)]
+            ids += [job.id for job in small.submit(work.task, caller=CALLERS[work.project])]
         small.network.turn()
         for number, job_id in enumerate(ids):
             job = small.job(job_id)
@@ -146,7 +184,31 @@ def lived(jobs: Sequence[Work]) -> list[tuple[int, str, int, str]]:
     return events
 
 
-def played(jobs: Sequence[Work]) -> list[tuple[int, str, int, str]]:
+def means_due(began_ms: int, now_ms: int, next_ms: int) -> range:
+    """Instants between two turns at which a network that turns all the time adds to what projects held lately."""
+    every_ms = int(1000 * PATIENT.mean_every_s)
+    first = max(0, now_ms - began_ms) // every_ms + 1
+    return range(began_ms + first * every_ms, next_ms, every_ms)
+
+
+def sharing_of(jobs: Sequence[Work], of: Mapping[ProjectId, Allowance], models: Sequence[bool]) -> Sharing:
+    """The same allowances and rules, as columns."""
+    every = [of[project] for project in PROJECTS]
+    most = [[a.cores, a.memory_gb, a.devices.get(DEVICES.model)] for a in every]
+    return Sharing(
+        project=np.array([PROJECTS.index(work.project) for work in jobs], np.int64),
+        weight=np.array([allowance.weight for allowance in every]),
+        most=np.array([[np.inf if value is None else value for value in row] for row in most], np.float64),
+        model=np.where(models, 2, -1).astype(np.int64),
+        half_life_ms=int(1000 * PATIENT.half_life_s),
+        mean_every_ms=int(1000 * PATIENT.mean_every_s),
+        starved_after_ms=int(1000 * PATIENT.starved_after_s),
+    )
+
+
+def played(
+    jobs: Sequence[Work], shared: Mapping[ProjectId, Allowance] | None = None
+) -> list[tuple[int, str, int, str]]:
     """The same from the engine: one row for each site's cores, one for its devices, in one hall."""
     offers = offerings()
     names = sorted(offers)
@@ -158,7 +220,7 @@ def played(jobs: Sequence[Work]) -> list[tuple[int, str, int, str]]:
     expected = [1000 * (n.expected_s or n.time_limit_s) for n in need]
     columns = JobColumns(
         ready_ms=np.array([w.at_ms for w in jobs], np.int64),
-        order=zero,
+        order=np.array([w.task.priority.rank for w in jobs], np.int64),
         need=np.array([[n.cores, n.memory_gb, n.devices.count if n.devices else 0] for n in need], np.float64),
         expect_ms=np.repeat(np.array(expected, np.int64)[:, None], 3, axis=1),
         limit_ms=np.array([1000 * n.time_limit_s for n in need], np.int64),
@@ -198,7 +260,8 @@ def played(jobs: Sequence[Work]) -> list[tuple[int, str, int, str]]:
     outlook = Outlook(*published([offers[name] for name in names], issues))
     allowed = np.array([[p is None for _, p in rows], [p is not None for _, p in rows]])
     truth = Truth(np.array([w.run_ms for w in jobs], np.int64), zero, zero)
-    found = play(columns, truth, ways, allowed, outlook, policy("joint"))
+    sharing = None if shared is None else sharing_of(jobs, shared, [p is not None for _, p in rows])
+    found = play(columns, truth, ways, allowed, outlook, policy("joint"), sharing=sharing)
     segments = found.segments
     events = []
     for job, row, start_ms, end_ms in zip(
@@ -219,6 +282,26 @@ def test_live_and_twin_decide_alike(seed: int) -> None:
     for ours, theirs in zip(live, twin, strict=False):
         assert ours == theirs, (NOW + timedelta(milliseconds=ours[0] - START_MS), jobs[ours[2]].task)
     assert digest(live) == digest(twin)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_they_decide_alike_where_projects_take_turns_under_quotas(seed: int) -> None:
+    jobs, of = works(seed, 40, shared=True, busy=3), allowances(seed)
+    live, twin = sorted(lived(jobs, of)), sorted(played(jobs, of))
+    for ours, theirs in zip(live, twin, strict=False):
+        assert ours == theirs, (NOW + timedelta(milliseconds=ours[0] - START_MS), jobs[ours[2]])
+    assert digest(live) == digest(twin)
+
+
+def test_shares_and_quotas_change_what_happens_in_the_worlds_that_are_compared() -> None:
+    free = dict.fromkeys(PROJECTS, Allowance(may_be_high=True))
+    ordered = limited = 0
+    for seed in range(24):
+        jobs = works(seed, 40, shared=True, busy=3)
+        ordered += sorted(played(jobs)) != sorted(played(jobs, free))
+        limited += sorted(played(jobs, free)) != sorted(played(jobs, allowances(seed)))
+    assert ordered > 12
+    assert limited > 12
 
 
 def test_the_worlds_that_are_compared_hold_and_block() -> None:

@@ -84,7 +84,7 @@ def test_a_mean_halves_in_its_half_life() -> None:
     for _ in range(60):
         in_steps = averaged(in_steps, Amounts(cores=5), 60, 3600)
     assert in_steps.cores == pytest.approx(averaged(Amounts(cores=1), Amounts(cores=5), 3600, 3600).cores)
-    assert averaged(Amounts(devices={"a100": 1e-4}), Amounts(), 60, 30) == Amounts()
+    assert averaged(Amounts(devices={"a100": 1e-6}), Amounts(), 60, 30) == Amounts()
 
 
 def test_priority_comes_before_shares_and_readiness() -> None:

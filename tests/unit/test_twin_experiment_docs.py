@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from suanwang.domain.allowance import Allowance
+from suanwang.domain.task import Priority
 from suanwang.twin.experiment import CONDITIONS, plays
 from suanwang.twin.experimentfile import ExperimentSection, parse_experiment
 from suanwang.twin.network import rows
@@ -25,13 +27,21 @@ def test_the_first_experiment_runs(tmp_path: Path) -> None:
 
 
 def test_the_network_can_be_played_on() -> None:
-    network = parse_network(SHOWN[1], filename="pair.yaml")
+    network = parse_network(SHOWN[2], filename="pair.yaml")
     made, fits = rows(network, np.ones(2), devices=True)
     assert made.site.tolist() == [0, 1, 1]
     assert fits.sum() == 3
 
 
+def test_projects_are_read_as_shown(tmp_path: Path) -> None:
+    found = parse_experiment(SHOWN[1], filename="shares.yaml", folder=tmp_path).projects
+    assert found is not None
+    assert found.by == "homes"
+    assert found.allowances["centre-1"] == Allowance(weight=2, cores=400)
+    assert found.priorities == {"centre-2": Priority.LOW}
+
+
 def test_every_key_and_condition_is_on_the_page() -> None:
-    assert len(SHOWN) == 2
+    assert len(SHOWN) == 3
     for name in (*CONDITIONS, *ExperimentSection.model_fields):
         assert f"`{name}`" in PAGE, name

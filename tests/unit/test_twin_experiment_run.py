@@ -18,7 +18,7 @@ from suanwang.domain.errors import Conflict, InvalidRequest
 from suanwang.twin import running
 from suanwang.twin.experiment import BOUND, Experiment, Play, plays
 from suanwang.twin.experimentfile import parse_experiment
-from suanwang.twin.performing import Tables, perform
+from suanwang.twin.performing import Tables, drawn_trace, perform
 from suanwang.twin.report import write_report
 from suanwang.twin.results import Folder, summarised
 from suanwang.twin.running import Happened, run
@@ -274,6 +274,43 @@ def test_conditions_reach_the_play(tmp_path: Path) -> None:
     assert dear["carbon_location_kg"] == pytest.approx(2 * one["carbon_location_kg"], rel=1e-6)
     assert one["interruptions_count"] == 0
     assert perform(changed, None, plays(changed)[0]).result.to_pylist()[0]["interruptions_count"] > 0
+
+
+def test_sharing_and_priorities_reach_the_play() -> None:
+    crowded = FILE.replace("capacity: 0.02", "capacity: 0.004, flexible_share: 0, high_share: 0.1, low_share: 0.1")
+    crowded = crowded.replace("share: 0.02", "share: 0.2")
+    projects = "centre-1: {weight: 50}, centre-2: {cores: 2}, centre-3: {priority: high}"
+
+    def waited(text: str) -> list[float]:
+        experiment = replace(read(text), varied={}, seeds=(1,), with_bound=False)
+        (one,) = [play for play in plays(experiment) if play.policy == "joint"]
+        jobs = perform(experiment, None, one).jobs
+        assert jobs is not None
+        home, waiting = drawn_trace(experiment.trace, 1).home[jobs["job"].to_numpy()], jobs["waiting_ms"].to_numpy()
+        return [float(waiting[home == at].mean()) for at in range(3)]
+
+    alone, beside = (
+        waited(f"{crowded}sharing: {{by: homes}}"),
+        waited(f"{crowded}sharing: {{by: homes, projects: {{{projects}}}}}"),
+    )
+    assert beside[0] < alone[0]
+    assert beside[1] > alone[1]
+    assert beside[2] < alone[2]
+
+
+@pytest.mark.parametrize(
+    ("projects", "said"),
+    [
+        ("nobody: {weight: 2}", "nothing called nobody among its groups: user-1"),
+        ("user-1: {devices: {none: 1}}", "no pool of the network has none"),
+    ],
+)
+def test_projects_that_are_not_there_are_said(projects: str, said: str) -> None:
+    experiment = replace(read(f"{FILE}sharing: {{projects: {{{projects}}}}}"), varied={}, seeds=(1,))
+    with pytest.raises(InvalidRequest, match=said) as told:
+        perform(experiment, None, plays(experiment)[0])
+    assert told.value.field is not None
+    assert told.value.field.startswith("sharing.projects")
 
 
 def test_the_bound_is_no_policy() -> None:

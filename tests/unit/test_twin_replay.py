@@ -18,6 +18,7 @@ from tests.simulation.world import OPERATOR as WATCHER
 
 from suanwang.cli.app import app
 from suanwang.cli.exits import UsageError
+from suanwang.domain.allowance import Allowance
 from suanwang.domain.errors import Forbidden, InvalidRequest
 from suanwang.domain.ids import JobId, SiteId
 from suanwang.domain.lifecycle import ENDED, JobState
@@ -84,6 +85,15 @@ def test_the_live_policy_decides_the_same_again(network: Network, recording: Rec
     found = invoices(recording, runs)
     assert found.by_job == real_bills(network.network, recording)
     assert sum(found.by_project.values()) == sum(found.by_provider.values()) == sum(found.by_job.values())
+
+
+def test_quotas_of_now_hold_in_a_replay(recording: Recording) -> None:
+    project = recording.jobs[0].job.project
+    assert _most_cores(replayed(recording, turn=TURN), None) > 24
+    limited = replace(recording, allowances={project: Allowance(cores=24)})
+    runs = replayed(limited, turn=TURN)
+    assert _most_cores(runs, None) == 24
+    assert sorted(run.job.id for run in runs) == sorted(one.job.id for one in recording.jobs)
 
 
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
@@ -154,10 +164,10 @@ def _ran(recording: Recording, job: JobId) -> bool:
     return any(one.job.id == job and one.ran for one in recording.jobs)
 
 
-def _most_cores(runs: Sequence[Run], site: SiteId) -> int:
+def _most_cores(runs: Sequence[Run], site: SiteId | None) -> int:
     moves: list[tuple[datetime, int, int]] = []
     for run in runs:
-        if run.allocation.site_id == site:
+        if site in (None, run.allocation.site_id):
             cores = run.job.task.resources.cores * run.job.task.nodes
             moves += [(run.allocation.granted_at, 1, cores), (run.until, 0, -cores)]
     held = most = 0

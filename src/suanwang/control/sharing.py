@@ -5,7 +5,7 @@ Owns the reading of it for a decision, and the means over time. Who comes first 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from suanwang.control.rules import Rules
@@ -20,17 +20,32 @@ PLAIN = Allowance()
 
 def fairness(store: Store, rules: Rules, projects: Collection[ProjectId]) -> Fairness | None:
     """What a decision about jobs of `projects` goes by; None where nothing limits them and none waits beside another."""
-    allowances = store.allowances()
+
+    def lately() -> Mapping[ProjectId, Amounts]:
+        found = store.lately()
+        return {} if found is None else found.of
+
+    return standings(store.allowances(), rules, projects, store.held_by_project, lately)
+
+
+def standings(
+    allowances: Mapping[ProjectId, Allowance],
+    rules: Rules,
+    projects: Collection[ProjectId],
+    holds_of: Callable[[], Mapping[ProjectId, Amounts]],
+    lately_of: Callable[[], Mapping[ProjectId, Amounts]],
+) -> Fairness | None:
+    """Likewise, of what is known; what projects hold and held lately is asked for only where it counts."""
     by_share = rules.fair_share and len(projects) > 1
     if not by_share and not any(allowances.get(project, PLAIN).limits_use for project in projects):
         return None
-    holds, lately = store.held_by_project(), store.lately() if by_share else None
+    holds, lately = holds_of(), lately_of() if by_share else {}
     return Fairness(
         standings={
             project: Standing(
                 allowance=allowances.get(project, PLAIN),
                 holds=holds.get(project, NOTHING),
-                lately=NOTHING if lately is None else lately.of.get(project, NOTHING),
+                lately=lately.get(project, NOTHING),
             )
             for project in projects
         },

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-SLACK_GB = 1e-6
-"""Sums of decimal fractions of a GB are off by less."""
+SLACK = 1e-6
+"""Sums of decimal fractions are off by less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +62,16 @@ class Exceeded:
     allowed: str
 
 
+def over(used: float, asked: float, most: float) -> bool:
+    """Whether a quota of `most` does not allow `asked` beside what is used. The twin's kernels hold this one too."""
+    return used + asked > most + SLACK
+
+
 def exceeded(allowance: Allowance, used: Amounts, cores: int, memory_gb: float) -> Exceeded | None:
     """The quota of cores or memory that `cores` and `memory_gb` more would exceed."""
-    if allowance.cores is not None and used.cores + cores > allowance.cores:
+    if allowance.cores is not None and over(used.cores, cores, allowance.cores):
         return Exceeded(used=f"{used.cores:g}", asked=f"{cores}", allowed=f"{allowance.cores} × core")
-    if allowance.memory_gb is not None and used.memory_gb + memory_gb > allowance.memory_gb + SLACK_GB:
+    if allowance.memory_gb is not None and over(used.memory_gb, memory_gb, allowance.memory_gb):
         return Exceeded(
             used=f"{round(used.memory_gb, 3):g}", asked=f"{memory_gb:g}", allowed=f"{allowance.memory_gb:g} GB"
         )
@@ -77,6 +82,6 @@ def exceeded_devices(allowance: Allowance, used: Amounts, model: str, count: int
     """The quota of devices of `model` that `count` more would exceed."""
     most = allowance.devices.get(model)
     have = used.devices.get(model, 0)
-    if most is None or have + count <= most:
+    if most is None or not over(have, count, most):
         return None
     return Exceeded(used=f"{have:g}", asked=f"{count}", allowed=f"{most} × {model}")

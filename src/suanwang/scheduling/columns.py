@@ -95,6 +95,28 @@ class Outlook(NamedTuple):
     """`[issue, site, k]`: g/kWh × hours, likewise."""
 
 
+class Sharing(NamedTuple):
+    """Projects beside each other, where a play has any: by what they take turns, and what each may have at most.
+
+    Amounts `[…, k]` stand in the order cores, GB of memory, devices of each model.
+    """
+
+    project: Ints
+    """`[j]`"""
+    weight: Floats
+    """`[p]`: of its share beside the others'."""
+    most: Floats
+    """`[p, k]`: in use at once; infinite where there is no quota."""
+    model: Ints
+    """`[r]`: the `k` of the row's devices; -1 where it has none."""
+    half_life_ms: int
+    """After this long, what a project held counts half in its share."""
+    mean_every_ms: int
+    """How often what projects hold is added to what they held lately."""
+    starved_after_ms: int
+    """Who has waited longer goes in front of everything of its priority."""
+
+
 class Segments(NamedTuple):
     """`[n]`: what ran where and when, in the order of ends. A job has several where it was suspended or lost."""
 

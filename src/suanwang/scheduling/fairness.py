@@ -1,26 +1,24 @@
 """Whose turn it is: by priority, then what has waited too long, then the project with the least share.
 
-Owns dominant resource fairness (Ghodsi et al., NSDI 2011): a project's share is the largest part it has of any resource of
-the network, over its weight. Counted is what it holds now and, beside it, the mean of what it held lately, so that who left
-the network to others gets more of it afterwards. Also what is left of each project's quota while a plan is made.
+Owns what the live plan keeps of projects while it is made: what each has, its share, and what is left of its quota. A
+project's share is the largest part it has of any resource of the network, over its weight; counted is what it holds now
+and, beside it, the mean of what it held lately, so that who left the network to others gets more of it afterwards. The
+rules themselves are `turns`'s, which the twin's engine goes by too.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from heapq import heapify, heappop, heapreplace
-from itertools import groupby
 
 from suanwang.domain.allowance import Allowance, Amounts, Exceeded, Standing, exceeded, exceeded_devices
 from suanwang.domain.ids import ProjectId
-from suanwang.domain.job import Job, Place, place_of
+from suanwang.domain.job import Job, place_of
+from suanwang.electricity.supply import milliseconds
+from suanwang.scheduling.turns import UNBEGUN, begin_priority, dominant, mean_after, next_turn
 
 UNDECIDED = Standing()
-LEAST = 1e-4
-"""Smaller amounts are forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,44 +34,26 @@ class Fairness:
 
 def dominant_share(of: Amounts, whole: Amounts, weight: float = 1.0) -> float:
     """The largest part of any resource of `whole`, over `weight`. What the network does not have does not count."""
-    parts = [
-        amount / there
-        for amount, there in (
-            (of.cores, whole.cores),
-            (of.memory_gb, whole.memory_gb),
-            *((amount, whole.devices.get(model, 0.0)) for model, amount in of.devices.items()),
-        )
-        if there > 0
-    ]
-    return max(parts, default=0.0) / weight
+    held = _listed(of, whole)
+    return dominant(held, [0.0] * len(held), _listed(whole, whole), weight)
+
+
+def _listed(of: Amounts, whole: Amounts) -> list[float]:
+    """Cores, memory, and the devices of each model that the network has."""
+    return [of.cores, of.memory_gb, *(of.devices.get(model, 0.0) for model in whole.devices)]
 
 
 def averaged(before: Amounts, held: Amounts, after_s: float, half_life_s: float) -> Amounts:
     """The mean `after_s` later, `held` all that time: what was before counts half for each half-life gone by."""
-    kept = 0.5 ** (max(0.0, after_s) / half_life_s)
-
-    def mean(was: float, now: float) -> float:
-        found = was * kept + now * (1 - kept)
-        return found if found >= LEAST else 0.0
-
     devices = {
-        model: mean(before.devices.get(model, 0.0), held.devices.get(model, 0.0))
+        model: mean_after(before.devices.get(model, 0.0), held.devices.get(model, 0.0), after_s, half_life_s)
         for model in sorted({*before.devices, *held.devices})
     }
     return Amounts(
-        cores=mean(before.cores, held.cores),
-        memory_gb=mean(before.memory_gb, held.memory_gb),
+        cores=mean_after(before.cores, held.cores, after_s, half_life_s),
+        memory_gb=mean_after(before.memory_gb, held.memory_gb, after_s, half_life_s),
         devices={model: amount for model, amount in devices.items() if amount},
     )
-
-
-def both(one: Amounts, other: Amounts) -> Amounts:
-    """The sum."""
-    devices = {
-        model: one.devices.get(model, 0.0) + other.devices.get(model, 0.0)
-        for model in sorted({*one.devices, *other.devices})
-    }
-    return Amounts(cores=one.cores + other.cores, memory_gb=one.memory_gb + other.memory_gb, devices=devices)
 
 
 class Shares:
@@ -85,6 +65,8 @@ class Shares:
         self._standings = standings or {}
         self._whole = whole
         self._holds: dict[ProjectId, Amounts] = {}
+        self._followed: dict[ProjectId, int] = {}
+        self._share: list[float] = []
 
     def allowance(self, project: ProjectId) -> Allowance | None:
         """Where its use is limited, else None."""
@@ -94,8 +76,14 @@ class Shares:
     def share(self, project: ProjectId) -> float:
         """Weighted, of what it holds and held lately."""
         standing = self._standings.get(project, UNDECIDED)
-        had = both(self._held(project), standing.lately)
-        return dominant_share(had, self._whole, standing.allowance.weight)
+        held, lately = _listed(self._held(project), self._whole), _listed(standing.lately, self._whole)
+        return dominant(held, lately, _listed(self._whole, self._whole), standing.allowance.weight)
+
+    def followed(self, projects: Sequence[ProjectId]) -> list[float]:
+        """The share of each of `projects`, which stays up to date as jobs of them start."""
+        self._followed = {project: at for at, project in enumerate(projects)}
+        self._share = [self.share(project) for project in projects]
+        return self._share
 
     def exceeded(self, project: ProjectId, cores: int, memory_gb: float) -> Exceeded | None:
         allowance = self.allowance(project)
@@ -116,6 +104,8 @@ class Shares:
             memory_gb=had.memory_gb + memory_gb,
             devices=had.devices if model is None else {**had.devices, model: had.devices.get(model, 0) + devices},
         )
+        if project in self._followed:
+            self._share[self._followed[project]] = self.share(project)
 
     def _held(self, project: ProjectId) -> Amounts:
         found = self._holds.get(project)
@@ -125,32 +115,18 @@ class Shares:
 def in_turn(jobs: Sequence[Job], fairness: Fairness | None, shares: Shares, now: datetime) -> Iterator[Job]:
     """Each of `jobs` once. The next one follows from what `shares` was told of those before it."""
     ordered = sorted(jobs, key=place_of)
-    if fairness is None or not fairness.by_share or len({job.project for job in ordered}) < 2:
+    projects = sorted({job.project for job in ordered})
+    if fairness is None or not fairness.by_share or len(projects) < 2:
         yield from ordered
         return
-    starved_before = now - fairness.starved_after
-    for _, of_one in groupby(ordered, key=lambda job: job.task.priority):
-        rest = deque(of_one)
-        while rest and (rest[0].ready_at or rest[0].submitted_at) <= starved_before:
-            yield rest.popleft()
-        yield from _by_share(rest, shares)
-
-
-def _by_share(jobs: Sequence[Job] | deque[Job], shares: Shares) -> Iterator[Job]:
-    """The first job of the project with the least share, again and again; equal ones by the job that is ready first."""
-    lines: dict[ProjectId, deque[Job]] = {}
-    for job in jobs:
-        lines.setdefault(job.project, deque()).append(job)
-    heap: list[tuple[float, Place, ProjectId]] = [
-        (shares.share(project), place_of(line[0]), project) for project, line in lines.items()
-    ]
-    heapify(heap)
-    while heap:
-        project = heap[0][2]
-        line = lines[project]
-        yield line.popleft()
-        # Only this project's share can have grown meanwhile.
-        if line:
-            heapreplace(heap, (shares.share(project), place_of(line[0]), project))
-        else:
-            heappop(heap)
+    number = {project: at for at, project in enumerate(projects)}
+    order = [job.task.priority.rank for job in ordered]
+    ready_ms = [milliseconds(job.ready_at or job.submitted_at) for job in ordered]
+    project = [number[job.project] for job in ordered]
+    share, count = shares.followed(projects), len(ordered)
+    starved_before_ms = milliseconds(now - fairness.starved_after)
+    after, head, heap, at = [-1] * count, [-1] * len(projects), [0] * len(projects), list(UNBEGUN)
+    for place in range(count):
+        if place == at[0]:
+            begin_priority(order, ready_ms, project, share, starved_before_ms, after, head, heap, at, place, count)
+        yield ordered[next_turn(share, after, head, heap, at, place)]

@@ -27,6 +27,7 @@ from suanwang.scheduling.columns import (
     Outlook,
     RowColumns,
     Segments,
+    Sharing,
 )
 from suanwang.scheduling.policies import Policy, joint
 from suanwang.scheduling.policies.board import FRESH, HELD, PAUSABLE, QUEUED, STARTED, UNSEEN, Board, board_for
@@ -34,6 +35,17 @@ from suanwang.scheduling.policies.compiled import allocating, inlined, kernel
 from suanwang.scheduling.policies.passing import enqueue, enqueue_all, look_through
 from suanwang.scheduling.policies.reckoning import next_step_ms, transfer_ms
 from suanwang.scheduling.policies.rooms import fits, freer, give_back
+from suanwang.scheduling.policies.sharing import (
+    ALL,
+    ON,
+    Shares,
+    barred,
+    hold_more,
+    keep_means,
+    look_in_turns,
+    ran,
+    shares_for,
+)
 
 WAITING, RUNNING, ENDED, REFUSED = 0, 1, 2, 3
 FARTHEST_MS = 1 << 58
@@ -118,18 +130,22 @@ def play(
     policy: Policy,
     *,
     faults: Faults = NO_FAULTS,
+    sharing: Sharing | None = None,
     until_ms: int = NEVER_MS,
     anew: bool = False,
 ) -> Played:
     """Play `jobs` to their end, or to `until_ms`. `allowed[kind, r]` says where each kind of job may run at all.
 
-    `anew` looks at every queued job and every row each time, as the live network does: slower, and the same result.
+    With `sharing` projects take turns, and none has more than its quota. `anew` looks at every queued job and every row
+    each time, as the live network does: slower, and the same result.
 
     Raises `InvalidRequest` where columns do not fit together.
     """
     _check(jobs, truth, rows, allowed, outlook, faults)
+    if sharing is not None:
+        _check_sharing(sharing, len(jobs.ready_ms), len(rows.site))
     count = len(jobs.ready_ms)
-    board = board_for(jobs, rows, allowed, outlook)
+    board, shares = board_for(jobs, rows, allowed, outlook), shares_for(sharing, jobs, rows)
     room = 2 * count + 1024
     heap = _Heap(np.zeros(1, np.int64), *(np.zeros(2 * count + 1024, np.int64) for _ in range(3)))
     arrivals = np.lexsort((board.jobs["rank"], jobs.ready_ms)).astype(np.int64)
@@ -150,7 +166,7 @@ def play(
     )
     while not _play(
         policy.code, policy.backfill, policy.looks_ahead, anew, until_ms, arrivals, at,
-        truth, faults, board, heap, book,
+        truth, faults, board, shares, heap, book,
     ):  # fmt: skip
         # A list is full: many suspensions or faults.
         book = book._replace(
@@ -209,6 +225,25 @@ def _check(jobs: JobColumns, truth: Truth, rows: RowColumns, allowed: Bools, out
             raise InvalidRequest(f"{name} {int(index.max())} is not among the {size} there are", field=name)
     if len({len(column) for column in faults}) > 1 or (np.diff(faults.at_ms) < 0).any():
         raise InvalidRequest("faults are not as long as one another, or not in the order of time", field="faults")
+
+
+def _check_sharing(sharing: Sharing, count: int, width: int) -> None:
+    """Likewise of projects."""
+    projects, kinds = sharing.most.shape
+    for name, column, size, least, most in (
+        ("project", sharing.project, count, 0, projects),
+        ("model", sharing.model, width, -1, kinds),
+    ):
+        _check_column(name, column, (size,), ("model",))
+        if size and (column.min() < least or column.max() >= most):
+            raise InvalidRequest(f"{name} {int(column.max())} is not among the {most} there are", field=name)
+    if kinds < RESOURCES - 1 or ((sharing.model >= 0) & (sharing.model < RESOURCES - 1)).any():
+        raise InvalidRequest("quotas name cores, memory and models of devices", field="most")
+    _check_column("weight", sharing.weight, (projects,), ())
+    if (sharing.weight <= 0).any() or np.isnan(sharing.most).any() or (sharing.most < 0).any():
+        raise InvalidRequest("a weight is not above 0, or a quota below it", field="sharing", allowed="above 0")
+    if min(sharing.half_life_ms, sharing.mean_every_ms) < 1 or sharing.starved_after_ms < 0:
+        raise InvalidRequest("a time of sharing is 0", field="sharing", allowed="above 0")
 
 
 def _check_column(name: str, column: npt.NDArray[Any], shape: tuple[int, ...], signed: tuple[str, ...]) -> None:
@@ -276,7 +311,7 @@ def _write(book: _Book, board: Board, j: int, now_ms: int, how: int) -> None:
 
 
 @kernel
-def _stop(truth: Truth, board: Board, book: _Book, j: int, now_ms: int, how: int) -> None:
+def _stop(truth: Truth, board: Board, shares: Shares, book: _Book, j: int, now_ms: int, how: int) -> None:
     """A run ends before its time; what it may keep is kept."""
     job = board.jobs[j]
     idle = transfer_ms(board, j, job.row) + (truth.resume_ms[j] if job.done_ms > 0 else 0)
@@ -288,6 +323,8 @@ def _stop(truth: Truth, board: Board, book: _Book, j: int, now_ms: int, how: int
         job.limit_ms += truth.resume_ms[j]  # Taking up again is not the job's own time.
     job.done_ms += did
     _write(book, board, j, now_ms, how)
+    if shares.numbers[ON] != 0:
+        ran(shares, board, j, book.begun_ms[j], now_ms, how == ENDED_LOST)
     give_back(board, j)
     book.number[j] += 1
     book.state[j] = WAITING
@@ -312,18 +349,20 @@ def _start(truth: Truth, board: Board, heap: _Heap, book: _Book, now_ms: int) ->
 
 
 @inlined
-def _end(truth: Truth, board: Board, book: _Book, j: int, now_ms: int) -> None:
+def _end(truth: Truth, board: Board, shares: Shares, book: _Book, j: int, now_ms: int) -> None:
     job = board.jobs[j]
     whole = int((truth.run_ms[j] - job.done_ms) * board.rows[job.row].slowness)
     again = truth.resume_ms[j] if job.done_ms > 0 else 0
     _write(book, board, j, now_ms, ENDED_LIMIT if whole + again > job.limit_ms - job.done_ms else ENDED_DONE)
+    if shares.numbers[ON] != 0:
+        hold_more(shares, board, j, -1.0)
     give_back(board, j)
     book.state[j] = ENDED
     book.over_ms[j] = now_ms
 
 
 @kernel
-def _fault(truth: Truth, board: Board, book: _Book, r: int, share: int, now_ms: int) -> None:
+def _fault(truth: Truth, board: Board, shares: Shares, book: _Book, r: int, share: int, now_ms: int) -> None:
     """Capacity goes or comes back; what no longer has room is lost, the last started first."""
     row = board.rows[r]
     hall = board.halls[row.hall]
@@ -341,12 +380,12 @@ def _fault(truth: Truth, board: Board, book: _Book, r: int, share: int, now_ms: 
             begun = book.begun_ms[j]
             if begun > last or (begun == last and board.jobs[j].rank > board.jobs[chosen].rank):
                 last, chosen = begun, j
-        _stop(truth, board, book, chosen, now_ms, ENDED_LOST)
+        _stop(truth, board, shares, book, chosen, now_ms, ENDED_LOST)
         enqueue(board, chosen)
 
 
 @allocating
-def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> None:
+def _step(policy: int, truth: Truth, board: Board, shares: Shares, book: _Book, now_ms: int) -> None:
     """A step of the outlook begins: held jobs are looked at again, and running ones that may be paused."""
     for n in range(board.counts[QUEUED]):
         j = board.queue[n]
@@ -379,7 +418,7 @@ def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> 
             pausing = _pauses(board, j, now_ms)
             job.done_ms -= did
             if pausing:
-                _stop(truth, board, book, j, now_ms, ENDED_SUSPENDED)
+                _stop(truth, board, shares, book, j, now_ms, ENDED_SUSPENDED)
                 if board.jobs[j].aim_ms > now_ms:
                     board.held[board.counts[HELD]] = j
                     board.counts[HELD] += 1
@@ -390,8 +429,11 @@ def _step(policy: int, truth: Truth, board: Board, book: _Book, now_ms: int) -> 
 
 
 @inlined
-def _arrive(board: Board, book: _Book, j: int) -> bool:
+def _arrive(board: Board, shares: Shares, book: _Book, j: int) -> bool:
     """True where nothing but the queue's end has changed."""
+    if shares.numbers[ON] != 0 and barred(shares, board, j, 0.0) == ALL:
+        book.state[j] = REFUSED  # More than its project may ever have.
+        return True
     for r in range(board.rows.shape[0]):
         if fits(board, j, r):
             return enqueue(board, j)
@@ -412,11 +454,12 @@ def _hopeless(board: Board, faults: Faults, told: int, now_ms: int) -> bool:
 @kernel
 def _play(
     policy: int, backfill: bool, looks_ahead: bool, anew: bool, until_ms: int, arrivals: Ints, at: Ints, truth: Truth,
-    faults: Faults, board: Board, heap: _Heap, book: _Book,
+    faults: Faults, board: Board, shares: Shares, heap: _Heap, book: _Book,
 ) -> bool:  # fmt: skip
     """Play on from where `at` stands: arrivals and faults taken, and the instant reached. False where a list has no room
     for what one instant may bring."""
     count, width = arrivals.shape[0], board.halls.shape[0]
+    in_turns = shares.numbers[ON] != 0
     while True:
         running = 0
         for h in range(width):
@@ -440,27 +483,35 @@ def _play(
             break
         at[2] = now
         begin = waiting - board.counts[HELD]
+        if in_turns:
+            keep_means(shares, now - 1)
         while heap.size[0] > 0 and heap.at_ms[0] == now:
             j, current = heap.job[0], book.number[heap.job[0]] == heap.number[0]
             _pop(heap)
             if current:
-                _end(truth, board, book, j, now)
+                _end(truth, board, shares, book, j, now)
                 begin = 0
         while at[1] < faults.at_ms.shape[0] and faults.at_ms[at[1]] <= now:
-            _fault(truth, board, book, faults.row[at[1]], faults.share[at[1]], now)
+            _fault(truth, board, shares, book, faults.row[at[1]], faults.share[at[1]], now)
             at[1] += 1
             begin = 0
         while at[0] < count and board.jobs[arrivals[at[0]]].ready_ms == now:
-            if not _arrive(board, book, arrivals[at[0]]):
+            if not _arrive(board, shares, book, arrivals[at[0]]):
                 begin = 0
             at[0] += 1
         if stepping and (now - board.clock[0]) % board.clock[2] == 0:
-            _step(policy, truth, board, book, now)
+            _step(policy, truth, board, shares, book, now)
             begin = 0
         if anew:
             begin = 0
             board.dirty[:] = 1
-        if board.counts[QUEUED] > 0:
+        if in_turns:
+            keep_means(shares, now)
+        if in_turns and board.counts[QUEUED] > 0:
+            look_in_turns(policy, backfill, board, shares, now)
+            book.counts[1] += 1
+            _start(truth, board, heap, book, now)
+        elif board.counts[QUEUED] > 0:
             look_through(policy, backfill, begin, board, now)
             book.counts[1] += 1
             _start(truth, board, heap, book, now)

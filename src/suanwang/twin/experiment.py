@@ -19,6 +19,7 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS
 from suanwang.scheduling.policies import Policy, policy
 from suanwang.twin.network import FORECASTS, Foresight, Network
+from suanwang.twin.sharing import Projects
 from suanwang.twin.workload import Rules
 
 BOUND = "bound"
@@ -123,6 +124,8 @@ class Experiment:
     seeds: tuple[int, ...]
     conditions: Conditions
     varied: Mapping[str, tuple[Value, ...]]
+    projects: Projects | None = None
+    """Where jobs are of projects that take turns, and may have quotas."""
     with_bound: bool = True
     with_jobs: bool = False
     """Whether what became of every job is kept."""
@@ -171,6 +174,7 @@ def plays(experiment: Experiment) -> tuple[Play, ...]:
             "trace": asdict(replace(trace, path=None, name="") if trace.path else trace),
             "network": _plain(asdict(experiment.network)),
             "start_ms": experiment.start_ms,
+            "projects": None if experiment.projects is None else asdict(experiment.projects),
             "with_jobs": experiment.with_jobs,
         }
     )

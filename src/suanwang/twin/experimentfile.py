@@ -12,7 +12,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from suanwang.control.allowances import LEAST_WEIGHT, MOST_WEIGHT
+from suanwang.domain.allowance import Allowance
 from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.task import Priority
 from suanwang.electricity.series import HOUR_MS
 from suanwang.taskfile.problems import InvalidTask, Problem, dotted
 from suanwang.taskfile.yamltext import Document
@@ -42,6 +45,7 @@ from suanwang.twin.networkfile import (
     read_network,
 )
 from suanwang.twin.profile import shipped as profiles
+from suanwang.twin.sharing import LIVE, Projects
 
 FEDERATION = "federation-week"
 """The trace of a federation of many centres that is generated."""
@@ -80,6 +84,8 @@ class ConditionsSection(Section):
     finish_weight: Amount | None = None
     home: Literal["homes", "groups", "jobs"] | None = None
     memory_gb_per_core: Amount | None = None
+    high_share: Share | None = None
+    low_share: Share | None = None
     forecast: Literal["noise", "past"] | None = None
     carbon_error: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
     price_error: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
@@ -103,6 +109,38 @@ Seeds = (
 )
 
 
+Count = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class ProjectSection(Section):
+    """What a project may have, as `suanwang project allow` says it, and the priority of its jobs."""
+
+    weight: Annotated[float, Field(ge=LEAST_WEIGHT, le=MOST_WEIGHT, allow_inf_nan=False)] = 1.0
+    cores: Count | None = None
+    memory_gb: Amount | None = None
+    devices: Annotated[dict[Line, Count], Field(default_factory=dict)]
+    priority: Literal["high", "normal", "low"] | None = None
+
+    def allowance(self) -> Allowance:
+        return Allowance(weight=self.weight, cores=self.cores, memory_gb=self.memory_gb, devices=self.devices)
+
+
+class SharingSection(Section):
+    by: Literal["groups", "homes"] = "groups"
+    half_life_hours: Annotated[float, Field(gt=0, le=24 * 366, allow_inf_nan=False)] = LIVE.half_life_s / 3600
+    starved_after_hours: Hours = LIVE.starved_after_s / 3600
+    projects: Annotated[dict[Line, ProjectSection], Field(max_length=1000, default_factory=dict)]
+
+    def given(self) -> Projects:
+        return Projects(
+            by=self.by,
+            allowances={name: one.allowance() for name, one in self.projects.items()},
+            priorities={name: Priority(one.priority) for name, one in self.projects.items() if one.priority},
+            half_life_s=3600 * self.half_life_hours,
+            starved_after_s=3600 * self.starved_after_hours,
+        )
+
+
 class RecordSection(Section):
     jobs: bool = False
     bound: bool = True
@@ -121,6 +159,7 @@ class ExperimentSection(Section):
     vary: Annotated[
         dict[str, Annotated[tuple[float | str, ...], Field(min_length=1)]], Field(max_length=8, default_factory=dict)
     ]
+    sharing: SharingSection | None = None
     record: RecordSection = RecordSection()
 
 
@@ -173,6 +212,7 @@ def parse_experiment(text: str | bytes, *, filename: str, folder: Path) -> Exper
         seeds=tuple(range(1, section.seeds + 1)) if isinstance(section.seeds, int) else section.seeds,
         conditions=changed(Conditions(), section.conditions.given()),
         varied=varied,
+        projects=None if section.sharing is None else section.sharing.given(),
         with_bound=section.record.bound,
         with_jobs=section.record.jobs,
         text=text.decode() if isinstance(text, bytes) else text,

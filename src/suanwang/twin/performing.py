@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS, Floats
-from suanwang.scheduling.columns import CORES, DEVICES, JobColumns, Outlook, RowColumns
+from suanwang.scheduling.columns import CORES, DEVICES, JobColumns, Outlook, RowColumns, Sharing
 from suanwang.scheduling.policies import policy
 from suanwang.twin.accounting import MICRO, NANO, Accounts, Supply, account
 from suanwang.twin.bound import fluid_bound
@@ -30,6 +30,7 @@ from suanwang.twin.network import Feeds, Network, feeds, outlook, resized, row_p
 from suanwang.twin.outages import outages
 from suanwang.twin.profile import read_profile
 from suanwang.twin.profile import shipped as profiles
+from suanwang.twin.sharing import order_of, project_of, sharing
 from suanwang.twin.timeline import Timeline, draw
 from suanwang.twin.trace import Trace
 from suanwang.twin.traces import read_trace
@@ -66,6 +67,7 @@ class Stage:
     faults: Faults
     truth: Truth
     start_ms: int
+    sharing: Sharing | None = None
 
     @property
     def jobs(self) -> JobColumns:
@@ -97,7 +99,10 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
     if one.policy == BOUND:
         return Tables(_bound(staged, one.conditions, one))
     chosen = policy(one.policy)
-    played = play(staged.jobs, staged.truth, staged.rows, staged.allowed, staged.outlook, chosen, faults=staged.faults)
+    played = play(
+        staged.jobs, staged.truth, staged.rows, staged.allowed, staged.outlook, chosen,
+        faults=staged.faults, sharing=staged.sharing,
+    )  # fmt: skip
     given = staged.feeds
     supplies = [
         Supply(yuan_per_kwh=yuan, carbon_g_per_kwh=carbon, green_share=float(green), relative_pue=pue)
@@ -168,6 +173,11 @@ def _staged(key: _Key, conditions: Conditions, seed: int) -> Stage:
     changes, rules = conditions.changes, conditions.rules
     network = resized(experiment.network, changes.capacity)
     made = workload(trace, rules, network, start_ms=start_ms, seed=seed)
+    projects, source_job = experiment.projects, made.source_job
+    if projects is not None:
+        order = order_of(projects, trace, source_job, made.jobs.order)
+        group = project_of(projects, trace, source_job)
+        made = replace(made, jobs=made.jobs._replace(order=order, group=group))
     jobs = made.jobs
     last_ms = int((jobs.ready_ms + jobs.wait_ms + jobs.limit_ms).max())
     hours = -(-(last_ms - whole_hour(start_ms)) // HOUR_MS) + SETTLE_HOURS
@@ -195,6 +205,9 @@ def _staged(key: _Key, conditions: Conditions, seed: int) -> Stage:
             resume_ms=np.full(count, round(changes.resume_seconds * 1000), np.int64),
         ),
         start_ms=whole_hour(start_ms),
+        sharing=None if projects is None else sharing(
+            projects, trace, source_job, [pool for _, pool in row_pools(network, plain=plain, devices=with_devices)]
+        ),
     )  # fmt: skip
 
 

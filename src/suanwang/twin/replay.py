@@ -16,9 +16,12 @@ from typing import TypeVar
 
 from suanwang.control.billing.metering import meter
 from suanwang.control.network import Network
+from suanwang.control.rules import Rules
+from suanwang.control.sharing import NOTHING, standings
 from suanwang.control.standing import slowness
 from suanwang.control.steps import lease
 from suanwang.control.tick import Decide
+from suanwang.domain.allowance import Allowance, Amounts
 from suanwang.domain.device import Position
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.identity import Principal, Role
@@ -28,6 +31,7 @@ from suanwang.domain.lifecycle import ENDED, JobState, SiteState
 from suanwang.domain.site import Held, Site
 from suanwang.domain.task import Objective
 from suanwang.ports import BillQuery, JobQuery
+from suanwang.scheduling.fairness import Fairness, averaged
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Plan
 from suanwang.scheduling.snapshot import Snapshot
@@ -81,6 +85,9 @@ class Recording:
     sites: tuple[Site, ...]
     places: Mapping[str, Position]
     meter_every_s: float
+    rules: Rules = field(default_factory=Rules)
+    allowances: Mapping[ProjectId, Allowance] = field(default_factory=dict)
+    """Of projects, as they are now."""
     left_out: tuple[str, ...] = ()
     """In words with counts."""
 
@@ -140,6 +147,8 @@ def record(network: Network, caller: Principal, from_at: datetime, to_at: dateti
         sites=tuple(network.store.sites()),
         places=network.places,
         meter_every_s=network.rules.meter_every_s,
+        rules=network.rules,
+        allowances=network.store.allowances(),
         left_out=(f"{late} jobs that had not ended by then",) if late else (),
     )
 
@@ -223,6 +232,9 @@ class _Replay:
     queue: dict[JobId, Job] = field(default_factory=dict)
     over: set[JobId] = field(default_factory=set)
     done: list[Run] = field(default_factory=list)
+    lately: dict[ProjectId, Amounts] = field(default_factory=dict)
+    """What projects held, up to `meant_at`."""
+    meant_at: datetime | None = None
 
     def __post_init__(self) -> None:
         awake = [replace(site, state=SiteState.REACHABLE, open=True) for site in self.recording.sites]
@@ -268,8 +280,38 @@ class _Replay:
     def _end(self, now: datetime) -> None:
         # Strictly before: what ends as a turn begins is told after it.
         while self.ends and self.ends[0][0] < now:
+            self._keep_means(self.ends[0][0])
             _, job_id, _ = heapq.heappop(self.ends)
             self.over.add(job_id)
+        self._keep_means(now)
+
+    def _keep_means(self, now: datetime) -> None:
+        """Add what projects hold, as they have since the last time, to what they held lately."""
+        passed_s = 0.0 if self.meant_at is None else (now - self.meant_at).total_seconds()
+        self.meant_at = now
+        if passed_s <= 0:
+            return
+        holds, half_life_s = self._holds(), self.recording.rules.half_life_s
+        for project in sorted({*holds, *self.lately}):
+            had, held = self.lately.get(project, NOTHING), holds.get(project, NOTHING)
+            self.lately[project] = averaged(had, held, passed_s, half_life_s)
+
+    def _holds(self) -> Mapping[ProjectId, Amounts]:
+        found: dict[ProjectId, Amounts] = {}
+        for _, _, run in self.ends:
+            need, nodes, model = run.job.task.resources, run.job.task.nodes, run.allocation.device_model
+            had = found.get(run.job.project, NOTHING)
+            devices = dict(had.devices)
+            if model is not None and need.devices is not None:
+                devices[model] = devices.get(model, 0.0) + need.devices.count * nodes
+            found[run.job.project] = Amounts(
+                cores=had.cores + need.cores * nodes, memory_gb=had.memory_gb + need.memory_gb * nodes, devices=devices
+            )
+        return found
+
+    def _fairness(self) -> Fairness | None:
+        projects = {job.project for job in self.queue.values()}
+        return standings(self.recording.allowances, self.recording.rules, projects, self._holds, lambda: self.lately)
 
     def _decide(self, now: datetime, recorded: Mapping[JobId, Recorded]) -> None:
         if not self.queue:
@@ -282,6 +324,7 @@ class _Replay:
             held=self._held(),
             places=self.recording.places,
             slowness=slowness(sites),
+            fairness=self._fairness(),
         )
         for place in self.decide_with(seen).places:
             one = recorded[place.job.id]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.task import Priority
 from suanwang.electricity.series import HOUR_MS, Ints
 from suanwang.scheduling.columns import NEVER_MS, JobColumns
 from suanwang.twin.network import DEVICES, PLAIN, Network
@@ -53,6 +54,10 @@ class Rules:
     """What is spread over the places by their shares: the log's `homes`, its `groups`, or single `jobs`."""
     memory_gb_per_core: float = 0.0
     """For jobs whose log does not say."""
+    high_share: float = 0.0
+    """Jobs of high priority."""
+    low_share: float = 0.0
+    """Jobs of low priority."""
 
 
 HOMES = ("homes", "groups", "jobs")
@@ -98,7 +103,7 @@ def workload(trace: Trace, rules: Rules, network: Network, *, start_ms: int, see
     memory = np.where(memory > 0, memory, cores * rules.memory_gb_per_core)
     jobs = JobColumns(
         ready_ms=ready,
-        order=np.zeros(count, np.int64),
+        order=_orders(rules, count, seed),
         need=np.stack([cores, memory, devices], axis=1),
         expect_ms=expected_ms(submit, run, limit, group, wait_ms=wait),
         limit_ms=limit,
@@ -119,8 +124,24 @@ def _check(trace: Trace, rules: Rules) -> None:
         raise InvalidRequest(f"jobs have no {rules.home}", field="home", allowed=", ".join(HOMES))
     if rules.price_weight + rules.carbon_weight + rules.finish_weight <= 0:
         raise InvalidRequest("every weight is 0", field="price_weight", allowed="one weight above 0")
+    if rules.high_share + rules.low_share > 1:
+        raise InvalidRequest(
+            "more jobs are of high and low priority than there are", field="high_share", allowed="1 less low_share"
+        )
     if not len(trace):
         raise InvalidRequest(f"{trace.name} has no jobs", field="trace", allowed="a trace with jobs")
+
+
+def _orders(rules: Rules, count: int, seed: int) -> Ints:
+    """`[j]`: priorities, drawn apart from all else; all alike where the rules do not say."""
+    if rules.high_share + rules.low_share <= 0:
+        return np.zeros(count, np.int64)
+    drawn = np.random.default_rng([seed, 3]).random(count)
+    return np.where(
+        drawn < rules.high_share,
+        Priority.HIGH.rank,
+        np.where(drawn < rules.high_share + rules.low_share, Priority.LOW.rank, Priority.NORMAL.rank),
+    ).astype(np.int64)
 
 
 def _copies(trace: Trace, load: float, chance: np.random.Generator) -> tuple[Ints, Ints]:

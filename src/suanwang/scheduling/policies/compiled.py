@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import suanwang
 
 F = TypeVar("F", bound=Callable[..., Any])
-_ROOMS = ("scheduling", "twin", "trading")
+_ROOMS = ("domain", "scheduling", "twin", "trading")
 
 
 def _folder(base: Path, version: str) -> Path:

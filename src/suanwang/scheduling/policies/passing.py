@@ -125,7 +125,7 @@ def _loosened(board: Board, j: int, h: int) -> bool:
 
 
 @inlined
-def _any_room(board: Board, backfill: bool) -> bool:
+def any_room(board: Board, backfill: bool) -> bool:
     """Whether a row that gained room has enough for the least that any queued job needs."""
     for r in range(board.rows.shape[0]):
         row = board.rows[r]
@@ -191,7 +191,7 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
     while i < total:
         if unseen == 0 and (open_halls == 0 or kept >= deep):
             if stale:
-                room, stale = _any_room(board, backfill), False
+                room, stale = any_room(board, backfill), False
             if holders == 0:
                 if not room:
                     break
@@ -267,7 +267,7 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
     board.counts[UNSEEN] = unseen
     if begin == 0 and i >= total and board.counts[SINCE] >= OFTEN:
         board.counts[SINCE] = 0
-        _measure_least(board)
+        measure_least(board)
 
 
 @inlined
@@ -288,7 +288,7 @@ def _keep_room(policy: int, board: Board, j: int, begin: int, now_ms: int, waits
 
 
 @inlined
-def _measure_least(board: Board) -> None:
+def measure_least(board: Board) -> None:
     """The least needs in the queue, anew: between two measurements they may only be less than they are."""
     cores = memory_gb = devices = FAR
     for n in range(board.counts[QUEUED]):
@@ -311,7 +311,7 @@ def enqueue_all(board: Board, jobs: Ints) -> None:
     for j in jobs:
         board.watch[j] = FRESH
     board.counts[UNSEEN] += jobs.shape[0]
-    _measure_least(board)
+    measure_least(board)
 
 
 @inlined
