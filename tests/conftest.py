@@ -1,4 +1,4 @@
-"""Property tests draw the same examples in every run; `make soak` draws new ones."""
+"""Property tests draw the same examples in every run, however long one takes; `make soak` draws new ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import os
 
 from hypothesis import settings
 
-settings.register_profile("repeatable", derandomize=True)
-if os.environ.get("SUANWANG_SOAK") != "1":
-    settings.load_profile("repeatable")
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("soak", deadline=None)
+settings.load_profile("soak" if os.environ.get("SUANWANG_SOAK") == "1" else "repeatable")
