@@ -22,7 +22,7 @@ from suanwang.domain.ids import JobId
 from suanwang.domain.job import BillLine
 from suanwang.ports import Claim, Store
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.leaves import transfer_leaf
+from suanwang.trading.leaves import seal_leaf, transfer_leaf
 from suanwang.trading.ledger import (
     BANK,
     LARGEST_FEN,
@@ -178,6 +178,29 @@ class LedgerContract:
         assert store.post([(good, fits)], NOW)[0].verdict is Verdict.POSTED
         assert [entry.transfer for entry in store.chain_entries(["c"])] == [good, fits]
         assert_whole(store)
+
+    def test_a_transfer_is_found_by_its_name(self, store: Store) -> None:
+        filled(store)
+        transfer = a_transfer(DEMO, SELLER, 5)
+        store.post([(transfer,)], NOW)
+        found = store.entry(transfer.id)
+        assert found is not None
+        assert (found.transfer, found.at) == (transfer, NOW)
+        assert [found] == list(store.chain_entries([transfer.chain]))
+        assert store.entry("none") is None
+
+    def test_a_paper_is_sealed_once(self, store: Store) -> None:
+        filled(store)
+        size = store.edge().size
+        first = store.seal("invoice", "demo/2026-03", "0" * 64)
+        assert store.seal("invoice", "demo/2026-03", "0" * 64) == first == size
+        assert store.seal("invoice", "demo/2026-03", "1" * 64) == first + 1
+        assert store.seal("statement", "demo/2026-03", "0" * 64) == first + 2
+        assert store.edge().size == size + 3
+        assert store.leaves([first])[first] == seal_leaf("invoice", "demo/2026-03", "0" * 64)
+        places = at_once([lambda: store.seal("order", "o", "2" * 64) for _ in range(4)])
+        assert set(places) == {size + 3}
+        assert store.edge().size == size + 4
 
     def test_one_chain_refused_leaves_the_others_of_its_batch(self, store: Store) -> None:
         filled(store)

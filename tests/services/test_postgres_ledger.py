@@ -68,6 +68,7 @@ INSERT = (
         "DELETE FROM ledger_nodes",
         "DELETE FROM ledger_checkpoints",
         "DELETE FROM settled_lines",
+        "DELETE FROM ledger_seals",
         "UPDATE ledger_accounts SET balance_fen = balance_fen + 1",
         "UPDATE ledger_accounts SET held_fen = 1",
         "DELETE FROM ledger_accounts",

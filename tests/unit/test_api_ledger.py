@@ -11,10 +11,10 @@ from tests.unit.api_world import World, offering, world
 
 from suanwang.client import Client
 from suanwang.domain.site import Price
-from suanwang.trading.billfile import read_checkpoint
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.evidence import verify
 from suanwang.trading.merkle import continues, includes, leaf_hash
+from suanwang.trading.proven import read_checkpoint
 
 
 @pytest.fixture

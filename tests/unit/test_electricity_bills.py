@@ -37,7 +37,8 @@ from suanwang.electricity.tariff import slot_at
 from suanwang.ports import BillQuery
 from suanwang.sitefile import read_site
 from suanwang.taskfile import read_tasks
-from suanwang.trading.evidence import Check, verify
+from suanwang.trading.evidence import verify
+from suanwang.trading.proving import Check
 
 SIGNER = Ed25519Signer("07" * 32)
 GUIAN = SiteId("guian")

@@ -23,8 +23,9 @@ from suanwang.domain.errors import InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.domain.job import Job, Step
-from suanwang.trading.billfile import checkpoint_document, read_checkpoint
-from suanwang.trading.evidence import Check, verify
+from suanwang.trading.evidence import verify
+from suanwang.trading.proven import checkpoint_document, read_checkpoint
+from suanwang.trading.proving import Check
 
 RULES = Rules(commission_bp=333)
 SIGNER = Ed25519Signer("07" * 32)
@@ -120,7 +121,7 @@ def test_a_bill_holds_without_the_network(store: MemoryStore, proofs: Proofs) ->
     finding = verify(document, key=SIGNER.key)
     assert finding.failures == ()
     assert (finding.lines, finding.unsettled, finding.trusted) == (5, (), True)
-    lines = [line for line in store._bills if line.job_id == finding.job]
+    lines = [line for line in store._bills if line.job_id == finding.name]
     assert finding.amount_fen == sum(line.amount_fen for line in lines) == document["amount_fen"] > 0
     assert not verify(document).trusted
 

@@ -13,13 +13,14 @@ import typer
 from suanwang.cli.exits import UsageError
 from suanwang.cli.options import Json, Limit, network
 from suanwang.domain.errors import InvalidRequest
+from suanwang.trading.grouping import PaperKind
 from suanwang.trading.ledger import MOST_FEN
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from suanwang.client import ledger_models
-    from suanwang.trading.evidence import Finding
+    from suanwang.trading.proving import Finding
 
 app = typer.Typer(no_args_is_help=True, help="Wallets: balances, transfers, top-ups, limits, checkpoints.")
 Since = Annotated[
@@ -134,8 +135,27 @@ def evidence(
         _write(client.evidence(job, since=size), output)
 
 
+def paper(
+    context: typer.Context,
+    kind: Annotated[PaperKind, typer.Argument(help="What is to be proved.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="PROJECT/MONTH of an invoice, MONTH/BY of a statement, ACCOUNT/MONTH or ACCOUNT/DAY, "
+            "AGREEMENT/VERSION/MONTH of a credit, an order or a voucher."
+        ),
+    ],
+    since: Since = None,
+    output: Output = None,
+) -> None:
+    """Fetch an invoice, statement, order, voucher, credit or account that proves itself; `suanwang verify` checks it."""
+    size = None if since is None else _size_of(since)
+    with network(context) as client:
+        _write(client.paper(kind, name, since=size), output)
+
+
 def verify(
-    bill: Annotated[Path, typer.Argument(help="What `suanwang bill evidence` wrote.")],
+    bill: Annotated[Path, typer.Argument(help="What `suanwang bill evidence` or `suanwang evidence` wrote.")],
     key: Annotated[
         str | None,
         typer.Option(help="The network's public key, as you know it from elsewhere.", show_default=False),
@@ -146,10 +166,10 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a bill without the network: rates, sums, split, hashes, proofs, signature."""
+    """Check a bill or another paper without the network: rates, sums, split, hashes, proofs, signature."""
     from suanwang.cli.terminal import emit, note, say
-    from suanwang.trading.billfile import read_checkpoint
     from suanwang.trading.evidence import verify as check
+    from suanwang.trading.proven import read_checkpoint
 
     older = None if checkpoint is None else read_checkpoint(_read(checkpoint))
     finding = check(_read(bill), key=key, older=older)
@@ -159,15 +179,19 @@ def verify(
         note(f"{failure.check}: {failure.where}: {failure.message}")
     if not finding.holds:
         raise InvalidRequest(
-            f"the bill does not hold: {len(finding.failures)} of its facts fail",
+            f"the {finding.kind} does not hold: {len(finding.failures)} of its facts fail",
             field=str(bill),
-            allowed="a whole bill",
+            allowed=f"a whole {finding.kind}",
         )
     if as_json:
         return
     made = finding.checkpoint
     assert made is not None, "a bill that holds was read"
-    say(f"the bill of {finding.job} holds: {finding.lines} lines, ¥{Decimal(finding.amount_fen) / 100:.2f}")
+    yuan = f"¥{Decimal(finding.amount_fen) / 100:.2f}"
+    if finding.kind == "bill":
+        say(f"the bill of {finding.name} holds: {finding.lines} lines, {yuan}")
+    else:
+        say(f"the {finding.kind} {finding.name} holds: {yuan}, {finding.lines} transfers")
     if finding.voucher_fen:
         say(f"vouchers paid ¥{Decimal(finding.voucher_fen) / 100:.2f} of it")
     say(f"ledger of {made.size} leaves, signed {made.at:%Y-%m-%d %H:%M:%S} UTC by {made.key}")
@@ -180,7 +204,8 @@ def verify(
 def _told(finding: Finding) -> dict[str, Any]:
     return {
         "holds": finding.holds,
-        "job": finding.job,
+        "kind": finding.kind,
+        "name": finding.name,
         "amount_fen": finding.amount_fen,
         "voucher_fen": finding.voucher_fen,
         "lines": finding.lines,
@@ -236,7 +261,7 @@ def _read(path: Path) -> Any:
 
 
 def _size_of(path: Path) -> int:
-    from suanwang.trading.billfile import read_checkpoint
+    from suanwang.trading.proven import read_checkpoint
 
     return read_checkpoint(_read(path)).size
 

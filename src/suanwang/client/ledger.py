@@ -13,6 +13,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from suanwang.client import ledger_models
+from suanwang.trading.grouping import PaperKind
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -73,6 +74,11 @@ class LedgerCalls:
         """A job's bill that proves itself, as `bill.json` holds it; with `since`, that the log continues an older one."""
         path = f"/v1/bills/{quote(job_id, safe='')}/evidence"
         return self._get(path, ledger_models.BillDocument, {"since": since}).model_dump(mode="json")
+
+    def paper(self, kind: PaperKind, name: str, *, since: int | None = None) -> dict[str, Any]:
+        """An invoice, statement, order, voucher, credit or account that proves itself, as a file holds it."""
+        path = f"/v1/evidence/{kind.value}"
+        return self._get(path, ledger_models.PaperDocument, {"name": name, "since": since}).model_dump(mode="json")
 
     def audit(self) -> ledger_models.AuditView:
         """The whole ledger against its own transfers; for operators and regulators."""

@@ -112,6 +112,20 @@ class BillDocument(Answer):
     consistency: dict[str, Any] | None
 
 
+class PaperDocument(Answer):
+    """An invoice, statement, order, voucher, credit or account that proves itself: `suanwang verify` checks it."""
+
+    format: str
+    kind: str
+    name: str
+    currency: str
+    document: dict[str, Any]
+    seal: dict[str, Any]
+    transfers: list[dict[str, Any]]
+    checkpoint: CheckpointView
+    consistency: dict[str, Any] | None
+
+
 class AuditView(Answer):
     """The ledger against its own transfers; `whole` where nothing is wrong."""
 

@@ -12,6 +12,7 @@ from suanwang.control.artefacts import Artefacts
 from suanwang.control.billing.bills import Bills
 from suanwang.control.billing.disputes import Disputes
 from suanwang.control.billing.invoices import Invoices
+from suanwang.control.billing.papers import Papers
 from suanwang.control.billing.prices import Prices
 from suanwang.control.billing.proofs import Proofs
 from suanwang.control.billing.vouchers import Vouchers
@@ -34,8 +35,8 @@ from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `disputes`, `wallets`, `proofs`, `market`,
-    `terminations`, `listings`, `reserved`, `vouchers`, `invoices` and `artefacts` check who calls; `turn` is the loop's and
+    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `disputes`, `wallets`, `proofs`, `papers`,
+    `market`, `terminations`, `listings`, `reserved`, `vouchers`, `invoices` and `artefacts` check who calls; `turn` is the loop's and
     checks nobody."""
 
     def __init__(
@@ -72,6 +73,7 @@ class Network:
         self.vouchers = Vouchers(store, clock)
         self.agreements = Agreements(store, clock)
         self.invoices = Invoices(store, clock)
+        self.papers = Papers(store, self.proofs, self.wallets, self.invoices, self.vouchers, self.agreements)
         self.listings = Listings(store, clock, self.rules, files)
         self.artefacts = Artefacts(store, clock, files)
 

@@ -104,6 +104,8 @@ class Ledger(Protocol):
     def chain_entries(self, chains: Collection[str]) -> Sequence[Entry]:
         """Transfers of these chains, by leaf."""
 
+    def entry(self, transfer_id: str) -> Entry | None: ...
+
     def open_lines(self, now: datetime, limit: int) -> Sequence[OpenLine]:
         """Lines to settle now: oldest first, those put off until now after them."""
 
@@ -118,6 +120,9 @@ class Ledger(Protocol):
 
     def usage_leaves(self, job_id: JobId) -> Sequence[int]:
         """Leaves of a job's logged usage records, ascending."""
+
+    def seal(self, kind: str, name: str, sha256: str) -> int:
+        """The leaf of the log that seals this; appended where there is none yet."""
 
     def leaves(self, indexes: Collection[int]) -> Mapping[int, str]:
         """What the log says at these places."""

@@ -1,4 +1,4 @@
-"""What the log says of usage and transfers, as texts that anybody can hash.
+"""What the log says of usage, transfers and sealed papers, as texts that anybody can hash.
 
 Owns the canonical form: JSON in UTF-8, keys sorted, no spaces, and no numbers but integers (others are texts), instants in
 UTC with microseconds. The log keeps these texts themselves, so a later form never changes an older hash.
@@ -126,3 +126,8 @@ def transfer_leaf(transfer: Transfer, at: datetime) -> str:
             "at": instant(at),
         }
     )
+
+
+def seal_leaf(of: str, name: str, sha256: str) -> str:
+    """That the network said, in a paper of this kind and name, what hashes to `sha256`."""
+    return canonical({"kind": "seal", "of": of, "name": name, "sha256": sha256})

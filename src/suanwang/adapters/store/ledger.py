@@ -235,6 +235,13 @@ class LedgerStore:
             ).fetchall()
         return [_entry_from(row) for row in rows]
 
+    def entry(self, transfer_id: str) -> Entry | None:
+        with self._database.reading() as connection:
+            row = connection.execute(
+                f"SELECT {_TRANSFER}, leaf, at FROM ledger_transfers WHERE id = %s", (clean(transfer_id),)
+            ).fetchone()
+        return None if row is None else _entry_from(row)
+
     def audit(self) -> Audit:
         def work(connection: Connection) -> Audit:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

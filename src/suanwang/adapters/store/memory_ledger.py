@@ -19,7 +19,7 @@ from suanwang.domain.ids import AllocationId, JobId, ProjectId
 from suanwang.domain.job import Allocation, BillLine, Event, UsageRecord
 from suanwang.ports import Audit, Claim, OpenLine
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.leaves import transfer_leaf
+from suanwang.trading.leaves import seal_leaf, transfer_leaf
 from suanwang.trading.ledger import (
     Account,
     AccountId,
@@ -64,6 +64,7 @@ class MemoryLedger(ABC):
         self._checkpoints: dict[int, Checkpoint] = {}
         self._open_lines: dict[str, _Open] = {}
         self._settled: dict[str, int] = {}
+        self._seals: dict[tuple[str, str, str], int] = {}
         self._billed: dict[JobId, int] = defaultdict(int)
 
     @abstractmethod
@@ -161,6 +162,9 @@ class MemoryLedger(ABC):
             found = [self._entries[key] for chain in chains for key in self._book.chains.get(chain, ())]
             return sorted(found, key=lambda entry: entry.leaf)
 
+    def entry(self, transfer_id: str) -> Entry | None:
+        return self._entries.get(transfer_id)
+
     # settlement
 
     def open_lines(self, now: datetime, limit: int) -> Sequence[OpenLine]:
@@ -216,6 +220,13 @@ class MemoryLedger(ABC):
             logged = [leaf for usage_id, leaf in self._settled.items() if self._usage[usage_id].job_id == job_id]
             tried = [o.leaf for o in self._open_lines.values() if o.leaf is not None and o.line.job_id == job_id]
             return sorted(logged + tried)
+
+    def seal(self, kind: str, name: str, sha256: str) -> int:
+        with self._lock:
+            key = (kind, name, sha256)
+            if key not in self._seals:
+                self._seals[key] = self._append(seal_leaf(*key))
+            return self._seals[key]
 
     def leaves(self, indexes: Collection[int]) -> Mapping[int, str]:
         return {index: self._log[index] for index in indexes if index < len(self._log)}

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from suanwang.adapters.store.codec import clean
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.record import copy_rows
 from suanwang.domain.ids import JobId
 from suanwang.trading.checkpoint import Checkpoint
+from suanwang.trading.leaves import seal_leaf
 from suanwang.trading.merkle import Edge, Key, leaf_hash
 
 KEPT_LEVEL = 4
@@ -53,6 +55,25 @@ class Tree:
                 (job_id,),
             ).fetchall()
         return [row[0] for row in rows]
+
+    def seal(self, kind: str, name: str, sha256: str) -> int:
+        names = (clean(kind), clean(name), sha256)
+
+        def work(connection: Connection) -> int:
+            # The edge's lock orders those who seal the same at once.
+            _edge(connection, " FOR UPDATE")
+            row = connection.execute(
+                "SELECT leaf FROM ledger_seals WHERE kind = %s AND name = %s AND sha256 = %s", names
+            ).fetchone()
+            if row is not None:
+                return int(row[0])
+            leaf = append_leaves(connection, [seal_leaf(*names)])
+            connection.execute(
+                "INSERT INTO ledger_seals (kind, name, sha256, leaf) VALUES (%s, %s, %s, %s)", (*names, leaf)
+            )
+            return leaf
+
+        return self._database.write(work)
 
     def leaves(self, indexes: Collection[int]) -> Mapping[int, str]:
         with self._database.reading() as connection:

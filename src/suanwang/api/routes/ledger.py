@@ -12,12 +12,16 @@ from suanwang.api.asking import LARGEST_NUMBER, Asked, Body, Cursor, Limit, Rout
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import ledger_models
 from suanwang.domain.ids import JobId, ProjectId
-from suanwang.trading.billfile import checkpoint_document
+from suanwang.trading.grouping import PaperKind
 from suanwang.trading.ledger import Account, Entry
+from suanwang.trading.proven import checkpoint_document
 
 router = APIRouter(prefix="/v1", tags=["ledger"], route_class=Route, responses=FAULT)
 
 Name = Annotated[str, Query(min_length=1, max_length=300, description="An account, such as `project:demo`")]
+Since = Annotated[
+    int | None, Query(ge=0, le=LARGEST_NUMBER, description="Also prove that the log continues that of this size")
+]
 Size = Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER, description="Of a checkpoint made earlier")]
 
 
@@ -116,13 +120,25 @@ def audit(ask: Asked) -> Response:
     )
 
 
+@router.get("/evidence/{kind}", response_model=ledger_models.PaperDocument)
+def paper(
+    ask: Asked,
+    kind: PaperKind,
+    name: Annotated[str, Query(min_length=1, max_length=400, description="As this kind is named, `demo/2026-03` say")],
+    since: Since = None,
+) -> Response:
+    """A paper that proves itself: an invoice, a statement, an order, a voucher, a service credit, or an account's time.
+
+    What it says is sealed in the log when it is first asked for. `suanwang verify` checks it without the network.
+    """
+    return answer(ask.network.papers.evidence(ask.caller, kind, name, since))
+
+
 @router.get("/bills/{job_id}/evidence", response_model=ledger_models.BillDocument, tags=["bills"])
 def evidence(
     ask: Asked,
     job_id: str,
-    since: Annotated[
-        int | None, Query(ge=0, le=LARGEST_NUMBER, description="Also prove that the log continues that of this size")
-    ] = None,
+    since: Since = None,
 ) -> Response:
     """A job's bill that proves itself: `suanwang verify` checks it without the network."""
     return answer(ask.network.proofs.evidence(ask.caller, JobId(job_id), since))

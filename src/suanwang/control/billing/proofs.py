@@ -6,7 +6,7 @@ away, so every known caller may have one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,10 +17,11 @@ from suanwang.domain.errors import InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId
 from suanwang.ports import BillQuery, Clock, Signer, Store
-from suanwang.trading.billfile import Consistency, Proven, document
+from suanwang.trading.billfile import document
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.ledger import Owner, account_id
 from suanwang.trading.merkle import Range, consistency_ranges, cover, folded, inclusion_ranges
+from suanwang.trading.proven import Consistency, Proven
 from suanwang.trading.settlement import chain_name
 
 _NOTHING = "nothing of this job is in the ledger yet: ask again when it has run and was billed"
@@ -81,17 +82,9 @@ class Proofs:
         """A job's bill that proves itself; with `since`, also that the log continues that of `since` leaves."""
         self._check_seen(caller, job_id)
         indexes = self._store.usage_leaves(job_id)
-        texts = self._store.leaves(indexes)
         records = [record.id for record in self._store.usage_records(job_id)]
         entries = self._store.chain_entries([chain_name(usage_id) for usage_id in records])
-        texts = {**texts, **self._store.leaves([entry.leaf for entry in entries])}
-        checkpoint = self.checkpoint()
-        paths = self._folded({index: inclusion_ranges(index, checkpoint.size) for index in texts})
-        proven = {index: Proven(index=index, leaf=texts[index], proof=paths[index]) for index in texts}
-        consistency = None
-        if since:
-            _, proof = self.consistency(since, checkpoint.size)
-            consistency = Consistency(size=since, proof=tuple(proof))
+        proven, checkpoint, consistency = self.proven([*indexes, *(entry.leaf for entry in entries)], since)
         return document(
             job_id,
             [proven[index] for index in indexes],
@@ -99,6 +92,19 @@ class Proofs:
             checkpoint,
             consistency,
         )
+
+    def proven(
+        self, indexes: Collection[int], since: int | None
+    ) -> tuple[Mapping[int, Proven], Checkpoint, Consistency | None]:
+        """These leaves with their proofs in the log as it is now, its checkpoint, and that it continues the one of `since`."""
+        texts = self._store.leaves(indexes)
+        checkpoint = self.checkpoint()
+        paths = self._folded({index: inclusion_ranges(index, checkpoint.size) for index in texts})
+        found = {index: Proven(index=index, leaf=texts[index], proof=paths[index]) for index in texts}
+        if not since:
+            return found, checkpoint, None
+        _, proof = self.consistency(since, checkpoint.size)
+        return found, checkpoint, Consistency(size=since, proof=tuple(proof))
 
     def _check_seen(self, caller: Principal, job_id: JobId) -> None:
         """Raises `NotFound` where the caller may not see the whole bill, or where there is none."""

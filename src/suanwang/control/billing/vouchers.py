@@ -121,6 +121,9 @@ class Vouchers:
             for standing in self._standings(found)
         ], after
 
+    def standing(self, voucher: Voucher) -> Standing:
+        return self._standings([voucher])[0]
+
     def _holders(self, caller: Principal) -> list[str] | None:
         match caller.role:
             case Role.OPERATOR | Role.REGULATOR:

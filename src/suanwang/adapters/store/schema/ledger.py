@@ -144,3 +144,14 @@ settled_lines = Table(
     Column("leaf", BigInteger, nullable=False),
     Column("at", INSTANT, nullable=False),
 )
+
+ledger_seals = Table(
+    "ledger_seals",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("leaf", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "name", "sha256"),
+)
+"""Where the log has the hash of a paper, so that it is sealed once."""
