@@ -25,6 +25,7 @@ from suanwang.domain.identity import Principal
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.domain.job import Exclusion, Job, Point, Rank, Span, Terms
 from suanwang.domain.lifecycle import JobState
+from suanwang.domain.pricing import Customer
 from suanwang.domain.quote import Offer, Quote, Taught
 from suanwang.domain.site import Price, Site
 from suanwang.domain.task import DeviceRequest, Objective, Resources, Task
@@ -36,7 +37,7 @@ from suanwang.measuring.need import Need
 from suanwang.measuring.trial import Extrapolation, TrialPoint, extrapolate
 from suanwang.ports import Clock, Identities, Store
 from suanwang.scheduling.feasibility import suits
-from suanwang.scheduling.paying import customer
+from suanwang.scheduling.paying import Units, customer, listed_yuan
 from suanwang.scheduling.placing import explain
 from suanwang.scheduling.quoting import MOST_HOURS, Found, offers_for
 from suanwang.scheduling.requirement import Requirement, requirement_of
@@ -82,13 +83,22 @@ class Quotes:
         present = sorted({pool.model for site in self._store.sites() for pool in site.offering.devices})
         return requirement_of(need, named=devices, present=present, count=count, learnt=self._store.beliefs())
 
-    def offers(self, need: Need, *, objective: Objective | None = None, devices: Sequence[str] = ()) -> Found:
+    def offers(
+        self,
+        need: Need,
+        *,
+        objective: Objective | None = None,
+        devices: Sequence[str] = (),
+        project: ProjectId | None = None,
+    ) -> Found:
         """Offers for `need` over all sites and chips; a site without one stands in `excluded`. Nothing is kept.
 
+        Prices are those that `project` would be billed, where it is given; work under a need is not interruptible.
         `devices` are the only ones wanted, by any of their names, where any are given.
         """
         models = frozenset(catalog.accelerator(name, field="devices").id for name in devices)
         seen = snapshot(self._store, (), self._places, self._clock.now())
+        payer = Customer() if project is None else Customer(project, seen.organisations.get(project, ""))
         return offers_for(
             need,
             seen.sites,
@@ -98,6 +108,7 @@ class Quotes:
             start=Starts(self._store, seen).of,
             efficiencies=self._store.beliefs(),
             slowness=slowness(seen.sites),
+            price_of=lambda site, device: bound(site.offering, device, payer, seen.now),
             models=models,
             most=MOST_OFFERS,
         )
@@ -154,7 +165,7 @@ class Quotes:
     ) -> Quote:
         """Offers for `need`, stored; their unit prices bind until the quote expires."""
         payer = self._jobs.payer(caller, project)
-        found = self.offers(need, objective=objective, devices=devices)
+        found = self.offers(need, objective=objective, devices=devices, project=payer)
         return self._keep(caller, payer, title, source, found)
 
     def quote_task(
@@ -298,7 +309,8 @@ def _task_offer(
     if start_at is None:
         return None
     hours = figures.finish_s / 3600
-    later_yuan = _later_yuan(rank, price, now, start_at)
+    paid = Units(need.cores * task.nodes, need.memory_gb * task.nodes, devices * task.nodes)
+    later_yuan = _later_yuan(rank, price, paid, now, start_at)
     begun = milliseconds(start_at)
     factor = mean_factor(site.offering.carbon_daily, begun, begun + round(figures.finish_s * 1000))
     carbon_g_per_kwh = site.offering.carbon_g_per_kwh * factor
@@ -321,13 +333,15 @@ def _task_offer(
     )
 
 
-def _later_yuan(rank: Rank, price: Price, now: datetime, start_at: datetime) -> float:
-    """What electricity costs more in the hours of a later start than in those of one now."""
+def _later_yuan(rank: Rank, price: Price, paid: Units, now: datetime, start_at: datetime) -> float:
+    """What the hours of a later start cost more than those of one now, by lists and electricity."""
     figures, begun, later = rank.figures, milliseconds(now), milliseconds(start_at)
+    long = round(figures.finish_s * 1000)
+    more = listed_yuan(price, paid, later, later + long) - listed_yuan(price, paid, begun, begun + long)
     if figures.electricity is None or not figures.finish_s:
-        return 0.0
-    power_kw, long = figures.energy_kwh / (figures.finish_s / 3600), round(figures.finish_s * 1000)
-    return drawn_yuan(price, power_kw, later, later + long) - drawn_yuan(price, power_kw, begun, begun + long)
+        return more
+    power_kw = figures.energy_kwh / (figures.finish_s / 3600)
+    return more + drawn_yuan(price, power_kw, later, later + long) - drawn_yuan(price, power_kw, begun, begun + long)
 
 
 def _thinned(points: Sequence[TrialPoint]) -> Sequence[TrialPoint]:

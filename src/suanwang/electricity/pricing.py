@@ -43,17 +43,17 @@ def bound(offering: Offering, device: str | None, customer: Customer, now: datet
     pool = next((pool for pool in offering.devices if pool.model == device), None)
     found: list[DatedPrice] = []
     if price.lists[0].valid_from > now:
-        found.append(_declared(price, pool, now))
+        found.append(_declared(price, pool))
     found += [_claimed(each, offering, pool, customer) for each in price.lists]
     first = max((at for at, each in enumerate(found) if each.from_at <= now), default=0)
     return replace(price, lists=(), dated=tuple(found[first:]))
 
 
-def _declared(price: Price, pool: DevicePool | None, now: datetime) -> DatedPrice:
+def _declared(price: Price, pool: DevicePool | None) -> DatedPrice:
     each = price.device_hour_yuan.get(pool.model, Decimal(0)) if pool else Decimal(0)
     return DatedPrice(
         version=0,
-        from_at=now,
+        from_at=EPOCH,
         core_hour_yuan=price.core_hour_yuan,
         memory_gb_hour_yuan=price.memory_gb_hour_yuan,
         device=Formula(base_yuan=each),

@@ -18,12 +18,14 @@ from suanwang.domain.device import Position
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Exclusion, Job
 from suanwang.domain.lifecycle import SiteState
+from suanwang.domain.pricing import Customer
 from suanwang.domain.site import DevicePool, Site
 from suanwang.domain.tariff import Tariff
 from suanwang.domain.task import Circle, DeviceRequest, Objective, Resources
 from suanwang.electricity.supply import passed_on
 from suanwang.routing.delay import distance_km, one_way_ms
 from suanwang.scheduling.margins import SLACK
+from suanwang.scheduling.paying import Listed, Paying, listed_of
 from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable
 
 
@@ -59,6 +61,10 @@ class Shape:
     """Yuan an hour by the quote it was submitted with, whatever sites ask now; its expected time is the quote's too."""
     bound_tariff: Tariff | None
     """By which such a job pays electricity beside that."""
+    bound_listed: Listed | None
+    """The price lists that bind it instead."""
+    payer: Customer | None
+    """Of another job, where price lists tell customers apart."""
     cores: int = field(compare=False)
     """Over all nodes, as the next two."""
     memory_gb: float = field(compare=False)
@@ -70,17 +76,20 @@ class Shape:
         return self.mark
 
 
-def shape(job: Job) -> Shape:
-    """The shape of `job`."""
+def shape(job: Job, paying: Paying | None = None) -> Shape:
+    """The shape of `job`, with who pays where prices depend on it."""
     task = job.task
     need, limits, nodes = task.resources, task.constraints, task.nodes
     budget = limits.budget_yuan
     if budget is not None:
         budget -= job.usage.cost_yuan
     devices = need.devices.count * nodes if need.devices else 0
-    bound_yuan = _bound_yuan(job, devices) if job.terms else None
+    bound_listed = listed_of(job.terms.price) if job.terms else None
+    bound_yuan = (0.0 if bound_listed else _bound_yuan(job, devices)) if job.terms else None
     bound_tariff = passed_on(job.terms.price) if job.terms else None
-    compared = (where(job), need, nodes, task.objective, budget, limits.deadline_at, bound_yuan, bound_tariff)
+    payer = paying.customer(job) if paying is not None and job.terms is None else None
+    bound = (bound_yuan, bound_tariff, bound_listed)
+    compared = (where(job), need, nodes, task.objective, budget, limits.deadline_at, *bound, payer)
     return Shape(*compared, need.cores * nodes, need.memory_gb * nodes, devices, hash(compared))
 
 

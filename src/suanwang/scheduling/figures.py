@@ -5,13 +5,17 @@ Owns the formulas, over all rows of a shape at once and for a single one; both d
 
 from __future__ import annotations
 
+from datetime import timedelta
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from suanwang.electricity.supply import EPOCH
 from suanwang.scheduling.ahead import Integrals
 from suanwang.scheduling.feasibility import Shape
+from suanwang.scheduling.paying import Course, Listed, Units, course_of
 from suanwang.scheduling.snapshot import Floats, Ints, Rows, Unit
 
 N = TypeVar("N", np.int64, np.float64, np.bool_)
@@ -38,11 +42,40 @@ def run_s_of(of: Shape, unit: Unit) -> float:
 def hourly_yuan(of: Shape, rows: Rows, pick: Ints | slice) -> Floats:
     if of.bound_yuan is not None:
         return np.full(len(rows.pools), of.bound_yuan)[pick]
-    hourly = picked(rows.core_yuan, pick) * of.cores
-    hourly += picked(rows.gb_yuan, pick) * of.memory_gb
+    core_yuan, gb_yuan, device_yuan = rows.core_yuan, rows.gb_yuan, rows.device_yuan
+    if of.payer is not None and rows.paying is not None:
+        core_yuan, gb_yuan, device_yuan = rows.paying.course(of.payer).posted
+    hourly = picked(core_yuan, pick) * of.cores
+    hourly += picked(gb_yuan, pick) * of.memory_gb
     if of.devices:
-        hourly += picked(rows.device_yuan, pick) * of.devices
+        hourly += picked(device_yuan, pick) * of.devices
     return hourly
+
+
+def course(of: Shape, rows: Rows) -> Course | None:
+    """What price lists ask of such jobs over time, beside the hourly prices; None where none does."""
+    if of.bound_yuan is not None:
+        return None if of.bound_listed is None else _bound(of.bound_listed, len(rows.pools), rows.ahead.now_ms)
+    return None if of.payer is None or rows.paying is None else rows.paying.course(of.payer)
+
+
+@lru_cache(64)
+def _bound(listed: Listed, count: int, now_ms: int) -> Course:
+    """Of a job whose quote promised these lists: the same on every row."""
+    return course_of([listed] * count, np.zeros((3, count)), EPOCH + timedelta(milliseconds=now_ms))
+
+
+def units(of: Shape) -> Units:
+    return Units(of.cores, of.memory_gb, of.devices)
+
+
+def run_yuan_of(of: Shape, rows: Rows, row: int, hours: float) -> float:
+    """What a run from now on costs, without electricity that is paid beside its price."""
+    follows = course(of, rows)
+    if follows is None:
+        return hourly_yuan_of(of, rows.units[row]) * hours
+    index = np.array([row])
+    return (hourly_yuan(of, rows, index) * hours + follows.over(units(of), index, hours)).item()
 
 
 def hourly_yuan_of(of: Shape, unit: Unit) -> float:
@@ -56,6 +89,9 @@ def limit_yuan(of: Shape, rows: Rows) -> Floats:
     """`[r]`: what a run up to the time limit would cost, at the dearest hours of the week: it may start later than planned."""
     hours = of.resources.time_limit_s / 3600
     limit = hourly_yuan(of, rows, slice(None)) * hours
+    follows = course(of, rows)
+    if follows is not None:
+        limit = (limit + follows.most(units(of), hours)).round(6)
     due = electricity(of, rows, slice(None))
     if due is not None:
         limit += power(of, rows, slice(None)) * due[0].most(due[1], hours)
@@ -103,6 +139,9 @@ def score(of: Shape, rows: Rows, pick: Ints | slice, count: int, run_s: Floats |
     found = np.zeros(count, np.float64)
     if wanted.price:
         yuan = hourly_yuan(of, rows, pick) * hours
+        follows = course(of, rows)
+        if follows is not None:
+            yuan = yuan + follows.over(units(of), pick, hours)
         due = electricity(of, rows, pick)
         if due is not None:
             yuan += power(of, rows, pick) * due[0].over(due[1], hours)

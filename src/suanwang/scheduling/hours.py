@@ -56,7 +56,9 @@ def may_wait(job: Job, now: datetime) -> bool:
 
 def varies(of: Shape, rows: Rows) -> bool:
     """Whether price or carbon may depend on the hour for jobs of this shape."""
-    return rows.ahead.charged or rows.ahead.shaped or of.bound_tariff is not None
+    return (
+        rows.ahead.charged or rows.ahead.shaped or of.bound_tariff is not None or figures.course(of, rows) is not None
+    )
 
 
 def next_step_ms(now_ms: int) -> int:
@@ -222,11 +224,11 @@ def _ways(of: Shape, rows: Rows, index: Ints) -> RowColumns:
     """Each row with room for one such job."""
     count = len(index)
     one = np.tile([1.0, 0.0, 0.0], (count, 1))
-    charged = figures.electricity(of, rows, index) is not None
+    charged = figures.electricity(of, rows, index) is not None or figures.course(of, rows) is not None
     return RowColumns(
         site=np.arange(count, dtype=np.int64),
         capacity=one,
-        power_w=one * (1000 * figures.power(of, rows, index))[:, None],
+        power_w=one * (1000 * _power_kw(of, rows, index))[:, None],
         yuan_hour=one * figures.hourly_yuan(of, rows, index)[:, None],
         slowness=rows.slowness[index] if of.bound_yuan is None else np.ones(count),
         electricity_share=np.full(count, 1.0 if charged else 0.0),
@@ -242,6 +244,10 @@ def _outlook(of: Shape, rows: Rows, index: Ints, now_ms: int, span_ms: int) -> O
     steps = span_ms // STEP_MS + SPARE_STEPS
     due = figures.electricity(of, rows, index)
     prices = due[0].totals(steps)[due[1]] if due is not None else np.zeros((len(index), steps + 1))
+    follows = figures.course(of, rows)
+    if follows is not None:
+        # What lists ask changes by the hour as electricity does: the kernels take it for that of the power drawn.
+        prices = prices + follows.totals(figures.units(of), index, steps) / _power_kw(of, rows, index)[:, None]
     shape = rows.ahead.carbon.totals(steps)[rows.day[index]]
     average = _average_g(of, rows, index)
     return Outlook(
@@ -251,6 +257,11 @@ def _outlook(of: Shape, rows: Rows, index: Ints, now_ms: int, span_ms: int) -> O
         yuan=np.ascontiguousarray(prices[None]),
         carbon_g=np.ascontiguousarray((shape * average[:, None])[None]),
     )
+
+
+def _power_kw(of: Shape, rows: Rows, index: Ints) -> Floats:
+    """A milliwatt at least, so that prices can be told by what is drawn."""
+    return np.maximum(figures.power(of, rows, index), 1e-6)
 
 
 def _average_g(of: Shape, rows: Rows, index: Ints) -> Floats:

@@ -48,7 +48,7 @@ def _may_pause_now(snapshot: Snapshot, job: Job, allocation: Allocation) -> bool
 
 
 def _pause(snapshot: Snapshot, seen: SiteTable, limits: Limits, job: Job, allocation: Allocation) -> Suspend | None:
-    of = shape(job)
+    of = shape(job, seen.plain.paying)
     rows = seen.plain if of.resources.devices is None else seen.pooled
     index = limits.fitting(of, rows).nonzero()[0]
     place = _place(seen, rows, index, allocation)

@@ -192,7 +192,7 @@ class _Placer:
 
     def beyond(self, job: Job, allowance: Allowance) -> tuple[Why, Exceeded] | None:
         """With every site's reason, where even an empty network would not let it start under `allowance`."""
-        ranking = self._ranking(shape(job))
+        ranking = self._ranking(self._shape(job))
         unused = Shares({job.project: Standing(allowance=allowance)}, Amounts())
         self._barred = self._bars(ranking, job.project, unused)
         if self._barred is None or not self._barred.rows.all():
@@ -216,7 +216,7 @@ class _Placer:
 
     def hopeless(self, job: Job) -> Hopeless | None:
         """`job` with every site's reason, where no site can ever run it."""
-        ranking = self._ranking(shape(job))
+        ranking = self._ranking(self._shape(job))
         return None if len(ranking.index) else Hopeless(job=job, why=self._why_hopeless(ranking))
 
     def take(self, job: Job) -> Place | Keep | Hopeless | str:
@@ -285,9 +285,12 @@ class _Placer:
         room = self._seating.startable(self._numbers[job.id], ranking.rows)
         return np.where(figures.picked(room, ranking.pick), ranking.score, np.inf)
 
+    def _shape(self, job: Job) -> Shape:
+        return shape(job, self._table.plain.paying)
+
     @cached_property
     def _shapes(self) -> list[Shape]:
-        return [shape(job) for job in self._snapshot.jobs]
+        return [self._shape(job) for job in self._snapshot.jobs]
 
     @cached_property
     def _seating(self) -> Seating:
@@ -388,7 +391,7 @@ class _Placer:
 
     def why_not(self, job: Job, note: str) -> Why:
         """The answer for a job that `take` left in the queue."""
-        ranking = self._ranking(shape(job))
+        ranking = self._ranking(self._shape(job))
         scores = self._with_room(job, ranking)
         if self._barred is not None:
             scores[self._barred.rows] = np.inf
@@ -523,7 +526,7 @@ class _Placer:
             site=self._table.sites[site].id,
             score=ranking.score.item(place),
             figures=Figures(
-                price_yuan=figures.hourly_yuan_of(of, unit) * hours + drawn_yuan,
+                price_yuan=figures.run_yuan_of(of, rows, row, hours) + drawn_yuan,
                 energy_kwh=power * hours,
                 carbon_g=power * unit.carbon_g_per_kwh * figures.carbon_hours_of(rows, row, hours),
                 finish_s=hours * 3600,

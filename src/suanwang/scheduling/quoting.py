@@ -19,7 +19,7 @@ from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Exclusion, Prediction, Span
 from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.quote import Offer
-from suanwang.domain.site import DevicePool, Site
+from suanwang.domain.site import DevicePool, Price, Site
 from suanwang.domain.task import Objective
 from suanwang.electricity.daily import mean_factor
 from suanwang.electricity.series import HOUR_MS
@@ -32,6 +32,7 @@ from suanwang.measuring.need import CoreHoursNeed, Need
 from suanwang.measuring.outcome import Estimate
 from suanwang.measuring.outcome import Site as Grid
 from suanwang.measuring.profile import DeviceProfile, profile_of
+from suanwang.scheduling.paying import Units, listed_yuan
 from suanwang.scheduling.snapshot import Floats, Ints
 
 MOST_HOURS = 365 * 24.0
@@ -42,6 +43,8 @@ MEMORY_PER_DEVICE_GB = 8.0
 """Host memory asked beside each device, at most the node's share."""
 MEMORY_PER_CORE_GB = 2.0
 
+PriceOf = Callable[[Site, str | None], Price]
+"""(site, device model) → what the customer would pay there."""
 Start = Callable[[Site, str | None, int, int], datetime | None]
 """(site, device model, devices in all, cores in all) → when that much is free, None where nobody can tell."""
 
@@ -97,6 +100,7 @@ def offers_for(
     start: Start,
     efficiencies: EfficiencyState = NOTHING_LEARNT,
     slowness: Mapping[tuple[SiteId, str | None], float] | None = None,
+    price_of: PriceOf | None = None,
     models: Collection[str] = (),
     most: int = 50,
 ) -> Found:
@@ -109,12 +113,13 @@ def offers_for(
     starts: list[datetime] = []
     excluded: list[Exclusion] = []
     reckoned = _Reckoned(need, efficiencies, catalogue)
+    asked = price_of or _posted
     for site in sorted(sites, key=lambda site: site.id):
         if site.state is not SiteState.REACHABLE or not site.open:
             code = "silent" if site.open else "closed"
             excluded.append(Exclusion(site=site.id, code=code, have=site.state if site.open else ""))
             continue
-        found, reasons = _at_site(need, site, reckoned, slowness or {}, models)
+        found, reasons = _at_site(need, site, reckoned, slowness or {}, asked, models)
         before = len(drafts)
         for draft in found:
             at = start(site, *draft.held)
@@ -149,6 +154,7 @@ class _Draft(NamedTuple):
     """An option at a site; `hours` are the middle ones, stretched by `factor`."""
 
     site: Site
+    price: Price
     pool: DevicePool | None
     option: _Option
     cores: int
@@ -161,10 +167,13 @@ class _Draft(NamedTuple):
     billed_kw: float
     """What users pay electricity for, where they pay it beside the price: the rated draw, as for every run."""
 
-    def electricity_yuan(self, start_at: datetime, hours: float) -> float:
-        """What users pay for it over so many hours from `start_at`."""
+    def timed_yuan(self, start_at: datetime, hours: float) -> float:
+        """What changes with the hour over so many from `start_at`: electricity beside the price, and what lists ask."""
         begun = milliseconds(start_at)
-        return drawn_yuan(self.site.offering.price, self.billed_kw, begun, begun + round(hours * HOUR_MS))
+        ended = begun + round(hours * HOUR_MS)
+        nodes, per_node, _, _ = self.option
+        paid = Units(nodes * self.cores, nodes * self.memory_gb, nodes * per_node)
+        return drawn_yuan(self.price, self.billed_kw, begun, ended) + listed_yuan(self.price, paid, begun, ended)
 
     def carbon_g(self, start_at: datetime, hours: float) -> float:
         offer, begun = self.site.offering, milliseconds(start_at)
@@ -251,30 +260,37 @@ def _at_site(
     site: Site,
     reckoned: _Reckoned,
     slowness: Mapping[tuple[SiteId, str | None], float],
+    price_of: PriceOf,
     models: Collection[str],
 ) -> tuple[list[_Draft], list[str]]:
     """Drafts at one site, and per pool that has none the reason."""
     if isinstance(need, CoreHoursNeed):
-        return _on_cores(need, site, reckoned, slowness.get((site.id, None), 1.0))
+        return _on_cores(need, site, price_of(site, None), reckoned, slowness.get((site.id, None), 1.0))
     drafts: list[_Draft] = []
     reasons: list[str] = []
     for pool in site.offering.devices:
         if models and pool.model not in models:
             reasons.append(f"{pool.model} is not one of the devices asked for")
             continue
-        found, reason = _on_pool(site, pool, reckoned, slowness.get((site.id, pool.model), 1.0))
+        price = price_of(site, pool.model)
+        found, reason = _on_pool(site, price, pool, reckoned, slowness.get((site.id, pool.model), 1.0))
         drafts += found
         if not found:
             reasons.append(reason)
     return drafts, reasons
 
 
-def _on_pool(site: Site, pool: DevicePool, reckoned: _Reckoned, factor: float) -> tuple[list[_Draft], str]:
-    offer, price = site.offering, site.offering.price
+def _posted(site: Site, device: str | None) -> Price:
+    return site.offering.price
+
+
+def _on_pool(
+    site: Site, price: Price, pool: DevicePool, reckoned: _Reckoned, factor: float
+) -> tuple[list[_Draft], str]:
+    offer = site.offering
     room = min(pool.count, pool.per_node) if offer.connector == "local" else pool.count
     options, reason = reckoned.on(pool, room)
-    core_yuan, gb_yuan = float(price.core_hour_yuan), float(price.memory_gb_hour_yuan)
-    device_yuan = float(price.device_hour_yuan.get(pool.model, 0))
+    core_yuan, gb_yuan, device_yuan = _hourly(price, pool.model)
     drafts: list[_Draft] = []
     for option in options:
         nodes, per_node, found, _ = option
@@ -289,7 +305,7 @@ def _on_pool(site: Site, pool: DevicePool, reckoned: _Reckoned, factor: float) -
         if found.energy_kwh is not None:
             power_kw = found.energy_kwh.mid / found.hours.mid * offer.pue
         hourly = nodes * (cores * core_yuan + memory_gb * gb_yuan + per_node * device_yuan)
-        drafts.append(_Draft(site, pool, option, cores, memory_gb, factor, hours, hourly, power_kw, billed_kw))
+        drafts.append(_Draft(site, price, pool, option, cores, memory_gb, factor, hours, hourly, power_kw, billed_kw))
     return drafts, reason
 
 
@@ -307,8 +323,19 @@ def _counts(least: int, per_node: int, room: int) -> list[int]:
     return counts
 
 
-def _on_cores(need: CoreHoursNeed, site: Site, reckoned: _Reckoned, factor: float) -> tuple[list[_Draft], list[str]]:
-    offer, price = site.offering, site.offering.price
+def _hourly(price: Price, device: str | None) -> tuple[float, float, float]:
+    """Yuan of a core, a GB and a device; nothing where lists ask instead, over time."""
+    if price.dated:
+        return 0.0, 0.0, 0.0
+    each = price.device_hour_yuan.get(device, 0) if device is not None else 0
+    return float(price.core_hour_yuan), float(price.memory_gb_hour_yuan), float(each)
+
+
+def _on_cores(
+    need: CoreHoursNeed, site: Site, price: Price, reckoned: _Reckoned, factor: float
+) -> tuple[list[_Draft], list[str]]:
+    offer = site.offering
+    core_yuan, gb_yuan, _ = _hourly(price, None)
     power_w = offer.core_power_w * offer.cores_per_node
     profile = ProcessorProfile(name=cpu_of(site.id), cores=offer.cores_per_node, power_w=power_w or None)
     drafts: list[_Draft] = []
@@ -320,9 +347,9 @@ def _on_cores(need: CoreHoursNeed, site: Site, reckoned: _Reckoned, factor: floa
             reason = f"would take {hours:.3g} hours on {count} cores of one node"
             continue
         memory_gb = min(offer.memory_gb_per_node, MEMORY_PER_CORE_GB * count)
-        hourly = count * float(price.core_hour_yuan) + memory_gb * float(price.memory_gb_hour_yuan)
+        hourly = count * core_yuan + memory_gb * gb_yuan
         power_kw = count * offer.core_power_w / 1000 * offer.pue
-        drafts.append(_Draft(site, None, option, count, memory_gb, factor, hours, hourly, power_kw, power_kw))
+        drafts.append(_Draft(site, price, None, option, count, memory_gb, factor, hours, hourly, power_kw, power_kw))
     return drafts, [reason]
 
 
@@ -343,10 +370,10 @@ def _ranked(
     hours = np.array([draft.hours for draft in drafts], np.float64)
     hourly = np.array([draft.hourly_yuan for draft in drafts], np.float64)
     begun = list(zip(drafts, starts, strict=True))
-    electricity = np.array([draft.electricity_yuan(at, draft.hours) for draft, at in begun], np.float64)
+    timed = np.array([draft.timed_yuan(at, draft.hours) for draft, at in begun], np.float64)
     carbon = np.array([draft.carbon_g(at, draft.hours) for draft, at in begun], np.float64)
     wait = np.array([0.0 if at is now else (at - now).total_seconds() / 3600 for at in starts], np.float64)
-    scores = score(hourly * hours + electricity, carbon, wait + hours, objective)
+    scores = score(hourly * hours + timed, carbon, wait + hours, objective)
     order = _order(scores, wait + hours)
     offers = tuple(
         _offer(number, drafts[i], starts[i], float(scores[i])) for number, i in enumerate(order[:most], start=1)
@@ -368,11 +395,11 @@ def _offer(number: int, draft: _Draft, start_at: datetime, scored: float) -> Off
         start_at=start_at,
         hours=hours,
         finish_at=start_at + timedelta(hours=hours.mid),
-        price_yuan=_each(hours, lambda long: long * draft.hourly_yuan + draft.electricity_yuan(start_at, long)),
+        price_yuan=_each(hours, lambda long: long * draft.hourly_yuan + draft.timed_yuan(start_at, long)),
         energy_kwh=_times(hours, draft.power_kw),
         carbon_g=_each(hours, lambda long: draft.carbon_g(start_at, long)),
         score=scored,
-        price=draft.site.offering.price,
+        price=draft.price,
         prediction=Prediction(
             device=found.device,
             work_class=found.work_class,

@@ -22,6 +22,7 @@ from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.site import DevicePool, Ending, Held, Site
 from suanwang.scheduling.ahead import Ahead
 from suanwang.scheduling.fairness import Fairness
+from suanwang.scheduling.paying import Paying
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -98,6 +99,8 @@ class Rows:
     """As in `Unit`, as the next."""
     device_kw: Floats
     ahead: Ahead
+    paying: Paying | None
+    """Where some site has published a price list: then prices depend on who pays."""
     tariff: Ints
     """Function of `ahead.yuan`: what users pay for a kWh."""
     day: Ints
@@ -192,6 +195,9 @@ def _rows(
         core_kw=figures[3],
         device_kw=figures[4],
         ahead=ahead,
+        paying=Paying([site.offering for site in at], pools, figures[:3], snapshot.now, snapshot.organisations)
+        if any(offer.price.lists for offer in offers)
+        else None,
         tariff=ahead.tariff[site_of],
         day=ahead.day[site_of],
         awake=awake[site_of],

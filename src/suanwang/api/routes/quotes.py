@@ -108,11 +108,12 @@ def preview(
     try:
         work = read_work(content_type, body)
         found: Found
+        pays = None if project is None else ProjectId(project)
         if isinstance(work.of, Task):
-            pays = None if project is None else ProjectId(project)
             found = quotes.task_offers(caller, with_objective(work.of, weights), project=pays)
         else:
-            found = quotes.offers(work.of, objective=weights, devices=devices or ())
+            payer = None if pays is None else ask.network.jobs.payer(caller, pays)
+            found = quotes.offers(work.of, objective=weights, devices=devices or (), project=payer)
     except InvalidRequest as error:
         if type(error) not in (InvalidRequest, InvalidTask):
             raise  # Not allowed, too large: nothing that is wrong with the text.
