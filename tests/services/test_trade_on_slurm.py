@@ -235,6 +235,10 @@ def test_the_whole_trade_on_a_real_cluster(net: RealNetwork) -> None:
     assert sale.pop(f"project:{PROJECT}") == -bought["paid_fen"] == -trade.amount_fen
     assert sale.pop(NETWORK) == trade.commission_fen
     assert sum(sale.values()) == earned
+    # A tenth is kept back until the hours were delivered.
+    kept = sum(sale.pop(name) for name in list(sale) if name.startswith("deposit:"))
+    assert kept == trade.amount_fen // 10
+    earned -= kept
     assert set(sale) == {f"provider:{name}" for name in OWNERS}
     for name, part in OWNERS.items():
         assert abs(sale[f"provider:{name}"] - earned * part) < 1, name

@@ -19,22 +19,29 @@ import pytest
 from suanwang.adapters.store.memory import MemoryStore
 from suanwang.control.billing.settling import settle
 from suanwang.control.market.calling import call_due
+from suanwang.control.market.defaulting import default_due, return_deposits
 from suanwang.control.market.ordering import Market
 from suanwang.control.market.requests import NewOffer, Wish
+from suanwang.control.market.terminating import Reclaim, Terminations
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, InvalidRequest, SuanwangError, Unavailable
 from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.site import Price, Site
 from suanwang.ports import Deal, Dealt, TradeQuery
 from suanwang.trading.ledger import BANK, Owner, Transfer, account_id
 from suanwang.trading.market.dealing import MARKET
 from suanwang.trading.market.product import HOUR, begins
+from suanwang.trading.market.termination import Termination, TerminationKind
+from suanwang.trading.market.terms import STANDARD, Refund
 from suanwang.trading.market.values import Offer, OfferState, Order, OrderState, Reservation, Way
 from suanwang.trading.settlement import opened
 from tests.unit.api_world import offering
 
 START = begins(492_000)
+TERMS = replace(STANDARD, refunds=(Refund(hours=1, refund_bp=5_000),), notice_h=1)
+"""Short enough for hours that come soon."""
 RULES = Rules(improve_s=0.0, improve_tries=0, project_credit_fen=0, commission_bp=200)
 SITES = {"guian": 8, "wuhu": 12, "zhangjiakou": 6}
 PROJECTS = ("demo", "other", "third")
@@ -112,8 +119,10 @@ class MarketWorld:
                 cores_per_node=cores,
                 price=Price(core_hour_yuan=Decimal(1)),
             )
-            self.store.add_site(Site(id=SiteId(name), offering=declared, state_since=START), ())
+            site = Site(id=SiteId(name), offering=declared, state=SiteState.REACHABLE, state_since=START)
+            self.store.add_site(site, ())
         self.store.open_accounts([opened(BANK)])
+        assert self.store.add_sale_terms(TERMS, [])
         for project in PROJECTS:
             self.store.add_project(Project(id=ProjectId(project), title=project, created_at=START), ())
             account = account_id(Owner.PROJECT, project)
@@ -142,8 +151,12 @@ class MarketWorld:
             self.waiting.append(self._listing())
         elif what < 0.6:
             self.waiting.append(self._ordering())
-        elif what < 0.7:
+        elif what < 0.68:
             self.waiting.append(self._taking_back())
+        elif what < 0.74:
+            self.waiting.append(self._ending())
+        elif what < 0.76:
+            self._site_moves()
         else:
             self._turn()
         self._deliver()
@@ -171,7 +184,7 @@ class MarketWorld:
     def _turn(self) -> None:
         """A replica's turn; each of its steps may be the last."""
         _, clock = self.dice.choice(self.replicas)
-        for part in (settle, call_due):
+        for part in (settle, call_due, default_due, return_deposits):
             try:
                 part(self.store, RULES, clock.now())
             except (Died, SuanwangError):
@@ -244,6 +257,31 @@ class MarketWorld:
         operator = Principal(name="operator", role=Role.OPERATOR)
         return lambda market: market.withdraw(operator, f"{self.dice.choice(['offer', 'resale'])}-{number:06d}")
 
+    def _ending(self) -> Call:
+        """A holder cancels, or a provider takes back."""
+        rights = list(self.store._rights.values())
+        key, what = self._name("ending"), self.dice.random()
+        if what < 0.1:
+            operator = Principal(name="operator", role=Role.OPERATOR)
+            amount = self.dice.randint(1, 300)
+            return lambda market: Terminations(self.store, market._clock, RULES).fund(operator, amount, key)
+        if rights and what < 0.55:
+            right = self.dice.choice(rights)
+            holder = Principal(name="holder", role=Role.USER, projects=(right.project,))
+            count = self.dice.choice([None, 1, 2])
+            return lambda market: Terminations(self.store, market._clock, RULES).cancel(holder, right.id, key, count)
+        site = self.dice.choice(list(SITES))
+        provider = Principal(name=site, role=Role.PROVIDER, provider=f"{site}-cloud")
+        start, end = self._hours()
+        wanted = Reclaim(id=key, site=SiteId(site), device="core", count=self.dice.randint(1, 4), start=start, end=end)
+        return lambda market: Terminations(self.store, market._clock, RULES).reclaim(provider, wanted)
+
+    def _site_moves(self) -> None:
+        """One that was there is lost, or comes back."""
+        site = self.dice.choice(list(self.store.sites()))
+        state = SiteState.REACHABLE if site.state is SiteState.LOST else SiteState.LOST
+        self.store.put_site(replace(site, state=state, state_since=self.at, revision=site.revision + 1))
+
     # what must hold
 
     def _orders(self) -> list[Order]:
@@ -253,7 +291,7 @@ class MarketWorld:
         """At any instant."""
         audit = self.store.audit()
         assert (audit.sum_fen, audit.wrong, audit.unlogged) == (0, (), 0)
-        accounts, _ = self.store.accounts(None, None, 100)
+        accounts, _ = self.store.accounts(None, None, 10_000)
         assert all(each.available_fen is None or each.available_fen >= 0 for each in accounts)
         market = self.store.account(MARKET)
         assert market is None or (market.balance_fen, market.held_fen) == (0, 0)
@@ -300,8 +338,32 @@ class MarketWorld:
             assert sum(e.transfer.amount_fen for e in entries if e.transfer.debit == MARKET) == order.paid_fen
             rights = [right for right in self.store._rights.values() if right.order_id == order.id]
             assert sum(right.bought for right in rights) == order.filled
-        funds = sum(account.balance_fen for account in self.store.accounts(None, None, 100)[0] if account.id != BANK)
+        funds = sum(account.balance_fen for account in self.store.accounts(None, None, 10_000)[0] if account.id != BANK)
         assert funds == FUNDS * len(PROJECTS)
+        self._ended_early()
+
+    def _ended_early(self) -> None:
+        """Every unit ended once, every deposit went back, and nobody paid beyond what stood behind the units."""
+        assert not any(deposit.open for deposit in self.store._deposits.values())
+        for deposit in self.store._deposits.values():
+            account = self.store.account(deposit.account)
+            assert account is not None
+            assert account.balance_fen == 0
+        of_right: dict[str, list[Termination]] = {}
+        for each in self.store._terminations.values():
+            assert 0 <= each.paid_fen <= each.due_fen
+            assert each.kind is TerminationKind.DEFAULTED or each.unpaid_fen == each.pool_fen == 0
+            paid = self.store.chain_entries([f"termination/{each.id}"])
+            assert sum(entry.transfer.amount_fen for entry in paid) == each.paid_fen
+            if each.right is not None:
+                of_right.setdefault(each.right, []).append(each)
+        for name, found in of_right.items():
+            right = self.store._rights[name]
+            ended = sum(sum(each.counts) for each in found)
+            assert ended + sum(right.counts) <= right.bought * len(right.counts)
+            assert right.sold is not None
+            assert sum(each.worth_fen for each in found) <= right.sold.worth_fen
+            assert sum(each.deposit_fen for each in found) <= right.sold.deposit_fen
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -315,6 +377,7 @@ def test_the_worlds_are_worth_it() -> None:
     ways: set[tuple[Way, bool]] = set()
     died = calls = resold = 0
     refusals: set[str] = set()
+    ended: set[tuple[TerminationKind, bool]] = set()
     for seed in range(100, 106):
         world = MarketWorld(seed)
         world.run()
@@ -325,6 +388,9 @@ def test_the_worlds_are_worth_it() -> None:
         trades, _ = world.store.trades(TradeQuery(), None, 10_000)
         resold += sum(trade.seller.startswith("project:") for trade in trades)
         refusals |= world.refusals
+        terminations = [each for each in world.store._terminations.values() if each.right is not None]
+        ended |= {(each.kind, each.replacement is not None) for each in terminations if each.deposit_fen}
+    assert ended == {(kind, False) for kind in TerminationKind} | {(TerminationKind.DEFAULTED, True)}
     assert states == set(OrderState) - {OrderState.OPEN}
     assert {way for way, got in ways if got} == set(Way)
     assert min(died, calls, resold) > 3
