@@ -13,12 +13,13 @@ from tests.unit.api_world import NOW, World, world
 
 from suanwang.control.market.requests import NewOffer
 from suanwang.domain.identity import Principal, Role
-from suanwang.domain.ids import SiteId
+from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.trading.market.product import HOUR
 from suanwang.web import mount_web
 from suanwang.web.visiting import SESSION
 
 AT = (NOW + 3 * HOUR).isoformat()
+ALICE = Principal(name="alice", role=Role.USER, projects=(ProjectId("demo"),))
 GUIAN = Principal(name="guian", role=Role.PROVIDER, provider="guian-cloud")
 
 
@@ -153,3 +154,31 @@ def test_providers_put_on_sale_and_mistakes_are_said(net: World) -> None:
         "POST", "/market/orders", by=None, headers={"Cookie": f"{SESSION}=secret-of-alice"}, content="a=b"
     )
     assert strange.status_code == 403
+
+
+def test_a_right_is_given_back_and_taken_back_on_the_page(net: World) -> None:
+    assert send(net, "/market/orders", **wish(count="3")).status_code == 303
+    (right,), _ = net.network.market.reservations(ALICE, None, 10)
+    assert "Give back for 20" in page(net, "/market").text, "three hours before"
+    done = send(net, f"/market/rights/{right.id}/cancel", id="give-back-1", count="1")
+    assert (done.status_code, done.headers["location"]) == (303, "/market#ended")
+    (ended,), _ = net.network.terminations.terminations(ALICE, None, 10)
+    shown = page(net, "/market").text
+    assert f'data-fen="{ended.due_fen}"' in shown
+    assert "已退订" in net.ask("GET", "/market", by=None, headers=_chinese("alice")).text
+    wrong = send(net, f"/market/rights/{right.id}/cancel", id="give-back-2", count="9")
+    assert wrong.status_code == 409
+    assert "can be given back" in wrong.text
+    fields = {"site": "guian", "device": "core", "count": "1", "at": AT, "hours": "1"}
+    assert send(net, "/market/reclaims", by="guian", id="take-back-1", **fields).status_code == 303
+    refused = send(net, "/market/reclaims", by="guian", id="take-back-2", **{**fields, "count": "4"})
+    assert (refused.status_code, "with that notice" in refused.text) == (409, True)
+    assert send(net, "/market/reclaims", by="alice", id="take-back-3", **fields).status_code == 403
+    assert send(net, "/market/guarantee", by="olga", id="guarantee-1", amount="0.01").status_code == 303
+    assert send(net, "/market/guarantee", by="olga", id="guarantee-2", amount="99").status_code == 409
+    assert send(net, "/market/guarantee", by="alice", id="guarantee-3", amount="1").status_code == 403
+    assert "taken back by its provider" in page(net, "/market", by="olga").text
+
+
+def _chinese(by: str) -> dict[str, str]:
+    return {"Accept": "text/html", "Cookie": f"{SESSION}=secret-of-{by}", "Accept-Language": "zh"}

@@ -21,6 +21,7 @@ from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.site import Site
 from suanwang.ports import OfferQuery
 from suanwang.trading.market.product import CORE, HOUR, begins, window_of
+from suanwang.trading.market.termination import TerminationKind
 from suanwang.trading.market.values import OrderState, Plan, Way
 from suanwang.web.labels import N_
 from suanwang.web.loads import device_name
@@ -28,7 +29,7 @@ from suanwang.web.visiting import Form, PageRoute, Visit, Visited
 
 Kind = TypeVar("Kind", bound=StrEnum)
 router = APIRouter(route_class=PageRoute)
-SHOWN, DRAWN, HOURS_AHEAD = 50, 300, 48
+SHOWN, DRAWN, HOURS_AHEAD, HOURS_BACK = 50, 300, 48, 97
 
 PLANS: Mapping[str, str] = {
     Plan.ON_DEMAND: N_("on demand"),
@@ -48,6 +49,11 @@ STATES: Mapping[str, str] = {
     OrderState.UNFILLED: N_("unfilled"),
     OrderState.CANCELLED: N_("taken back"),
     OrderState.LAPSED: N_("lapsed"),
+}
+ENDS: Mapping[str, str] = {
+    TerminationKind.CANCELLED: N_("given back by its holder"),
+    TerminationKind.RECLAIMED: N_("taken back by its provider"),
+    TerminationKind.DEFAULTED: N_("not delivered"),
 }
 PHASES: Mapping[str, str] = {
     "open": N_("Orders for this hour are collected, sealed, until its call."),
@@ -79,7 +85,7 @@ def figures(
     """For the drawing script: the supply of one hour as steps, and what the device was traded at."""
     visit.needs_login()
     market, names = visit.network.market, visit.site_names()
-    window = window_of(_hour(visit, at))
+    window = window_of(hour_of(visit, at))
     total, steps = 0, list[dict[str, object]]()
     for offer, units in market.depth(visit.caller, device, window, place or None):
         steps.append({"from": total, "to": total + units, "yuan": market.gross(offer) / 100, "site": names[offer.site]})
@@ -121,7 +127,7 @@ def place_order(visit: Visited, form: Form) -> Response:
     except (Forbidden, Unauthorized):
         raise
     except (InvalidRequest, Conflict) as error:
-        return _again(visit, form, error)
+        return again(visit, form, error)
     kept = {name: form.get(name, "") for name in ("device", "place", "at", "hours")}
     return RedirectResponse(f"/market?{urlencode(kept)}#order-{made.id}", 303)
 
@@ -132,7 +138,7 @@ def cancel(visit: Visited, order_id: str, form: Form) -> Response:
     try:
         visit.network.market.cancel(visit.caller, order_id)
     except Conflict as error:
-        return _again(visit, form, error)
+        return again(visit, form, error)
     return RedirectResponse("/market#mine", 303)
 
 
@@ -143,8 +149,8 @@ def list_offer(visit: Visited, form: Form) -> Response:
     right = form.get("reservation") or None
     try:
         if right is None:
-            start = _hour(visit, form.get("at", ""))
-            hours = _number(form, "hours")
+            start = hour_of(visit, form.get("at", ""))
+            hours = number_of(form, "hours")
         else:
             held = visit.network.market.reservation(visit.caller, right)
             start, hours = begins(held.first), len(held.counts)
@@ -154,19 +160,19 @@ def list_offer(visit: Visited, form: Form) -> Response:
                 id=form.get("id", ""),
                 site=SiteId(form["site"]) if form.get("site") else None,
                 device=form.get("device") or None,
-                count=_number(form, "count"),
+                count=number_of(form, "count"),
                 start=start,
                 end=start + hours * HOUR,
-                price_fen=_fen(form, "price"),
+                price_fen=fen_of(form, "price"),
                 plan=_choice(form, "plan", Plan, Plan.ON_DEMAND),
-                least_hours=_number(form, "least_hours") if form.get("least_hours") else 1,
+                least_hours=number_of(form, "least_hours") if form.get("least_hours") else 1,
                 reservation=right,
             ),
         )
     except (Forbidden, Unauthorized):
         raise
     except (InvalidRequest, Conflict) as error:
-        return _again(visit, form, error)
+        return again(visit, form, error)
     return RedirectResponse("/market#selling", 303)
 
 
@@ -176,11 +182,11 @@ def withdraw(visit: Visited, offer_id: str, form: Form) -> Response:
     try:
         visit.network.market.withdraw(visit.caller, offer_id)
     except Conflict as error:
-        return _again(visit, form, error)
+        return again(visit, form, error)
     return RedirectResponse("/market#selling", 303)
 
 
-def _again(visit: Visit, form: Mapping[str, str], error: InvalidRequest | Conflict) -> Response:
+def again(visit: Visit, form: Mapping[str, str], error: InvalidRequest | Conflict) -> Response:
     """The page once more with what is wrong."""
     if isinstance(error, NotFound):
         raise error
@@ -212,7 +218,7 @@ def _page(
     caller, market = visit.caller, visit.network.market
     sites = [view.site for view in visit.network.sites.all(caller)]
     devices = [CORE, *sorted({pool.model for site in sites for pool in site.offering.devices})]
-    start = _hour(visit, at)
+    start = hour_of(visit, at)
     first = window_of(start)
     query = OfferQuery(
         devices=[device] if device else None,
@@ -256,6 +262,14 @@ def _page(
         may_order=bool(projects) and caller.role in (Role.USER, Role.OPERATOR),
         own=own if caller.role in (Role.PROVIDER, Role.OPERATOR) else [],
         plans=PLANS,
+        ended=visit.network.terminations.terminations(caller, None, SHOWN)[0],
+        ends=ENDS,
+        terms=visit.network.terminations.terms(caller)[0],
+        guarantee=visit.network.terminations.guarantee(caller),
+        operates=caller.role is Role.OPERATOR,
+        now=visit.network.clock.now(),
+        this_hour=window_of(visit.network.clock.now()),
+        later=[begins(window_of(visit.network.clock.now()) + ahead) for ahead in range(1, HOURS_BACK)],
         ways=WAYS,
         states=STATES,
         form=form or {},
@@ -295,7 +309,7 @@ def _region(visit: Visit, site_id: str) -> str:
     return "" if site is None else site.offering.region
 
 
-def _hour(visit: Visit, text: str) -> datetime:
+def hour_of(visit: Visit, text: str) -> datetime:
     """The hour an address names; the next one whose call is to come where it names none."""
     if not text:
         rules = visit.network.rules
@@ -311,30 +325,30 @@ def _hour(visit: Visit, text: str) -> datetime:
 
 
 def _wish(visit: Visit, form: Mapping[str, str]) -> Wish:
-    start = _hour(visit, form.get("at", ""))
+    start = hour_of(visit, form.get("at", ""))
     return Wish(
         id=form.get("id", ""),
         project=ProjectId(form.get("project", "")),
         devices=(form.get("device", ""),),
         places=(form["place"],) if form.get("place") else (),
-        count=_number(form, "count"),
+        count=number_of(form, "count"),
         start=start,
-        end=start + _number(form, "hours") * HOUR,
-        limit_fen=_fen(form, "limit") if form.get("limit") else None,
+        end=start + number_of(form, "hours") * HOUR,
+        limit_fen=fen_of(form, "limit") if form.get("limit") else None,
         divisible=form.get("divisible") == "yes",
         interruptible=form.get("interruptible") == "yes",
         way=_choice(form, "way", Way, Way.NOW),
     )
 
 
-def _number(form: Mapping[str, str], field: str) -> int:
+def number_of(form: Mapping[str, str], field: str) -> int:
     text = form.get(field, "").strip()
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise InvalidRequest("a whole number is needed here", field=field, allowed="1 and more")
     return int(text)
 
 
-def _fen(form: Mapping[str, str], field: str) -> int:
+def fen_of(form: Mapping[str, str], field: str) -> int:
     try:
         amount = Decimal(form.get(field, "").strip()) * 100
         whole = int(amount) if abs(amount) < 10**12 else -1
