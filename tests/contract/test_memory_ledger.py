@@ -1,8 +1,9 @@
-"""The ledger and vouchers in memory keep every promise of theirs."""
+"""The ledger, holds and vouchers in memory keep every promise of theirs."""
 
 from __future__ import annotations
 
 import pytest
+from tests.contract.hold_suite import HoldContract
 from tests.contract.ledger_suite import LedgerContract
 from tests.contract.voucher_suite import VoucherContract
 
@@ -17,6 +18,12 @@ class TestMemoryLedger(LedgerContract):
 
 
 class TestMemoryVouchers(VoucherContract):
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+class TestMemoryHolds(HoldContract):
     @pytest.fixture
     def store(self) -> Store:
         return MemoryStore()

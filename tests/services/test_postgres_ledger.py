@@ -9,6 +9,7 @@ from itertools import count
 
 import psycopg
 import pytest
+from tests.contract.hold_suite import HoldContract
 from tests.contract.ledger_suite import (
     DEMO,
     NOW,
@@ -39,6 +40,12 @@ pytestmark = pytest.mark.services
 
 
 class TestPostgresLedger(LedgerContract):
+    @pytest.fixture
+    def store(self, postgres_store: PostgresStore) -> Store:
+        return postgres_store
+
+
+class TestPostgresHolds(HoldContract):
     @pytest.fixture
     def store(self, postgres_store: PostgresStore) -> Store:
         return postgres_store

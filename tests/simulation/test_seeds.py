@@ -28,6 +28,16 @@ def test_no_history_loses_doubles_or_overbills(first: int) -> None:
         World(seed).run()
 
 
+@pytest.mark.no_cover
+@pytest.mark.parametrize("first", range(0, SEEDS // 40, CHUNK // 2))
+def test_no_history_of_little_money_overdraws_or_keeps_a_hold(first: int) -> None:
+    for seed in range(first, min(first + CHUNK // 2, SEEDS // 40)):
+        world = World(seed, prepaid=True)
+        world.run(rounds=250)
+        blocked = [event.data for event in world.store.events(0, 100_000) if event.kind == "ledger.blocked"]
+        assert not blocked, f"seed {seed}: a run was paid for by nobody: {blocked}"
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_same_seed_same_events(seed: int) -> None:
     assert World(seed).run() == World(seed).run()
@@ -49,6 +59,23 @@ def test_faults_really_happen() -> None:
     assert crashes > 50
     assert fenced > 5
     assert interrupted > 5
+
+
+def test_money_really_runs_out() -> None:
+    seen: set[object] = set()
+    for seed in range(60):
+        played = World(seed, prepaid=True)
+        played.run(rounds=250)
+        seen |= {event.data["then"] for event in played.store.events(0, 100_000, kind="job.unpaid")}
+        if seen == {"suspended", "ended"}:
+            return
+    raise AssertionError(f"of all that may become of a run that nobody pays, only {seen} was seen")
+
+
+def test_a_hold_that_nobody_releases_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("suanwang.adapters.store.memory.MemoryStore.release_ended", lambda *_: 0)
+    with pytest.raises(Broken, match="held by nobody"):
+        play(20)
 
 
 def test_a_network_that_does_not_wait_for_its_leases_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

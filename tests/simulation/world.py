@@ -30,12 +30,13 @@ from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.lifecycle import ENDED, JobState
 from suanwang.domain.site import Offering, Price
 from suanwang.domain.tariff import Period, Tariff, Tier
-from suanwang.domain.task import Output, Resources, Task
+from suanwang.domain.task import Flexibility, Output, Resources, Task
 from suanwang.electricity.supply import milliseconds
 from suanwang.electricity.tariff import next_change_ms
 from suanwang.ports import Extent
 from suanwang.sensing.agent import Agent, Kept
 from suanwang.sensing.connectors.fake import Behaviour, FakeConnector
+from suanwang.trading.holding import lease_of
 from suanwang.trading.ledger import Owner, account_id
 from suanwang.trading.settlement import chain_name
 
@@ -52,7 +53,15 @@ HALVES = Tariff(
     ),
 )
 """Changes every half hour, the first time two minutes after the beginning; so dear that it shows in fen."""
-RULES = Rules(lease_ttl_s=30, fence_margin_s=8, suspect_after_s=10, poll_s=2, meter_every_s=20, plan_limit=50)
+RULES = Rules(
+    lease_ttl_s=30,
+    fence_margin_s=8,
+    suspect_after_s=10,
+    poll_s=2,
+    meter_every_s=20,
+    plan_limit=50,
+    hold_span_s=100,
+)
 PROJECT = ProjectId("demo")
 USER = Principal(name="user", role=Role.USER, projects=(PROJECT,))
 OPERATOR = Principal(name="operator", role=Role.OPERATOR)
@@ -279,8 +288,11 @@ class Broken(AssertionError):
 class World:
     """`World(seed).run()` plays one history and returns the hash of its events. Raises `Broken`."""
 
-    def __init__(self, seed: int, *, sites: int = 3, jobs: int = 7) -> None:
+    def __init__(self, seed: int, *, sites: int = 3, jobs: int = 7, prepaid: bool = False) -> None:
+        """`prepaid`: the project may not owe, has little, and is given more now and then; every other task may be
+        interrupted."""
         self.seed = seed
+        self.prepaid = prepaid
         self.random = random.Random(seed)
         self.clock = VirtualClock()
         self.faults = True
@@ -294,6 +306,22 @@ class World:
         self.cancelled: set[JobId] = set()
         self.durations: dict[str, float] = {}
         self.to_submit = jobs
+        self.given = 0
+        if prepaid:
+            self._repeat(lambda network: network.wallets.set_limit(OPERATOR, PROJECT, 0))
+            self._give(self.random.choice([15, 30, 60]))
+
+    def _give(self, amount_fen: int) -> None:
+        self.given += 1
+        key = f"bank-{self.given}"
+        self._repeat(lambda network: network.wallets.top_up(OPERATOR, PROJECT, amount_fen, key))
+
+    def _repeat(self, call: Callable[[Network], object]) -> None:
+        """As its caller's client does, until there is an answer."""
+        for _ in range(50):
+            with suppress(OutcomeUnknown):
+                self.serve(call)
+                return
 
     def chance(self, p: float) -> bool:
         return self.faults and self.random.random() < p
@@ -365,6 +393,8 @@ class World:
     def heal(self) -> None:
         self.faults = False
         self.network = self._network()
+        if self.prepaid:
+            self._give(1_000_000)
         for site in self.sites:
             site.cut, site.cut_until, site.down_until, site.connector.faults.down = False, None, None, False
 
@@ -374,6 +404,8 @@ class World:
         self._trouble()
         if self.to_submit and self.random.random() < 0.5:
             self._submit()
+        if self.prepaid and self.chance(0.04):
+            self._give(self.random.choice([5, 10, 15]))
         if self.submitted and self.chance(0.01):
             self._cancel(self.random.choice(self.submitted))
         with suppress(OutcomeUnknown):
@@ -449,7 +481,7 @@ class World:
     def _submit(self) -> None:
         self.to_submit -= 1
         needs = (self.random.choice(self.submitted),) if self.submitted and self.random.random() < 0.25 else ()
-        duration = self.random.choice([1, 5, 15, 40, 70])
+        duration = self.random.choice([1, 5, 15, 40, 70]) * (5 if self.prepaid else 1)
         task = Task(
             name=f"task-{self.to_submit}",
             run=str(duration),
@@ -457,6 +489,7 @@ class World:
             outputs=(Output(name="result", path="result"),) if self.random.random() < 0.3 else (),
             needs=needs,
             max_attempts=1000,
+            flexibility=Flexibility(may_be_interrupted=self.prepaid and self.to_submit % 2 == 0),
         )
         task = self._shaped(task)
         key = f"k-{self.to_submit}"
@@ -507,6 +540,20 @@ class World:
         for site_id, held in self.store.held().items():
             if held.cores > 8:
                 raise Broken(f"seed {self.seed}: {site_id} was promised {held.cores} of 8 cores")
+        self.check_holds()
+
+    def check_holds(self) -> None:
+        """Each live lease holds once, and nobody else; no account is overdrawn, what it holds counted as spent."""
+        book = self.store._book
+        held = Counter(lease_of(hold.id) for hold in book.holds.values())
+        live, closing = set(self.store._live), self.store._closing
+        if max(held.values(), default=0) > 1 or not live <= held.keys() <= live | closing:
+            raise Broken(f"seed {self.seed}: holds of {held}, live {live}, closing {closing}")
+        for account in book.accounts.values():
+            if account.available_fen is not None and account.available_fen < 0:
+                raise Broken(f"seed {self.seed}: {account} is overdrawn")
+            if account.held_fen != sum(hold.amount_fen for hold in book.holds.values() if hold.debit == account.id):
+                raise Broken(f"seed {self.seed}: {account} does not hold what its holds come to")
 
     def over(self) -> bool:
         jobs = [self.store.job(job_id) for job_id in self.submitted]
@@ -527,7 +574,8 @@ class World:
             needs = [self.store.job(need) for need in job.needs]
             unmet = any(need is not None and need.state is not JobState.SUCCEEDED for need in needs)
             expected = {JobState.SUCCEEDED}
-            if job_id in self.cancelled:
+            unpaid = self.prepaid and "is used up" in job.reason and not job.task.flexibility.may_be_interrupted
+            if job_id in self.cancelled or unpaid:
                 expected.add(JobState.CANCELLED)
             if unmet:
                 expected = {JobState.FAILED, JobState.CANCELLED}
@@ -548,9 +596,14 @@ class World:
         paid: Counter[str] = Counter()
         for entry in self.store.chain_entries([chain_name(usage_id) for usage_id in bills]):
             paid[entry.transfer.id.rpartition("/")[0]] += entry.transfer.amount_fen
+        if self.store._book.holds or self.store._closing:
+            raise Broken(f"seed {self.seed}: {self.store._book.holds} are held by nobody")
+        moved = Counter(entry.transfer.code for entry in self.store._entries.values())
+        given = sum(e.transfer.amount_fen for e in self.store._entries.values() if e.transfer.code == "top_up")
         owed = self.store.account(account_id(Owner.PROJECT, PROJECT))
-        spent = 0 if owed is None else -owed.balance_fen
-        if +paid != +Counter(bills) or spent != sum(bills.values()) or audit.transfers > 2 * len(bills):
+        spent = 0 if owed is None else given - owed.balance_fen
+        lines_moved = moved["usage"] + moved["commission"]
+        if +paid != +Counter(bills) or spent != sum(bills.values()) or lines_moved > 2 * len(bills):
             raise Broken(f"seed {self.seed}: the ledger has {spent} fen of {sum(bills.values())} billed")
 
     def _check_money(self, job_id: JobId) -> None:

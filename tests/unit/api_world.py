@@ -7,6 +7,7 @@ import itertools
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +30,8 @@ from suanwang.domain.exchange import LogPiece, Phase, RunReport, SiteReport, Syn
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.site import Offering, Price
+from suanwang.trading.ledger import Owner, account_id
+from suanwang.trading.settlement import opened
 from suanwang.twin.checking import Checked, check_text
 from suanwang.twin.laboratory import Laboratory
 
@@ -187,6 +190,19 @@ class World:
         self.network.turn()
         agent.run_all(*texts, outcome=outcome)
         return job, agent
+
+    def run_unheld(self) -> None:
+        """As `run`, of a project that may not owe any more once its job has a lease: nobody holds or pays for it."""
+        project = replace(opened(account_id(Owner.PROJECT, "demo")), floor_fen=None)
+        self.store.open_accounts([project])
+        self.store.set_floor(project.id, None, [])
+        self.submit()
+        agent = self.agent()
+        agent.tell()
+        self.network.turn()
+        self.store.set_floor(project.id, 0, [])
+        agent.run_all("hello\n")
+        self.network.turn()
 
 
 class Agent:

@@ -49,7 +49,7 @@ def client(net: World, by: str) -> Client:
 
 
 def test_everybody_sees_his_own_and_watchers_all(net: World, billed: str) -> None:
-    everything = {"operator:network", "project:demo", "provider:guian-cloud"}
+    everything = {"operator:network", "operator:runs", "project:demo", "provider:guian-cloud"}
     assert accounts(net, "olga").keys() == accounts(net, "rita").keys() == everything
     assert accounts(net, "alice").keys() == {"project:demo"}
     assert accounts(net, "guian").keys() == {"provider:guian-cloud"}
@@ -71,10 +71,15 @@ def test_transfers_lead_from_the_account_to_the_bill_line(net: World, billed: st
         line["usage_id"]: line for line in net.ask("GET", "/v1/bills/lines", params={"job": billed}).json()["items"]
     }
     assert rows
-    for row in rows:
+    paid = [row for row in rows if row["phase"] == "direct"]
+    for row in paid:
         assert row["debit"] == "project:demo"
         assert lines[row["chain"].removeprefix("bill/")]["job"] == billed
-    assert sum(row["amount_fen"] for row in rows) == sum(line["amount_fen"] for line in lines.values())
+    held = [
+        (row["phase"], row["credit"], row["chain"].split("/")[1].rsplit("-", 1)[0]) for row in rows if row not in paid
+    ]
+    assert held == [("void", "operator:runs", billed), ("pending", "operator:runs", billed)]
+    assert sum(row["amount_fen"] for row in paid) == sum(line["amount_fen"] for line in lines.values())
 
 
 def test_a_top_up_happens_once_and_is_the_operators(net: World) -> None:
@@ -119,14 +124,10 @@ def test_nobody_tops_up_a_project_that_is_not_there(net: World) -> None:
     assert net.ask("PUT", "/v1/ledger/limits", by="olga", json={"project": "none", "limit_fen": 0}).status_code == 404
 
 
-def test_a_prepaid_project_without_money_is_blocked_and_goes_on_when_it_pays(net: World) -> None:
+def test_lines_that_nobody_can_pay_are_blocked_and_settled_when_money_comes(net: World) -> None:
     with client(net, "olga") as operator:
         operator.change_site("guian", offering(price=Price(core_hour_yuan=Decimal(100))))
-    assert (
-        net.ask("PUT", "/v1/ledger/limits", by="olga", json={"project": "demo", "limit_fen": 0}).json()["limit_fen"]
-        == 0
-    )
-    ran(net)
+    net.run_unheld()
     page = net.ask("GET", "/v1/ledger/accounts").json()
     assert page["unsettled_lines"] > 0
     assert page["blocked_lines"] > 0
@@ -138,6 +139,29 @@ def test_a_prepaid_project_without_money_is_blocked_and_goes_on_when_it_pays(net
     page = net.ask("GET", "/v1/ledger/accounts").json()
     assert (page["unsettled_lines"], page["blocked_lines"]) == (0, 0)
     assert net.ask("PUT", "/v1/ledger/limits", by="olga", json={"project": "demo", "limit_fen": 5}).status_code == 200
+
+
+def test_a_prepaid_project_starts_when_it_can_pay_and_hears_why_it_does_not(net: World) -> None:
+    with client(net, "olga") as operator:
+        operator.change_site("guian", offering(price=Price(core_hour_yuan=Decimal(100))))
+    limit = {"project": "demo", "limit_fen": 0}
+    assert net.ask("PUT", "/v1/ledger/limits", by="olga", json=limit).json()["limit_fen"] == 0
+    job = net.submit()
+    agent = net.agent()
+    agent.tell()
+    net.network.turn()
+    assert agent.tell().start == ()
+    told = net.ask("GET", f"/v1/jobs/{job['id']}/explain").json()
+    assert told["verdict"] == "waits"
+    (excluded,) = told["why"]["excluded"]
+    assert (excluded["code"], excluded["need"], excluded["have"]) == ("money", "¥100.01", "¥0.00 (project:demo)")
+    net.ask("POST", "/v1/ledger/top-ups", by="olga", json={"id": "b", "project": "demo", "amount_fen": 10_001})
+    net.network.turn()
+    assert accounts(net, "alice")["project:demo"]["held_fen"] == 10_001
+    agent.run_all("hello\n")
+    net.network.turn()
+    left = accounts(net, "alice")["project:demo"]
+    assert (left["balance_fen"], left["held_fen"]) == (10_001 - 250, 0)
 
 
 def test_a_limit_under_what_is_owed_is_a_conflict(net: World, billed: str) -> None:
@@ -195,7 +219,7 @@ def test_proofs_hold_against_the_checkpoint_they_come_with(net: World, billed: s
         ("proof", {"index": "x"}),
     ):
         assert net.ask("GET", f"/v1/ledger/{path}", params=params).status_code == 422
-    assert net.ask("GET", "/v1/ledger/checkpoint", params={"size": 1}).status_code == 404
+    assert net.ask("GET", "/v1/ledger/checkpoint", params={"size": 999}).status_code == 404
     assert net.ask("GET", "/v1/ledger/checkpoint", by=None).status_code == 401
 
 

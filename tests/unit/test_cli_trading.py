@@ -57,9 +57,7 @@ def test_an_amount_that_is_none_is_refused_before_anything_is_asked(shell: Shell
 
 
 def test_blocked_lines_are_said(shell: Shell, net: World) -> None:
-    shell("wallet", "limit", "demo", "0", by="olga")
-    net.run("hello\n")
-    net.network.turn()
+    net.run_unheld()
     assert "because of a limit" in shell("wallet", "list").err
 
 

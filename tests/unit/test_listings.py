@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -22,6 +23,7 @@ from suanwang.domain.job import Event
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.site import Dataset
 from suanwang.domain.task import Input, Resources, Task
+from suanwang.trading.holding import RUNS
 from suanwang.trading.ledger import NETWORK, AccountId
 from suanwang.trading.listings import Charge, Kind, Listing, UseState
 
@@ -87,11 +89,14 @@ def bought(shop: Listings, by: Principal = ALICE, **changes: Any) -> Any:
 
 
 def money(net: World) -> list[tuple[int, int]]:
-    """(balance, held) of the buyer, the seller and the network."""
+    """(balance, held beside what leases hold) of the buyer, the seller and the network."""
+    leases = Counter[str]()
+    for hold in net.store._book.holds.values():
+        leases[hold.debit] += hold.amount_fen if hold.credit == RUNS else 0
     found = [net.store.account(name) for name in (DEMO, OTHER, NETWORK)]
     assert net.store.audit().sum_fen == 0
     assert net.store.audit().wrong == ()
-    return [(0, 0) if each is None else (each.balance_fen, each.held_fen) for each in found]
+    return [(0, 0) if each is None else (each.balance_fen, each.held_fen - leases[each.id]) for each in found]
 
 
 def run_on(net: World, agent: Agent, phase: Phase | None = None) -> int:

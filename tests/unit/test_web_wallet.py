@@ -83,9 +83,7 @@ def test_lines_that_wait_for_money_are_said() -> None:
     with world() as net:
         mount_web(net.app, net.network)
         net.network.sites.change(net.operator, SiteId("guian"), offering(price=Price(core_hour_yuan=Decimal(100))))
-        net.network.wallets.set_limit(net.operator, ProjectId("demo"), 0)
-        net.run("hello\n")
-        net.network.turn()
+        net.run_unheld()
         text = page(net, "/wallet").text
         assert "not settled yet" in text
         assert "for money on" in text

@@ -37,6 +37,8 @@ class Rules:
     """The network's part of every bill line, in basis points (200 are 2 %)."""
     project_credit_fen: int = 100_000_000
     """How far a project may owe until an operator says otherwise."""
+    hold_span_s: float = 3600.0
+    """A lease holds what its run may come to in so long, or by its time limit where that is sooner."""
     settle_limit: int = 4000
     """Bill lines that one turn settles."""
     settle_retry_s: float = 60.0
@@ -66,6 +68,11 @@ class Rules:
     @property
     def lost_after_s(self) -> float:
         return self.lease_ttl_s + self.fence_margin_s
+
+    @property
+    def unpaid_lead_s(self) -> float:
+        """A run whose hold lasts no longer than this is asked to end: it may hear of it late, and is metered until it does."""
+        return self.lost_after_s + self.meter_every_s
 
     @property
     def starved_after(self) -> timedelta:

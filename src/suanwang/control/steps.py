@@ -31,6 +31,7 @@ OUTCOME_REASONS: Mapping[RunState, str] = {
 
 NOTHING_USED: Mapping[datetime, int] = {}
 SUSPENDED = "its work goes on at a better hour"
+UNPAID = "the money of {purse} is used up"
 
 
 def ready(job: Job, held_at: SiteId | None, now: datetime) -> Step:
@@ -79,6 +80,31 @@ def freed(job: Job, sites: tuple[SiteId, ...], terms: Terms | None, why: str, no
     task = replace(job.task, constraints=replace(job.task.constraints, sites=sites))
     moved = replace(job, task=task, terms=terms, hold=None, revision=job.revision + 1)
     return Step(job=moved, events=(_event("job.freed", moved, now, reason=why),))
+
+
+def suspend_unpaid(job: Job, purse: str, now: datetime) -> Step:
+    """Ask the site to end a run that nobody can pay any more: its job is queued again, and goes on once there is money."""
+    reason = UNPAID.format(purse=purse)
+    expect = None if job.why is None else job.why.chosen
+    assert expect is not None, "a run was placed"
+    hold = Hold(expect=expect, start_at=now, until=now, instead=None, unpaid=reason)
+    moved = replace(job, hold=hold, revision=job.revision + 1)
+    return Step(
+        job=moved,
+        events=(_event("job.unpaid", moved, now, reason=reason, purse=purse, then="suspended"),),
+        notices=({"kind": "job.unpaid", "job": job.id, "project": job.project, "reason": reason},),
+    )
+
+
+def stop_unpaid(job: Job, purse: str, now: datetime) -> Step:
+    """End a run that nobody can pay any more and that may not be interrupted."""
+    reason = UNPAID.format(purse=purse)
+    moved = _move(job, Move.CANCEL, reason=f"{reason}: the run was ended")
+    return Step(
+        job=moved,
+        events=(_event("job.unpaid", moved, now, reason=reason, purse=purse, then="ended"),),
+        notices=({"kind": "job.unpaid", "job": job.id, "project": job.project, "reason": reason},),
+    )
 
 
 def lease(place: Place, site: Site, lease_until: datetime, now: datetime, organisation: str = "") -> Step:
@@ -263,7 +289,9 @@ def _finish(
 ) -> Step:
     moved = _move(metered.job, move, ended_at=closed.ended_at, allocation_id=None, reason=reason, exit_code=exit_code)
     if moved.state is JobState.CANCELLED:
-        kind = "job.cancelled"
+        # However the site ended it: why it was to end is what its user wants to know.
+        kind, reason = "job.cancelled", metered.job.reason or reason
+        moved = replace(moved, reason=reason)
     return Step(
         job=moved,
         allocation=closed,
@@ -279,7 +307,8 @@ def _requeue(metered: Metered, closed: Allocation, reason: str, now: datetime) -
         return _finish(metered, closed, Move.FAIL, "job.failed", why, None, now)
     moved = _move(job, Move.REQUEUE, allocation_id=None, ready_at=now, reason=reason)
     if moved.state is JobState.CANCELLED:
-        moved = replace(moved, ended_at=now, ready_at=job.ready_at)
+        reason = job.reason or reason
+        moved = replace(moved, ended_at=now, ready_at=job.ready_at, reason=reason)
     kind = "job.cancelled" if moved.state is JobState.CANCELLED else "job.interrupted"
     return Step(
         job=moved,
@@ -302,15 +331,17 @@ def _suspended(metered: Metered, closed: Allocation, hold: Hold, now: datetime) 
         Move.REQUEUE,
         allocation_id=None,
         ready_at=min(ready_at, now),
-        reason="",
+        reason=hold.unpaid,
         attempts=job.attempts - 1,
-        hold=hold,
+        hold=None if hold.unpaid else hold,
     )
-    start, site = _minute(hold.start_at), hold.expect.site
+    reason, told = hold.unpaid or SUSPENDED, dict[str, object]()
+    if not hold.unpaid:
+        told = {"site": hold.expect.site, "start_at": _minute(hold.start_at)}
     return Step(
         job=moved,
-        allocation=replace(closed, reason=SUSPENDED),
-        events=(_event("job.suspended", moved, now, reason=SUSPENDED, site=site, start_at=start, epoch=closed.epoch),),
+        allocation=replace(closed, reason=reason),
+        events=(_event("job.suspended", moved, now, reason=reason, **told, epoch=closed.epoch),),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from suanwang.control.billing.holding import keep_holds, money, open_payers, pledged
 from suanwang.control.billing.prices import organisations
 from suanwang.control.billing.settling import settle
 from suanwang.control.contracts.crediting import credit_due
@@ -67,6 +68,8 @@ class Turn:
     """Runs that sites were asked to end, since their work had better go on at another hour."""
     step: int = 0
     """The step of the prices in which that was asked last."""
+    unpaid: int = 0
+    """Runs that sites were asked to end, since nobody can pay them any more."""
 
 
 def tick(
@@ -88,13 +91,14 @@ def tick(
     suspended, step = suspend_due(store, lambda: snapshot(store, (), places, now), now, step)
     placed = replace(placed, suspended=suspended, step=step)
     settled = settle(store, rules, now)
+    unpaid = keep_holds(store, rules, now)
     settle_uses(store, rules.settle_limit, now)
     called = call_due(store, rules, now)
     default_due(store, rules, now)
     vacate(store, now)
     return_deposits(store, rules, now)
     credit_due(store, rules, now)
-    return replace(placed, fenced=fenced, readied=readied, failed=unmet, called=called, settled=settled)
+    return replace(placed, fenced=fenced, readied=readied, failed=unmet, called=called, settled=settled, unpaid=unpaid)
 
 
 def watch_sites(store: Store, rules: Rules, now: datetime) -> None:
@@ -155,7 +159,8 @@ def snapshot(
     *,
     rules: Rules | None = None,
 ) -> Snapshot:
-    """The network as the store has it, or with what these jobs are to see as held; with `rules`, projects beside each other."""
+    """The network as the store has it, or with what these jobs are to see as held; with `rules`, projects beside each other, and
+    their money."""
     sites = store.sites()
     return Snapshot(
         now=now,
@@ -167,6 +172,7 @@ def snapshot(
         endings=store.endings,
         fairness=None if rules is None else fairness(store, rules, {job.project for job in jobs}),
         organisations=organisations(store, sites),
+        money=None if rules is None else money(store, rules, jobs),
     )
 
 
@@ -211,13 +217,18 @@ def _decided(turn: Turn, store: Store, rules: Rules, seen: Snapshot, decide_with
     """`turn` with what becomes of the jobs of `seen`."""
     plan = decide_with(seen)
     sites: Mapping[str, Site] = {site.id: site for site in seen.sites}
+    open_payers(store, rules, plan.places)
     steps = [
-        lease(
+        pledged(
             choice,
-            sites[choice.site],
-            seen.now + rules.lease,
+            lease(
+                choice,
+                sites[choice.site],
+                seen.now + rules.lease,
+                seen.now,
+                seen.organisations.get(choice.job.project, ""),
+            ),
             seen.now,
-            seen.organisations.get(choice.job.project, ""),
         )
         for choice in plan.places
     ]

@@ -217,6 +217,8 @@ class Hold:
     """When it is decided anew: then, or at an earlier step of the prices."""
     instead: Rank | None
     """The best that could have started at the decision; None where no site had room."""
+    unpaid: str = ""
+    """Of a run that is being suspended: the purse that cannot bear more of it, in words. It goes on once there is money."""
 
     @property
     def asleep_until(self) -> datetime | None:
@@ -355,6 +357,14 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pledge:
+    """What a new lease holds of its project's account."""
+
+    amount_fen: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One guarded step of one job: everything in it happens, or nothing does.
 
@@ -369,3 +379,5 @@ class Step:
     bill_lines: tuple[BillLine, ...] = ()
     notices: tuple[Mapping[str, object], ...] = ()
     """What must be told outside; goes to the outbox."""
+    pledge: Pledge | None = None
+    """Of a new lease; a step whose project cannot bear it is refused."""

@@ -51,6 +51,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "the project's quota does not allow it: {have}; the job needs {need}",
             "超出项目配额：{have}；作业需要 {need}",
         ),
+        "money": (
+            "there is not enough money: a start here holds {need}, and {have} is left; top up, or raise the budget",
+            "资金不足：在此启动须冻结 {need}，剩余 {have}；请充值或提高预算",
+        ),
         "measured": ("its probe fell short of what it declares: {have}", "实测低于申报：{have}"),
         "taken": (
             "others use what this needs, nobody knows how long: {need}",
@@ -62,7 +66,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-TEMPORARY = frozenset({"closed", "silent", "busy", "kept", "short", "quota"})
+TEMPORARY = frozenset({"closed", "silent", "busy", "kept", "short", "quota", "money"})
 """Reasons that may pass by themselves; a job that meets only others everywhere is refused at once."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanwang.ports.agents import Connector, Files, Link
-from suanwang.ports.ledger import Audit, Charged, Claim, Ledger, OpenLine
+from suanwang.ports.ledger import Audit, Charged, Claim, HeldLease, Ledger, OpenLine
 from suanwang.ports.market import Deal, Dealt, Market, OfferQuery, Stock, TerminationQuery, TradeQuery
 from suanwang.ports.outside import Clock, Identities, Signer
 from suanwang.ports.store import BillQuery, BillTotal, Extent, Idempotency, JobQuery, Lately, Notice, Store
@@ -23,6 +23,7 @@ __all__ = [
     "Disputes",
     "Extent",
     "Files",
+    "HeldLease",
     "Idempotency",
     "Identities",
     "JobQuery",

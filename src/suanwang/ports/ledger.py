@@ -7,16 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from suanwang.domain.ids import JobId, ProjectId
-from suanwang.domain.job import (
-    BillLine,
-    Event,
-    Ran,
-    UsageRecord,
-)
+from suanwang.domain.ids import AllocationId, JobId, ProjectId
+from suanwang.domain.job import Allocation, BillLine, Event, Job, Ran, UsageRecord
 from suanwang.domain.site import Price
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Outcome, Transfer
+from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Hold, Outcome, Transfer
 from suanwang.trading.merkle import Edge, Key
 
 
@@ -34,6 +29,19 @@ class OpenLine:
     """What earlier lines of its job sum to."""
     owners: Mapping[str, str] = field(default_factory=dict)
     """Who shares what its run earns; the provider alone where empty."""
+    over: bool = False
+    """Whether its run has ended: what its lease holds is not needed any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldLease:
+    """A live lease and what it holds of its project's account."""
+
+    hold: Hold
+    job: Job
+    allocation: Allocation
+    owed_fen: int
+    """Billed and not settled yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +68,10 @@ class Claim:
     """Empty for a line of zero fen, which is settled without a transfer."""
     blocked: Event
     """Told once where the chain cannot be posted."""
+    lease: AllocationId | None = None
+    """Whose hold pays where the project's account is short."""
+    over: bool = False
+    """Whether that hold is released whole with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +109,13 @@ class Ledger(Protocol):
 
     def release_expired(self, now: datetime, limit: int) -> int:
         """Void pending transfers whose time is over; returns how many."""
+
+    def leases_held(self, due: datetime, tight: Collection[AccountId], limit: int) -> Sequence[HeldLease]:
+        """Live leases whose hold times out by `due`, and all of `tight` accounts and of accounts that hold more than they
+        have left. By timeout."""
+
+    def release_ended(self, now: datetime, limit: int) -> int:
+        """Void the holds of leases that have ended and whose lines are all settled; returns how many."""
 
     def entries(self, account_id: AccountId, cursor: str | None, limit: int) -> tuple[Sequence[Entry], str | None]:
         """Transfers of an account, newest first."""

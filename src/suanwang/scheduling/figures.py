@@ -87,7 +87,17 @@ def hourly_yuan_of(of: Shape, unit: Unit) -> float:
 
 def limit_yuan(of: Shape, rows: Rows) -> Floats:
     """`[r]`: what a run up to the time limit would cost, at the dearest hours of the week: it may start later than planned."""
-    hours = of.resources.time_limit_s / 3600
+    return _most_yuan(of, rows, of.resources.time_limit_s / 3600)
+
+
+def hold_fen(of: Shape, rows: Rows, span_s: float) -> Floats:
+    """`[r]`: whole fen that a run may come to in `span_s`, or by its time limit, at the dearest hours of the week."""
+    yuan = _most_yuan(of, rows, min(span_s, of.resources.time_limit_s) / 3600)
+    # A fen more, because bills round a running total.
+    return np.where(yuan > 0, np.ceil((yuan * 100).round(6)) + 1, 0)
+
+
+def _most_yuan(of: Shape, rows: Rows, hours: float) -> Floats:
     limit = hourly_yuan(of, rows, slice(None)) * hours
     follows = course(of, rows)
     if follows is not None:

@@ -32,6 +32,7 @@ from suanwang.scheduling.feasibility import (
 )
 from suanwang.scheduling.margins import WORTH_WAITING
 from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Stay
+from suanwang.scheduling.purses import Purses
 from suanwang.scheduling.seating import Seating
 from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable, Snapshot, table
 
@@ -47,6 +48,7 @@ NO_SCORES = np.zeros(0, np.float64)
 HELD = "held for a better site that is full now"
 KEPT = "held for a better hour"
 OVER = "its project's quota does not allow it now"
+UNPAID = "there is not enough money for it now"
 NEVER = "more than its project's quota allows at once"
 
 
@@ -65,6 +67,8 @@ class _Ranking:
     score: Floats
     limit_yuan: Floats | None
     """`[r]`: what a run up to the time limit would cost at most; None where no budget is set."""
+    hold_fen: Floats | None = None
+    """`[k]`: what a start holds, once somebody asked."""
     busy: dict[int, tuple[int, Exclusion]] = field(default_factory=dict)
     """Site → what it had taken when it was last found full, and the reason then."""
     ranks: dict[int, Rank] = field(default_factory=dict)
@@ -131,13 +135,14 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class _Barred:
-    """What a project's quota keeps a job from."""
+    """What a project's quota, or its money, keeps a job from."""
 
     rows: Bools
     """`[k]`"""
     over: Exceeded | None
-    """Where it keeps the job from all of them."""
+    """Where it keeps the job from all of them, or is the same for all."""
     models: Mapping[str, Exceeded] = field(default_factory=dict)
+    note: str = OVER
 
     def words(self, pool: DevicePool | None) -> Exceeded:
         """The quota that keeps it from a row of this pool."""
@@ -167,7 +172,8 @@ class _Placer:
         """Jobs this plan has given each site."""
         fairness = snapshot.fairness
         self._shares = Shares(fairness.standings if fairness else None, self._whole() if fairness else Amounts())
-        self._barred: _Barred | None = None
+        self._purses = Purses(snapshot.money)
+        self._barred: tuple[_Barred, ...] = ()
         """Of the job that is looked at."""
 
     # assignment
@@ -194,11 +200,12 @@ class _Placer:
         """With every site's reason, where even an empty network would not let it start under `allowance`."""
         ranking = self._ranking(self._shape(job))
         unused = Shares({job.project: Standing(allowance=allowance)}, Amounts())
-        self._barred = self._bars(ranking, job.project, unused)
-        if self._barred is None or not self._barred.rows.all():
+        barred = self._bars(ranking, job.project, unused)
+        if barred is None or not barred.rows.all():
             return None
+        self._barred = (barred,)
         why = self._why(ranking, np.full(len(ranking.index), np.inf), None, NEVER)
-        return why, self._barred.words(ranking.rows.pools[ranking.index.item(0)])
+        return why, barred.words(ranking.rows.pools[ranking.index.item(0)])
 
     def _bars(self, ranking: _Ranking, project: ProjectId, shares: Shares) -> _Barred | None:
         allowance, of = shares.allowance(project), ranking.shape
@@ -214,6 +221,24 @@ class _Placer:
         rows = np.logical_or.reduce([ranking.of_model(model) for model in models])
         return _Barred(rows, None, models) if rows.any() else None
 
+    def _holds(self, ranking: _Ranking) -> Floats:
+        if ranking.hold_fen is None:
+            found = figures.hold_fen(ranking.shape, ranking.rows, self._purses.span_s)
+            ranking.hold_fen = found[ranking.pick]
+        return ranking.hold_fen
+
+    def _unpaid(self, ranking: _Ranking, job: Job) -> _Barred | None:
+        """The rows where a start would hold more than is left of the job's money."""
+        purse = self._purses.least(job)
+        if purse is None:
+            return None
+        (name, left), holds = purse, self._holds(ranking)
+        rows = holds > left
+        if not rows.any():
+            return None
+        asked = f"¥{holds.min().item() / 100:.2f}"
+        return _Barred(rows, Exceeded(used=f"¥{max(left, 0) / 100:.2f}", asked=asked, allowed=name), note=UNPAID)
+
     def hopeless(self, job: Job) -> Hopeless | None:
         """`job` with every site's reason, where no site can ever run it."""
         ranking = self._ranking(self._shape(job))
@@ -224,17 +249,15 @@ class _Placer:
         ranking = self._ranking(self._shapes[self._numbers[job.id]])
         if not len(ranking.index):
             return Hopeless(job=job, why=self._why_hopeless(ranking))
-        scores, index, barred = (
-            self._with_room(job, ranking),
-            ranking.index,
-            self._bars(ranking, job.project, self._shares),
-        )
-        self._barred = barred
-        if barred is not None:
-            if barred.rows.all():
-                return OVER
-            scores[barred.rows] = np.inf
-            index = index[~barred.rows]
+        scores, index = self._with_room(job, ranking), ranking.index
+        bars = self._bars(ranking, job.project, self._shares), self._unpaid(ranking, job)
+        self._barred = tuple(barred for barred in bars if barred is not None)
+        if self._barred:
+            barred_rows = np.logical_or.reduce([barred.rows for barred in self._barred])
+            if barred_rows.all():
+                return self._barred[-1].note
+            scores[barred_rows] = np.inf
+            index = index[~barred_rows]
         if job.hold is not None and job.hold.until > self._now:
             if job.hold.start_at > self._now:
                 return KEPT
@@ -272,12 +295,17 @@ class _Placer:
         self._seating.take(self._numbers[job.id], rows, row)
         self._taken[site] += 1
         self._shares.took(job.project, of.cores, of.memory_gb, pool.model if pool else None, of.devices)
+        hold_fen = 0
+        if self._purses.least(job) is not None:
+            hold_fen = int(self._holds(ranking).item(place))
+            self._purses.took(job, hold_fen)
         return Place(
             job=job,
             site=self._table.sites[site].id,
             device_model=pool.model if pool else None,
             power_kw=figures.power_kw(of, rows.units[row]),
             why=why,
+            hold_fen=hold_fen,
         )
 
     def _with_room(self, job: Job, ranking: _Ranking) -> Floats:
@@ -393,8 +421,8 @@ class _Placer:
         """The answer for a job that `take` left in the queue."""
         ranking = self._ranking(self._shape(job))
         scores = self._with_room(job, ranking)
-        if self._barred is not None:
-            scores[self._barred.rows] = np.inf
+        for barred in self._barred:
+            scores[barred.rows] = np.inf
         return self._why(ranking, scores, None, note)
 
     def _why(self, ranking: _Ranking, scores: Floats, place: int | None, note: str) -> Why:
@@ -463,17 +491,20 @@ class _Placer:
         return found
 
     def _over(self, ranking: _Ranking, index: int) -> Exclusion | None:
-        """Where the project's quota keeps the job from every row of a site that it might take."""
-        barred = self._barred
-        if barred is None:
-            return None
+        """Where the project's quota, or its money, keeps the job from every row of a site that it might take."""
         first, end = ranking.rows.span[index]
         low, high = ranking.index.searchsorted((first, end)).tolist()
-        if not barred.rows[low:high].all():
-            return None
-        words = barred.words(ranking.rows.pools[ranking.index.item(low)])
-        have = f"{words.used} / {words.allowed}"
-        return Exclusion(site=self._table.sites[index].id, code="quota", need=words.asked, have=have)
+        site = self._table.sites[index].id
+        whole = [barred for barred in self._barred if barred.rows[low:high].all()]
+        if not whole and self._barred and np.logical_or.reduce([b.rows[low:high] for b in self._barred]).all():
+            whole = [self._barred[-1]]
+        for barred in whole[:1]:
+            words = barred.words(ranking.rows.pools[ranking.index.item(low)])
+            if barred.note == UNPAID:
+                need = f"¥{self._holds(ranking)[low:high].min().item() / 100:.2f}"
+                return Exclusion(site=site, code="money", need=need, have=f"{words.used} ({words.allowed})")
+            return Exclusion(site=site, code="quota", need=words.asked, have=f"{words.used} / {words.allowed}")
+        return None
 
     def _lasting(self, ranking: _Ranking, index: int) -> Exclusion:
         """Why a site can never take jobs of this shape."""

@@ -20,6 +20,8 @@ class Place:
     device_model: str | None
     power_kw: float
     why: Why
+    hold_fen: int = 0
+    """What the start holds of the job's purses; 0 where nothing limits it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from suanwang.domain.site import DevicePool, Ending, Held, Site
 from suanwang.scheduling.ahead import Ahead
 from suanwang.scheduling.fairness import Fairness
 from suanwang.scheduling.paying import Paying
+from suanwang.scheduling.purses import Money
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -49,6 +50,8 @@ class Snapshot:
     """Where several projects wait, or one has a quota."""
     organisations: Mapping[ProjectId, str] = field(default_factory=dict)
     """Of projects, where price lists ask for them."""
+    money: Money | None = None
+    """Where starts hold money."""
 
 
 class Unit(NamedTuple):

@@ -28,7 +28,7 @@ from suanwang.ports import JobQuery
 
 _JOB = listed(JOB_COLUMNS)
 _JOB_J = listed(JOB_COLUMNS, "j.")
-_BOTH = f"{_JOB_J}, {listed(ALLOCATION_READ, 'a.')}"
+BOTH = f"{_JOB_J}, {listed(ALLOCATION_READ, 'a.')}"
 _LIVE = "a.state IN ('leased', 'running')"
 _BROKEN = ", ".join(f"'{state}'" for state in sorted(ENDED - {JobState.SUCCEEDED}))
 _BATCH = 20_000
@@ -100,27 +100,27 @@ class JobReads:
 
     def live_at(self, site_id: SiteId) -> Sequence[tuple[Job, Allocation]]:
         rows = self._rows(
-            f"SELECT {_BOTH} FROM granted a JOIN jobs j ON j.id = a.job_id "
+            f"SELECT {BOTH} FROM granted a JOIN jobs j ON j.id = a.job_id "
             f"WHERE a.site_id = %s AND {_LIVE} ORDER BY a.id",
             (site_id,),
         )
-        return [_both(row) for row in rows]
+        return [both_from(row) for row in rows]
 
     def checkpointed(self, limit: int, after: AllocationId | None = None) -> Sequence[tuple[Job, Allocation]]:
         rows = self._rows(
-            f"SELECT {_BOTH} FROM jobs j JOIN granted a ON a.id = j.allocation_id WHERE j.state = 'running' "
+            f"SELECT {BOTH} FROM jobs j JOIN granted a ON a.id = j.allocation_id WHERE j.state = 'running' "
             "AND j.checkpoint IS NOT NULL AND j.hold_site IS NULL AND a.id > %s ORDER BY a.id LIMIT %s",
             (after or "", page_size(limit)),
         )
-        return [_both(row) for row in rows]
+        return [both_from(row) for row in rows]
 
     def overdue(self, before: datetime, limit: int) -> Sequence[tuple[Job, Allocation]]:
         rows = self._rows(
-            f"SELECT {_BOTH} FROM (SELECT a.id FROM allocations a WHERE {_LIVE} AND a.lease_until < %s "
+            f"SELECT {BOTH} FROM (SELECT a.id FROM allocations a WHERE {_LIVE} AND a.lease_until < %s "
             "ORDER BY a.id LIMIT %s) AS late JOIN granted a ON a.id = late.id JOIN jobs j ON j.id = a.job_id ORDER BY a.id",
             (before, page_size(limit)),
         )
-        return [_both(row) for row in rows]
+        return [both_from(row) for row in rows]
 
     def allocation(self, allocation_id: AllocationId) -> Allocation | None:
         rows = self._rows(f"SELECT {listed(ALLOCATION_READ)} FROM granted WHERE id = %s", (allocation_id,))
@@ -143,7 +143,7 @@ def fold_counts(connection: Connection) -> None:
         )
 
 
-def _both(row: Row) -> tuple[Job, Allocation]:
+def both_from(row: Row) -> tuple[Job, Allocation]:
     width = len(JOB_COLUMNS)
     return job_from(row[:width]), allocation_from(row[width:])
 

@@ -8,16 +8,17 @@ the transaction runs again. Knows nothing of why a job moves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from psycopg import errors as pg
 
 from suanwang.adapters.store.codec import clean, dump_free
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.job_reads import fold_counts
+from suanwang.adapters.store.ledger import decide, write_transfers
 from suanwang.adapters.store.record import copy_rows, insert_events
 from suanwang.adapters.store.rows import (
     ALLOCATION_COLUMNS,
@@ -34,10 +35,14 @@ from suanwang.adapters.store.rows import (
     terms_row,
     usage_row,
 )
+from suanwang.adapters.store.tree import append_leaves
 from suanwang.domain.errors import Conflict
 from suanwang.domain.ids import AllocationId, JobId
 from suanwang.domain.job import Allocation, AllocationState, Event, Job, Step
 from suanwang.ports import Idempotency
+from suanwang.trading.holding import pledge_hold
+from suanwang.trading.leaves import transfer_leaf
+from suanwang.trading.ledger import Transfer
 
 _FOLD_EVERY = 1024
 """Writes of this process between two foldings of the counters, in case nobody reads them."""
@@ -104,11 +109,12 @@ class JobWrites:
             return frozenset()
         ordered = [_prepared(step) for step in sorted(steps, key=lambda step: step.job.id)]
         tag = f"steps of job {ordered[0].step.job.id} and {len(ordered) - 1} more"
+        pledges = tuple(_pledge(step) for step in steps if step.pledge is not None)
         try:
-            refused = self._database.write(lambda connection: _apply(connection, ordered), tag=tag)
+            refused = self._database.write(lambda connection: _apply(connection, ordered, pledges), tag=tag)
         except pg.IntegrityError:
             # Some step breaks a key, such as a usage record written before: find which, and let the others through.
-            refused = self._database.write(lambda connection: _apply_apart(connection, ordered), tag=tag)
+            refused = self._database.write(lambda connection: _apply_apart(connection, ordered, pledges), tag=tag)
         self._count_write()
         return refused
 
@@ -184,17 +190,33 @@ def _prepared(step: Step) -> _Prepared:
     )
 
 
-def _apply(connection: Connection, steps: Sequence[_Prepared], *, telling: bool = True) -> frozenset[JobId]:
-    """Apply those steps whose guards hold, in the caller's transaction; returns the refused. They come in job order.
+Pledges: TypeAlias = Sequence[tuple[JobId, Transfer]]
+
+
+def _pledge(step: Step) -> tuple[JobId, Transfer]:
+    assert step.pledge is not None, "asked of those alone"
+    assert step.allocation is not None, "a new lease alone holds money"
+    return step.job.id, pledge_hold(step.job.project, step.allocation.id, step.pledge)
+
+
+def _apply(
+    connection: Connection, steps: Sequence[_Prepared], pledges: Pledges, *, telling: bool = True
+) -> frozenset[JobId]:
+    """Apply those steps whose guards hold, in the caller's transaction; returns the refused. They come in job order, what
+    new leases hold in the order of the plan.
 
     Without `telling`, events are left to the caller.
     """
+    borne = _borne(connection, steps, pledges)
+    steps, whole = [each for each in steps if each.step.pledge is None or each.step.job.id in borne], steps
     fencing = [each.step.allocation for each in steps if _fences(each.step) and each.step.allocation is not None]
     stale = _lock_fences(connection, steps, fencing) if fencing else frozenset()
     tried = [each for each in steps if each.step.job.id not in stale]
     applied = _update_jobs(connection, tried) if tried else frozenset()
     done = [each for each in tried if each.step.job.id in applied]
     _put_allocations(connection, done)
+    _hold(connection, [borne[each.step.job.id] for each in done if each.step.job.id in borne], done)
+    _close(connection, done)
     if usage := [usage_row(record) for each in done for record in each.step.usage]:
         copy_rows(connection, _INSERT_USAGE, usage)
     if bills := [bill_row(line) for each in done for line in each.step.bill_lines]:
@@ -203,10 +225,42 @@ def _apply(connection: Connection, steps: Sequence[_Prepared], *, telling: bool 
         copy_rows(connection, _INSERT_NOTICES, notices)
     if telling:
         insert_events(connection, [event for each in done for event in each.step.events])
-    return frozenset(each.step.job.id for each in steps if each.step.job.id not in applied)
+    return frozenset(each.step.job.id for each in whole if each.step.job.id not in applied)
 
 
-def _apply_apart(connection: Connection, steps: Sequence[_Prepared]) -> frozenset[JobId]:
+def _borne(connection: Connection, steps: Sequence[_Prepared], pledges: Pledges) -> Mapping[JobId, Transfer]:
+    """What new leases hold, of the jobs whose projects can bear it; their accounts are locked."""
+    mine = {each.step.job.id for each in steps} if pledges else frozenset()
+    asked = [(job_id, hold) for job_id, hold in pledges if job_id in mine]
+    if not asked:
+        return {}
+    at = next(each.step.allocation.granted_at for each in steps if each.step.pledge and each.step.allocation)
+    outcomes = decide(connection, [(hold,) for _, hold in asked], at).outcomes
+    return {job_id: hold for (job_id, hold), outcome in zip(asked, outcomes, strict=True) if outcome.done}
+
+
+def _hold(connection: Connection, holds: Sequence[Transfer], done: Sequence[_Prepared]) -> None:
+    if holds:
+        at = next(each.step.allocation.granted_at for each in done if each.step.pledge and each.step.allocation)
+        first = append_leaves(connection, [transfer_leaf(hold, at) for hold in holds])
+        write_transfers(connection, list(zip(holds, range(first, first + len(holds)), strict=True)), at)
+
+
+def _close(connection: Connection, done: Sequence[_Prepared]) -> None:
+    """Note the leases that ended, so that what they hold is released."""
+    over = sorted(
+        each.step.allocation.id
+        for each in done
+        if each.step.allocation is not None
+        and each.step.allocation.state in (AllocationState.ENDED, AllocationState.FENCED)
+    )
+    if over:
+        connection.execute(
+            "INSERT INTO closing_leases (allocation_id) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", (over,)
+        )
+
+
+def _apply_apart(connection: Connection, steps: Sequence[_Prepared], pledges: Pledges) -> frozenset[JobId]:
     """Like `_apply`, but a step that breaks a key is refused alone: halves the steps until it stands by itself.
 
     Events follow at the end, since a transaction numbers them once.
@@ -217,7 +271,7 @@ def _apply_apart(connection: Connection, steps: Sequence[_Prepared]) -> frozense
         part = pending.pop()
         connection.execute("SAVEPOINT part")
         try:
-            refused |= _apply(connection, part, telling=False)
+            refused |= _apply(connection, part, pledges, telling=False)
             connection.execute("RELEASE SAVEPOINT part")
         except pg.IntegrityError:
             connection.execute("ROLLBACK TO SAVEPOINT part")

@@ -21,8 +21,10 @@ from suanwang.adapters.store.paging import page_size, position
 from suanwang.adapters.store.record import copy_rows, insert_events
 from suanwang.adapters.store.tree import append_leaves
 from suanwang.domain.errors import Conflict, NotFound, Unavailable
+from suanwang.domain.ids import AllocationId
 from suanwang.domain.job import Event
 from suanwang.ports import Audit
+from suanwang.trading.holding import lease_of
 from suanwang.trading.leaves import transfer_leaf
 from suanwang.trading.ledger import (
     Account,
@@ -42,6 +44,9 @@ from suanwang.trading.ledger import (
 _ACCOUNT = "id, owner, name, currency, floor_fen, balance_fen, held_fen"
 _TRANSFER = "id, chain, debit, credit, amount_fen, code, phase, pending_id, timeout_at"
 _HOLD = "id, debit, credit, amount_fen, timeout_at"
+LEASE_HOLDS = "credit = 'operator:runs'"
+LEASE = "split_part(id, '/', 2)"
+"""Whose hold a row of `LEASE_HOLDS` is, in the words of its index."""
 _INSERT = f"COPY ledger_transfers ({_TRANSFER}, leaf, at) FROM STDIN"
 _KNOWN = (
     f"SELECT {_TRANSFER} FROM ledger_transfers WHERE id = ANY(%s) "
@@ -95,7 +100,7 @@ def open_accounts(connection: Connection, accounts: Sequence[Account]) -> None:
 
 def decide(connection: Connection, chains: Sequence[Chain], now: datetime) -> Posted:
     """Lock what the chains touch and decide about each; nothing is written."""
-    book = _book(connection, [transfer for chain in chains for transfer in chain])
+    book = locked(connection, [transfer for chain in chains for transfer in chain])
     outcomes = tuple(book.post(chain, now) for chain in chains)
     fresh = tuple(chain for chain, outcome in zip(chains, outcomes, strict=True) if outcome.verdict is Verdict.POSTED)
     return Posted(outcomes=outcomes, fresh=fresh)
@@ -210,7 +215,7 @@ class LedgerStore:
             ).fetchall()
         if not rows:
             return 0
-        outcomes = self.post([(release(_hold_from(row)),) for row in rows], now)
+        outcomes = self.post([(release(hold_from(row)),) for row in rows], now)
         return sum(outcome.verdict is Verdict.POSTED for outcome in outcomes)
 
     def entries(self, account_id: AccountId, cursor: str | None, limit: int) -> tuple[Sequence[Entry], str | None]:
@@ -259,11 +264,11 @@ class LedgerStore:
         return self._database.write(work)
 
 
-def _book(connection: Connection, transfers: Sequence[Transfer]) -> Book:
+def locked(connection: Connection, transfers: Sequence[Transfer], also: Collection[AccountId] = ()) -> Book:
     """What the transfers touch, locked. Read after the locks are held, so nothing of it changes meanwhile."""
     accounts = connection.execute(
         f'SELECT {_ACCOUNT} FROM ledger_accounts WHERE id = ANY(%s) ORDER BY id COLLATE "C" FOR UPDATE',
-        (sorted({side for transfer in transfers for side in (transfer.debit, transfer.credit)}),),
+        (sorted({*also, *(side for transfer in transfers for side in (transfer.debit, transfer.credit))}),),
     ).fetchall()
     names = sorted({transfer.chain for transfer in transfers})
     known = connection.execute(_KNOWN, ([transfer.id for transfer in transfers], names)).fetchall()
@@ -282,8 +287,20 @@ def _book(connection: Connection, transfers: Sequence[Transfer]) -> Book:
         accounts={row[0]: _account_from(row) for row in accounts},
         known={transfer.id: transfer for transfer in found},
         chains={name: frozenset(ids) for name, ids in chains.items()},
-        holds={row[0]: _hold_from(row) for row in holds},
+        holds={row[0]: hold_from(row) for row in holds},
     )
+
+
+def held_by_leases(connection: Connection, book: Book, leases: Collection[AllocationId]) -> dict[AllocationId, Hold]:
+    """What these leases hold, which `book` then knows; their accounts are locked."""
+    if not leases:
+        return {}
+    rows = connection.execute(
+        f"SELECT {_HOLD} FROM ledger_holds WHERE {LEASE_HOLDS} AND {LEASE} = ANY(%s)", (sorted(leases),)
+    ).fetchall()
+    found = [hold_from(row) for row in rows]
+    book.holds.update({hold.id: hold for hold in found})
+    return {lease_of(hold.id): hold for hold in found}
 
 
 def _account_from(row: Sequence[Any]) -> Account:
@@ -331,5 +348,5 @@ def _entry_from(row: Sequence[Any]) -> Entry:
     return Entry(transfer=_transfer_from(row[:9]), leaf=row[9], at=row[10])
 
 
-def _hold_from(row: Sequence[Any]) -> Hold:
+def hold_from(row: Sequence[Any]) -> Hold:
     return Hold(id=row[0], debit=AccountId(row[1]), credit=AccountId(row[2]), amount_fen=row[3], timeout_at=row[4])

@@ -219,7 +219,7 @@ class MemoryStore(
                 stored is None or stored.lease_until != allocation.lease_until
             ):
                 return False
-        if any(record.id in self._usage for record in step.usage):
+        if any(record.id in self._usage for record in step.usage) or not self._pledge(step):
             return False
         self._put_job(step.job, old)
         if allocation is not None:
@@ -245,6 +245,7 @@ class MemoryStore(
             self._live[allocation.id] = allocation.job_id
         else:
             self._live.pop(allocation.id, None)
+            self._closing.add(allocation.id)
 
     def renew(self, allocation_ids: Sequence[AllocationId], lease_until: datetime) -> frozenset[AllocationId]:
         with self._lock:

@@ -16,9 +16,10 @@ from datetime import datetime
 
 from suanwang.domain.errors import Conflict, NotFound
 from suanwang.domain.ids import AllocationId, JobId, ProjectId
-from suanwang.domain.job import Allocation, BillLine, Event, UsageRecord
-from suanwang.ports import Audit, Claim, OpenLine
+from suanwang.domain.job import Allocation, BillLine, Event, Job, Step, UsageRecord
+from suanwang.ports import Audit, Claim, HeldLease, OpenLine
 from suanwang.trading.checkpoint import Checkpoint
+from suanwang.trading.holding import RUNS, ended, lease_of, pay, pledge_hold
 from suanwang.trading.leaves import seal_leaf, transfer_leaf
 from suanwang.trading.ledger import (
     Account,
@@ -26,6 +27,7 @@ from suanwang.trading.ledger import (
     Book,
     Chain,
     Entry,
+    Hold,
     Outcome,
     Owner,
     Phase,
@@ -54,6 +56,8 @@ class MemoryLedger(ABC):
     _lock: threading.RLock
     _usage: dict[str, UsageRecord]
     _allocations: dict[AllocationId, Allocation]
+    _jobs: dict[JobId, Job]
+    _live: dict[AllocationId, JobId]
 
     def __init__(self) -> None:
         self._book = Book()
@@ -66,6 +70,8 @@ class MemoryLedger(ABC):
         self._settled: dict[str, int] = {}
         self._seals: dict[tuple[str, str, str], int] = {}
         self._billed: dict[JobId, int] = defaultdict(int)
+        self._closing: set[AllocationId] = set()
+        """Leases that ended, until what they held is released."""
 
     @abstractmethod
     def append_events(self, events: Sequence[Event]) -> None: ...
@@ -127,10 +133,13 @@ class MemoryLedger(ABC):
     def _post(self, chain: Chain, now: datetime) -> Outcome:
         outcome = self._book.post(chain, now)
         if outcome.verdict is Verdict.POSTED:
-            for transfer in chain:
-                leaf = self._append(transfer_leaf(transfer, now))
-                self._entries[transfer.id] = Entry(transfer=transfer, at=now, leaf=leaf)
+            self._enter(chain, now)
         return outcome
+
+    def _enter(self, chain: Chain, now: datetime) -> None:
+        for transfer in chain:
+            leaf = self._append(transfer_leaf(transfer, now))
+            self._entries[transfer.id] = Entry(transfer=transfer, at=now, leaf=leaf)
 
     def _append(self, leaf: str) -> int:
         index, value = len(self._log), leaf_hash(leaf.encode())
@@ -146,6 +155,42 @@ class MemoryLedger(ABC):
                 (h for h in self._book.holds.values() if h.timeout_at <= now), key=lambda h: (h.timeout_at, h.id)
             )
             return sum(self._post((release(hold),), now).verdict is Verdict.POSTED for hold in over[:limit])
+
+    # what leases hold
+
+    def _lease_holds(self) -> dict[AllocationId, Hold]:
+        return {lease_of(hold.id): hold for hold in self._book.holds.values() if hold.credit == RUNS}
+
+    def _pledge(self, step: Step) -> bool:
+        """Whether the step's project bears what its new lease holds; it is held then."""
+        if step.pledge is None or step.allocation is None:
+            return True
+        made = pledge_hold(step.job.project, step.allocation.id, step.pledge)
+        return self._post((made,), step.allocation.granted_at).done
+
+    def leases_held(self, due: datetime, tight: Collection[AccountId], limit: int) -> Sequence[HeldLease]:
+        with self._lock:
+            found: list[HeldLease] = []
+            for lease, hold in self._lease_holds().items():
+                account = self._book.accounts[hold.debit]
+                left = account.available_fen
+                hurried = hold.debit in tight or (left is not None and left < account.held_fen)
+                if lease in self._live and (hurried or hold.timeout_at <= due):
+                    lines = [o.line for key, o in self._open_lines.items() if key.rpartition(":")[0] == lease]
+                    owed, job = sum(line.amount_fen for line in lines), self._jobs[self._live[lease]]
+                    found.append(HeldLease(hold=hold, job=job, allocation=self._allocations[lease], owed_fen=owed))
+            return sorted(found, key=lambda each: (each.hold.timeout_at, each.hold.id))[:limit]
+
+    def release_ended(self, now: datetime, limit: int) -> int:
+        with self._lock:
+            holds, released = self._lease_holds(), 0
+            for lease in sorted(self._closing)[:limit]:
+                if lease in holds and any(key.rpartition(":")[0] == lease for key in self._open_lines):
+                    continue
+                if lease in holds:
+                    released += self._post((ended(holds[lease]),), now).done
+                self._closing.discard(lease)
+            return released
 
     def entries(self, account_id: AccountId, cursor: str | None, limit: int) -> tuple[Sequence[Entry], str | None]:
         with self._lock:
@@ -185,19 +230,25 @@ class MemoryLedger(ABC):
             power_kw=allocation.power_kw,
             before_fen=waiting.before_fen,
             owners=allocation.owners,
+            over=allocation.id not in self._live,
         )
 
     def settle(self, claims: Sequence[Claim], now: datetime, retry_at: datetime) -> Sequence[Outcome]:
         with self._lock:
-            mine = [claim for claim in claims if claim.usage_id in self._open_lines]
-            return [self._settle(claim, now, retry_at) for claim in mine]
+            mine, holds = [claim for claim in claims if claim.usage_id in self._open_lines], self._lease_holds()
+            return [self._settle(claim, holds, now, retry_at) for claim in mine]
 
-    def _settle(self, claim: Claim, now: datetime, retry_at: datetime) -> Outcome:
+    def _settle(self, claim: Claim, holds: dict[AllocationId, Hold], now: datetime, retry_at: datetime) -> Outcome:
         waiting = self._open_lines[claim.usage_id]
         if waiting.leaf is None:
             waiting.leaf = self._append(claim.leaf)
         name = chain_name(claim.usage_id)
-        outcome = self._post(claim.chain, now) if claim.chain else Outcome(chain=name, verdict=Verdict.POSTED)
+        outcome = Outcome(chain=name, verdict=Verdict.POSTED)
+        if claim.chain:
+            outcome, freed = pay(self._book, claim.chain, holds, claim.lease, claim.over, now)
+            self._enter(freed, now)
+            if outcome.verdict is Verdict.POSTED:
+                self._enter(claim.chain, now)
         if outcome.done:
             self._settled[claim.usage_id] = waiting.leaf
             del self._open_lines[claim.usage_id]

@@ -19,6 +19,7 @@ from suanwang.adapters.store.file_records import FileRecords
 from suanwang.adapters.store.job_reads import JobReads
 from suanwang.adapters.store.job_writes import JobWrites
 from suanwang.adapters.store.keeping import Keeper
+from suanwang.adapters.store.lease_holds import LeaseHolds
 from suanwang.adapters.store.ledger import LedgerStore
 from suanwang.adapters.store.listings import ListingStore
 from suanwang.adapters.store.market import MarketStore
@@ -45,6 +46,7 @@ class PostgresStore(
     Allowances,
     Quoting,
     LedgerStore,
+    LeaseHolds,
     Settling,
     Tree,
     MarketStore,

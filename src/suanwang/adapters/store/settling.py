@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from suanwang.adapters.store.database import Connection, Database
-from suanwang.adapters.store.ledger import decide, write_transfers
+from suanwang.adapters.store.ledger import held_by_leases, locked, write_transfers
 from suanwang.adapters.store.paging import page_size
 from suanwang.adapters.store.record import copy_rows, insert_events
 from suanwang.adapters.store.rows import (
@@ -27,6 +27,7 @@ from suanwang.adapters.store.rows import (
 from suanwang.adapters.store.tree import append_leaves
 from suanwang.domain.ids import ProjectId
 from suanwang.ports import Claim, OpenLine
+from suanwang.trading.holding import RUNS, pay
 from suanwang.trading.leaves import transfer_leaf
 from suanwang.trading.ledger import Chain, Outcome, Transfer, Verdict
 from suanwang.trading.settlement import chain_name
@@ -36,7 +37,7 @@ _DUE = (
     "UNION ALL (SELECT usage_id, 1, seq, before_fen FROM unsettled_lines WHERE retry_at <= %s ORDER BY retry_at LIMIT %s)"
 )
 _OPEN_LINES = (
-    f"SELECT {listed(BILL_COLUMNS, 'b.')}, {listed(USAGE_COLUMNS, 'u.')}, o.before_fen, t.terms, a.progress "
+    f"SELECT {listed(BILL_COLUMNS, 'b.')}, {listed(USAGE_COLUMNS, 'u.')}, o.before_fen, t.terms, a.state, a.progress "
     f"FROM (SELECT * FROM ({_DUE}) AS d ORDER BY d.late, d.seq LIMIT %s) AS o "
     "JOIN bill_lines b ON b.usage_id = o.usage_id JOIN usage_records u ON u.id = o.usage_id "
     "JOIN allocation_terms t ON t.allocation_id = u.allocation_id JOIN allocations a ON a.id = u.allocation_id "
@@ -58,7 +59,7 @@ class Settling:
         for row in rows:
             usage = usage_from(row[width:end])
             progress = NO_PROGRESS if row[-1] is None else PROGRESS.load(row[-1])
-            terms = TERMS.load(row[-2])
+            terms = TERMS.load(row[-3])
             found.append(
                 OpenLine(
                     line=bill_from(row[:width]),
@@ -68,6 +69,7 @@ class Settling:
                     power_kw=terms.power_kw,
                     before_fen=row[end],
                     owners=terms.owners,
+                    over=row[-2] in ("ended", "fenced"),
                 )
             )
         return found
@@ -93,13 +95,8 @@ def _settle(connection: Connection, claims: Sequence[Claim], now: datetime, retr
     ).fetchall()
     waiting = {row[0]: (row[1], row[2]) for row in rows}
     mine = [claim for claim in claims if claim.usage_id in waiting]
-    decided = decide(connection, [claim.chain for claim in mine if claim.chain], now)
-    verdicts = iter(decided.outcomes)
-    outcomes = [
-        next(verdicts) if claim.chain else Outcome(chain=chain_name(claim.usage_id), verdict=Verdict.POSTED)
-        for claim in mine
-    ]
-    leaves, transfers, logged = _leaves(mine, outcomes, {key: leaf for key, (leaf, _) in waiting.items()}, now)
+    outcomes, posted = _paid(connection, mine, now)
+    leaves, transfers, logged = _leaves(mine, posted, {key: leaf for key, (leaf, _) in waiting.items()}, now)
     first = append_leaves(connection, leaves)
     write_transfers(connection, [(transfer, first + at) for transfer, at in transfers], now)
     at_leaf = {key: first + at if fresh else at for key, (at, fresh) in logged.items()}
@@ -121,19 +118,36 @@ def _settle(connection: Connection, claims: Sequence[Claim], now: datetime, retr
     return outcomes
 
 
+def _paid(
+    connection: Connection, claims: Sequence[Claim], now: datetime
+) -> tuple[list[Outcome], list[tuple[Transfer, ...]]]:
+    """What becomes of each claim, and the transfers it posts, of its lease's hold first; nothing is written."""
+    leases = {claim.lease for claim in claims if claim.lease is not None and claim.chain}
+    book = locked(connection, [transfer for claim in claims for transfer in claim.chain], [RUNS] if leases else ())
+    holds = held_by_leases(connection, book, leases)
+    outcomes: list[Outcome] = []
+    posted: list[tuple[Transfer, ...]] = []
+    for claim in claims:
+        outcome, freed = Outcome(chain=chain_name(claim.usage_id), verdict=Verdict.POSTED), tuple[Transfer, ...]()
+        if claim.chain:
+            outcome, freed = pay(book, claim.chain, holds, claim.lease, claim.over, now)
+        outcomes.append(outcome)
+        posted.append((*freed, *(claim.chain if outcome.verdict is Verdict.POSTED else ())))
+    return outcomes, posted
+
+
 def _leaves(
-    claims: Sequence[Claim], outcomes: Sequence[Outcome], logged: dict[str, int | None], now: datetime
+    claims: Sequence[Claim], posted: Sequence[Chain], logged: dict[str, int | None], now: datetime
 ) -> tuple[list[str], list[tuple[Transfer, int]], dict[str, tuple[int, bool]]]:
     """Texts to append; transfers to write and records, each with its place among them (a record's may be an old leaf)."""
     texts: list[str] = []
     transfers: list[tuple[Transfer, int]] = []
     places: dict[str, tuple[int, bool]] = {}
-    for claim, outcome in zip(claims, outcomes, strict=True):
+    for claim, chain in zip(claims, posted, strict=True):
         leaf = logged[claim.usage_id]
         places[claim.usage_id] = (len(texts), True) if leaf is None else (leaf, False)
         if leaf is None:
             texts.append(claim.leaf)
-        chain: Chain = claim.chain if outcome.verdict is Verdict.POSTED else ()
         for transfer in chain:
             transfers.append((transfer, len(texts)))
             texts.append(transfer_leaf(transfer, now))

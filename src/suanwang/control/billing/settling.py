@@ -14,7 +14,7 @@ from suanwang.domain.job import Event
 from suanwang.electricity.pricing import flat
 from suanwang.ports import Claim, OpenLine, Store
 from suanwang.trading.leaves import usage_leaf
-from suanwang.trading.ledger import Account, AccountId
+from suanwang.trading.ledger import Account, AccountId, Owner
 from suanwang.trading.owning import weights
 from suanwang.trading.rating import electricity_rate, used_us
 from suanwang.trading.settlement import Party, Redeemed, accounts_of, chain_name, chain_of, parties
@@ -32,10 +32,10 @@ def settle(store: Store, rules: Rules, now: datetime) -> int:
     if not lines:
         return 0
     split = [(each, _shared(each, rules)) for each in lines]
-    _open_accounts(store, rules, split)
+    holding = _open_accounts(store, rules, split)
     held = hold_vouchers(store, split, now)
     claims = [
-        _claim(each, shared, now, held.paid.get(each.line.usage_id))
+        _claim(each, shared, now, held.paid.get(each.line.usage_id), holds=each.line.project in holding)
         for each, shared in split
         if each.line.usage_id not in held.busy
     ]
@@ -48,7 +48,8 @@ def _shared(each: OpenLine, rules: Rules) -> tuple[Party, ...]:
     return parties(each.line.provider, rules.commission_bp, weights(each.owners) if each.owners else None)
 
 
-def _open_accounts(store: Store, rules: Rules, lines: list[tuple[OpenLine, tuple[Party, ...]]]) -> None:
+def _open_accounts(store: Store, rules: Rules, lines: list[tuple[OpenLine, tuple[Party, ...]]]) -> set[str]:
+    """Open the accounts that the lines need; returns the projects that hold anything now."""
     wanted: dict[AccountId, Account] = {}
     seen: set[tuple[str, tuple[Party, ...]]] = set()
     for each, shared in lines:
@@ -60,9 +61,10 @@ def _open_accounts(store: Store, rules: Rules, lines: list[tuple[OpenLine, tuple
     missing = wanted.keys() - {account.id for account in there}
     if missing:
         store.open_accounts([wanted[account] for account in sorted(missing)])
+    return {account.name for account in there if account.owner is Owner.PROJECT and account.held_fen}
 
 
-def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime, voucher: Redeemed | None) -> Claim:
+def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime, voucher: Redeemed | None, *, holds: bool) -> Claim:
     line = each.line
     return Claim(
         usage_id=line.usage_id,
@@ -84,4 +86,6 @@ def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime, voucher: Re
             site_id=line.site_id,
             data={"usage_id": line.usage_id, "amount_fen": line.amount_fen},
         ),
+        lease=each.usage.allocation_id if holds else None,
+        over=each.over,
     )

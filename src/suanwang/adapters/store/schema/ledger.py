@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSON
 
 from suanwang.adapters.store.schema.base import INSTANT, metadata
 
@@ -71,8 +72,34 @@ ledger_holds = Table(
     Column("amount_fen", BigInteger, nullable=False),
     Column("timeout_at", INSTANT, nullable=False),
     Index("ledger_holds_timeout_idx", "timeout_at", "id"),
+    Index("ledger_holds_lease_idx", text("split_part(id, '/', 2)"), postgresql_where=text("credit = 'operator:runs'")),
+    Index("ledger_holds_debit_idx", "debit", "timeout_at", postgresql_where=text("credit = 'operator:runs'")),
 )
 """Pending transfers that are open; kept by the same trigger."""
+
+closing_leases = Table("closing_leases", metadata, Column("allocation_id", Text, primary_key=True))
+"""Leases that ended, until what they held is released."""
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", JSON, nullable=False),
+    PrimaryKeyConstraint("scope", "name"),
+)
+
+spending = Table(
+    "spending",
+    metadata,
+    Column("month", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("amount_fen", BigInteger, nullable=False),
+    PrimaryKeyConstraint("month", "project", "person"),
+    postgresql_with={"fillfactor": "50"},
+)
+"""Settled bills and what was bought, by who asked for it."""
 
 ledger_log = Table(
     "ledger_log",

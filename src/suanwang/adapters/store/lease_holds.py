@@ -1,0 +1,82 @@
+# ruff: noqa: S608 - statements are put together from column lists of this package; every value is a parameter
+"""What leases hold of their projects' accounts, on PostgreSQL.
+
+Owns the two questions the loop asks: which holds are to be made anew, and which are of leases that have ended. That a lease
+has ended is noted with the step that ends it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from suanwang.adapters.store.database import Database
+from suanwang.adapters.store.job_reads import BOTH, both_from
+from suanwang.adapters.store.ledger import LEASE, LEASE_HOLDS, hold_from
+from suanwang.adapters.store.paging import page_size
+from suanwang.domain.job import Event
+from suanwang.ports import HeldLease
+from suanwang.trading.holding import ended
+from suanwang.trading.ledger import AccountId, Chain, Outcome
+
+_HOLD = "h.id, h.debit, h.credit, h.amount_fen, h.timeout_at"
+_WHOSE = LEASE.replace("id", "h.id")
+# Lines that wait to be settled are few: they are found once for all leases.
+_DUE = f"""
+WITH hurried AS (
+    SELECT id FROM ledger_accounts WHERE held_fen > 0 AND (id = ANY(%(tight)s)
+    OR (floor_fen IS NOT NULL AND balance_fen::numeric - held_fen - floor_fen < held_fen))
+), due AS (
+    (SELECT {_HOLD} FROM ledger_holds h WHERE h.{LEASE_HOLDS} AND h.timeout_at <= %(due)s
+    ORDER BY h.timeout_at LIMIT %(limit)s)
+    UNION (SELECT {_HOLD} FROM hurried JOIN ledger_holds h ON h.debit = hurried.id
+    WHERE h.{LEASE_HOLDS} ORDER BY h.timeout_at LIMIT %(limit)s)
+), owed AS (
+    SELECT u.allocation_id, sum(b.amount_fen)::bigint AS fen FROM unsettled_lines o
+    JOIN usage_records u ON u.id = o.usage_id JOIN bill_lines b ON b.usage_id = o.usage_id
+    WHERE EXISTS (SELECT FROM due) GROUP BY 1
+)
+SELECT {_HOLD}, coalesce(owed.fen, 0), {BOTH} FROM due h JOIN granted a ON a.id = {_WHOSE}
+JOIN jobs j ON j.id = a.job_id LEFT JOIN owed ON owed.allocation_id = a.id
+WHERE a.state IN ('leased', 'running') ORDER BY h.timeout_at, h.id LIMIT %(limit)s
+"""
+_ENDED = f"""
+SELECT c.allocation_id, EXISTS (SELECT FROM usage_records u JOIN unsettled_lines o ON o.usage_id = u.id
+    WHERE u.allocation_id = c.allocation_id), {_HOLD}
+FROM (SELECT allocation_id FROM closing_leases ORDER BY allocation_id LIMIT %s) AS c
+LEFT JOIN ledger_holds h ON h.{LEASE_HOLDS} AND {_WHOSE} = c.allocation_id
+"""
+
+
+class LeaseHolds(ABC):
+    """The Protocol's questions about them."""
+
+    _database: Database
+
+    @abstractmethod
+    def post(self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = ()) -> Sequence[Outcome]: ...
+
+    def leases_held(self, due: datetime, tight: Collection[AccountId], limit: int) -> Sequence[HeldLease]:
+        values = {"due": due, "tight": list(tight), "limit": page_size(limit)}
+        with self._database.reading() as connection:
+            rows = connection.execute(_DUE, values).fetchall()
+        found: list[HeldLease] = []
+        for row in rows:
+            job, allocation = both_from(row[6:])
+            found.append(HeldLease(hold=hold_from(row[:5]), job=job, allocation=allocation, owed_fen=row[5]))
+        return found
+
+    def release_ended(self, now: datetime, limit: int) -> int:
+        with self._database.reading() as connection:
+            rows = connection.execute(_ENDED, (page_size(limit),)).fetchall()
+        if not rows:
+            return 0
+        held = [row for row in rows if row[2] is not None and not row[1]]
+        outcomes = self.post([(ended(hold_from(row[2:])),) for row in held], now) if held else ()
+        done = [row[0] for row, outcome in zip(held, outcomes, strict=True) if outcome.done]
+        over = [*(row[0] for row in rows if row[2] is None), *done]
+        if over:
+            statement = "DELETE FROM closing_leases WHERE allocation_id = ANY(%s)"
+            self._database.write(lambda connection: connection.execute(statement, (over,)))
+        return len(done)

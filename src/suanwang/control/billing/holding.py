@@ -1,0 +1,130 @@
+"""The loop's part in money that is in flight: what starts hold, and what becomes of it while runs last.
+
+Owns when a hold is made anew and when a run must stop. A lease holds what its run may come to in `rules.hold_span_s`. Bills
+are paid from what its project has left beside that; only where that is used up do they eat into the hold, and only then is
+there anything to do: hold again what can be had, and end the run in time where what is held does not last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from suanwang.control.billing.metering import meter
+from suanwang.control.rules import Rules
+from suanwang.control.steps import stop_unpaid, suspend_unpaid
+from suanwang.domain.ids import ProjectId
+from suanwang.domain.job import Allocation, Job, Pledge, Step
+from suanwang.domain.lifecycle import JobState
+from suanwang.ports import HeldLease, Store
+from suanwang.scheduling.plan import Place
+from suanwang.scheduling.purses import Money, Purses
+from suanwang.trading.holding import AGES, RUNS, renewed
+from suanwang.trading.ledger import Account, AccountId, Owner, Transfer, account_id
+from suanwang.trading.settlement import opened
+
+LONGEST_S = 1e7
+"""Of one stretch of one price that is reckoned ahead."""
+LIMIT = 5000
+"""Leases looked at in one turn."""
+ROUNDED_FEN = 2
+"""A hold that is so much short is not: bills and holds are rounded by themselves."""
+WORTH = 20
+"""A hold that is off by less than this part of it is left as it is."""
+
+
+def money(store: Store, rules: Rules, jobs: Iterable[Job]) -> Money:
+    """What starts of these jobs may hold. A project that was never billed has the credit of a new one."""
+    pairs = {(job.project, job.owner) for job in jobs}
+    accounts = _accounts(store, rules, {project for project, _ in pairs})
+    left = {key: account.available_fen for key, account in accounts.items()}
+    purses = {
+        (project, owner): (key,)
+        for project, owner in pairs
+        if left[key := account_id(Owner.PROJECT, project)] is not None
+    }
+    return Money(span_s=rules.hold_span_s, left={key: fen for key, fen in left.items() if fen is not None}, of=purses)
+
+
+def pledged(place: Place, step: Step, now: datetime) -> Step:
+    """The step of a new lease with what it holds."""
+    return replace(step, pledge=Pledge(amount_fen=place.hold_fen, at=now)) if place.hold_fen else step
+
+
+def open_payers(store: Store, rules: Rules, places: Iterable[Place]) -> None:
+    """The accounts that holds of these starts need."""
+    projects = {place.job.project for place in places if place.hold_fen}
+    if projects:
+        store.open_accounts([opened(RUNS), *(_new(rules, project) for project in sorted(projects))])
+
+
+def keep_holds(store: Store, rules: Rules, now: datetime) -> int:
+    """Release what ended leases held, hold again what runs need, stop those that nobody can pay; returns how many stop."""
+    store.release_ended(now, LIMIT)
+    held = store.leases_held(now + AGES, (), LIMIT)
+    if not held:
+        return 0
+    purses = Purses(money(store, rules, [each.job for each in held]))
+    chains: list[tuple[Transfer, ...]] = []
+    steps: list[Step] = []
+    for each in sorted(held, key=lambda each: (each.allocation.granted_at, each.allocation.id)):
+        amount = _amount(each, purses, rules, now)
+        if amount is None:
+            steps += _stop(each, purses, now)
+        elif amount != each.hold.amount_fen or each.hold.timeout_at <= now + AGES:
+            purses.took(each.job, amount - each.hold.amount_fen)
+            chains.append(renewed(each.hold, amount, now))
+    if chains:
+        store.post(chains, now)
+    return len(steps) - len(store.apply(steps)) if steps else 0
+
+
+def _amount(each: HeldLease, purses: Purses, rules: Rules, now: datetime) -> int | None:
+    """What the lease is to hold from now on; None where that is too little for its run to go on."""
+    have = each.hold.amount_fen
+    wanted = need_fen(each.job, each.allocation, each.owed_fen, now, rules.hold_span_s)
+    purse = purses.least(each.job)
+    can = wanted if purse is None else min(wanted, have + purse[1])
+    least = need_fen(each.job, each.allocation, each.owed_fen, now, rules.unpaid_lead_s)
+    if can < least - ROUNDED_FEN:
+        return None
+    over = purse is not None and purse[1] < 0
+    can = max(can, 1)  # By which the lease is found in the next turn.
+    return can if over or abs(can - have) * WORTH >= wanted else have
+
+
+def need_fen(job: Job, allocation: Allocation, owed_fen: int, now: datetime, span_s: float) -> int:
+    """What a live lease must hold so that its run is paid for until `span_s` from now, or to its time limit where that is
+    sooner; at least 0.
+
+    `owed_fen` is billed and not paid yet. Time that is not metered yet is metered here, by the prices of its hours; steps of
+    volume as at a month's beginning. A fen more, because bills round a running total.
+    """
+    begun = allocation if allocation.started_at is not None else replace(allocation, started_at=now)
+    limit = (begun.started_at or now) + timedelta(seconds=job.task.resources.time_limit_s)
+    until = min(now + timedelta(seconds=span_s), limit)
+    ahead = meter(job, begun, until, provider="", every_s=LONGEST_S, final=True)
+    yuan = ahead.job.usage.cost_yuan - job.usage.cost_yuan
+    return max(0, owed_fen + (math.ceil(yuan * 100) + 1 if yuan > 0 else 0))
+
+
+def _stop(each: HeldLease, purses: Purses, now: datetime) -> list[Step]:
+    """A run that may be interrupted goes on by itself once there is money; another ends here."""
+    job, purse = each.job, purses.least(each.job)
+    if job.state is not JobState.RUNNING or job.hold is not None or purse is None:
+        return []  # It ends already, or has cost nothing yet.
+    if job.task.flexibility.may_be_interrupted:
+        return [suspend_unpaid(job, purse[0], now)]
+    return [stop_unpaid(job, purse[0], now)]
+
+
+def _accounts(store: Store, rules: Rules, projects: Iterable[ProjectId]) -> dict[AccountId, Account]:
+    wanted = {account_id(Owner.PROJECT, project): _new(rules, project) for project in projects}
+    found: Sequence[Account] = store.accounts(sorted(wanted), None, len(wanted))[0] if wanted else ()
+    return {**wanted, **{account.id: account for account in found}}
+
+
+def _new(rules: Rules, project: ProjectId) -> Account:
+    return replace(opened(account_id(Owner.PROJECT, project)), floor_fen=-rules.project_credit_fen)
