@@ -142,7 +142,9 @@ def assert_whole(store: Store) -> None:
     assert market is not None
     assert (market.balance_fen, market.held_fen) == (0, 0)
     orders = every_page(lambda cursor: store.orders(None, cursor, 3))
-    assert held(store) == sum(order.hold_fen for order in orders if order.state is OrderState.OPEN)
+    assert held(store) == sum(
+        order.hold_fen for order in orders if order.state in (OrderState.OPEN, OrderState.WAITING)
+    )
 
 
 class MarketContract:
@@ -325,6 +327,21 @@ class MarketContract:
         assert not store.add_sale_terms(replace(early, notice_h=9), [event])
         assert store.sale_terms() == [late, early]
         assert sum(each.kind == "market.terms" for each in store.events(0, 100)) == 2
+
+    def test_orders_wait_for_approval_apart_from_those_of_calls(self, store: Store) -> None:
+        filled(store)
+        late, soon = (
+            an_order(state=OrderState.WAITING, waits_until=NOW + timedelta(minutes=minutes)) for minutes in (20, 10)
+        )
+        placed(store, late, soon)
+        assert store.waiting_orders(10) == [soon, late]
+        assert store.waiting_orders(1) == [soon]
+        assert (store.sealed(FIRST), store.calls_waiting(FIRST, 10)) == ([], [])
+        stands = replace(soon, state=OrderState.OPEN, revision=1)
+        assert store.deal(Deal(orders=(stands,)), NOW).done
+        assert store.waiting_orders(10) == [late]
+        assert store.sealed(FIRST) == [stands]
+        assert_whole(store)
 
     def test_replicas_call_once(self, store: Store) -> None:
         filled(store)

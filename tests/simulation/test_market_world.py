@@ -391,7 +391,7 @@ def test_the_worlds_are_worth_it() -> None:
         terminations = [each for each in world.store._terminations.values() if each.right is not None]
         ended |= {(each.kind, each.replacement is not None) for each in terminations if each.deposit_fen}
     assert ended == {(kind, False) for kind in TerminationKind} | {(TerminationKind.DEFAULTED, True)}
-    assert states == set(OrderState) - {OrderState.OPEN}
+    assert states == set(OrderState) - {OrderState.OPEN, OrderState.WAITING, OrderState.DECLINED}
     assert {way for way, got in ways if got} == set(Way)
     assert min(died, calls, resold) > 3
     assert {"Conflict", "InvalidRequest"} <= refusals

@@ -52,6 +52,7 @@ def offer_row(value: Offer, caller: Principal, buyer_price_fen: int) -> Row:
 
 def order_row(value: Order, rules: Rules) -> Row:
     stands = value.state is OrderState.OPEN
+    holds = stands or value.state is OrderState.WAITING
     return {
         "id": value.id,
         "project": value.project,
@@ -70,8 +71,20 @@ def order_row(value: Order, rules: Rules) -> Row:
         "ended_at": value.ended_at,
         "filled": value.filled,
         "paid_fen": value.paid_fen,
-        "held_fen": value.hold_fen if stands else 0,
+        "held_fen": value.hold_fen if holds else 0,
         "call_at": call_at(value.first, rules) if stands else None,
+        "waits_until": value.waits_until if value.state is OrderState.WAITING else None,
+        "consents": [
+            {
+                "agreement": each.agreement,
+                "version": each.version,
+                "side": each.side,
+                "names": list(each.names),
+                "by": each.by,
+                "at": each.at,
+            }
+            for each in value.consents
+        ],
     }
 
 

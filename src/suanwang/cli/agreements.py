@@ -82,6 +82,15 @@ def draft(
         typer.Option(help="Percent of jobs with bought room that start in time: 99:10", show_default=False),
     ] = None,
     within: Annotated[int, typer.Option(min=1, help="Seconds that is in time for --promised.")] = 60,
+    approve_over: Annotated[
+        str | None,
+        typer.Option(help="Orders of so many yuan and more wait for approval of the named.", show_default=False),
+    ] = None,
+    approver: Annotated[
+        list[str] | None,
+        typer.Option(help="project:NAME or provider:NAME, a token's name; may be repeated.", show_default=False),
+    ] = None,
+    approve_within: Annotated[int, typer.Option(min=1, max=744, help="Hours to approve in.")] = 24,
     text: Annotated[Path | None, typer.Option(help="A file with what else you agree.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
@@ -109,6 +118,7 @@ def draft(
         notice_months=notice,
         levels=levels,
         text="" if text is None else text.read_text(encoding="utf-8"),
+        approval=_approval(approve_over, approver or [], approve_within),
     )
     with network(context) as client:
         _shown(client.draft_agreement(wanted), as_json)
@@ -190,6 +200,28 @@ def list_credits(
     for row in rows if evidence else ():
         console().print(_reached(row))
         console().print(_misses(row))
+
+
+def _approval(over: str | None, approvers: list[str], within_h: int) -> agreement_models.NewApproval | None:
+    from suanwang.cli.market import fen_of
+    from suanwang.client.agreement_models import NewApproval
+
+    if over is None:
+        if approvers:
+            raise UsageError("say from what amount on", field="approve-over", allowed="yuan, such as 10000")
+        return None
+    named: dict[str, list[str]] = {"project": [], "provider": []}
+    for each in approvers:
+        side, _, name = each.partition(":")
+        if side not in named or not name:
+            raise UsageError(f"{each!r} names nobody", field="approver", allowed="project:NAME or provider:NAME")
+        named[side].append(name)
+    return NewApproval(
+        over_fen=fen_of(over, "approve-over"),
+        within_h=within_h,
+        project=named["project"],
+        provider=named["provider"],
+    )
 
 
 def _shown(seen: agreement_models.SeenAgreement, as_json: bool) -> None:

@@ -230,6 +230,31 @@ def cancel_order(
 
 
 @orders.command()
+def approvals(context: typer.Context, as_json: Json = False) -> None:
+    """Orders that wait for approval: of your projects, or for yours."""
+    with network(context) as client:
+        _show(client.approvals(), as_json, _waiting)
+
+
+@orders.command()
+def approve(
+    context: typer.Context, order: Annotated[str, typer.Argument(help="The order.")], as_json: Json = False
+) -> None:
+    """Say yes to an order that waits for you; the last yes buys, or lets it stand."""
+    with network(context) as client:
+        _show([client.approve_order(order)], as_json, _orders, one=True)
+
+
+@orders.command()
+def decline(
+    context: typer.Context, order: Annotated[str, typer.Argument(help="The order.")], as_json: Json = False
+) -> None:
+    """Say no to an order that waits for you: it ends."""
+    with network(context) as client:
+        _show([client.decline_order(order)], as_json, _orders, one=True)
+
+
+@orders.command()
 def rights(context: typer.Context, limit: Limit = 50, as_json: Json = False) -> None:
     """Rights to capacity that your projects hold, newest first."""
     with network(context) as client:
@@ -423,6 +448,19 @@ def _orders(rows: Sequence[market_models.OrderView]) -> Table:
             ", ".join(row.devices),
             *(_hour(row.start), _hour(row.end)),
             *(f"{row.filled}/{row.count}", limit, tables.fen(row.paid_fen), tables.fen(row.held_fen)),
+        )
+    return made
+
+
+def _waiting(rows: Sequence[market_models.OrderView]) -> Table:
+    from suanwang.cli import tables
+
+    made = tables.table("order", "project", "device", "from", "held", "until", "waits_for", right=("held",))
+    for row in rows:
+        names = "; ".join(f"{each.side}: {' / '.join(each.names)}" for each in row.consents if each.by is None)
+        until = "" if row.waits_until is None else tables.instant(row.waits_until)
+        made.add_row(
+            row.id, row.project, ", ".join(row.devices), _hour(row.start), tables.fen(row.held_fen), until, names
         )
     return made
 

@@ -11,7 +11,16 @@ from pydantic import Field
 
 from suanwang.client.models import Answer, Asked, Page
 from suanwang.client.voucher_models import NAME
-from suanwang.trading.agreements import MOST_SECONDS, MOST_SITES, MOST_STEPS, MOST_TEXT, WHOLE_PPM
+from suanwang.trading.agreements import (
+    MOST_NAMES,
+    MOST_SECONDS,
+    MOST_SITES,
+    MOST_STEPS,
+    MOST_TEXT,
+    MOST_WITHIN_H,
+    WHOLE_PPM,
+)
+from suanwang.trading.ledger import MOST_FEN
 from suanwang.trading.settlement import WHOLE_BP
 
 MONTH = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
@@ -35,6 +44,15 @@ class NewLevel(Asked):
     steps: list[NewStep] = Field(min_length=1, max_length=MOST_STEPS)
 
 
+class NewApproval(Asked):
+    """Orders that can come to `over_fen` or more wait for one of each side's people, by the names of their tokens."""
+
+    over_fen: int = Field(ge=0, le=MOST_FEN)
+    project: list[str] = Field(default=[], max_length=MOST_NAMES)
+    provider: list[str] = Field(default=[], max_length=MOST_NAMES)
+    within_h: int = Field(default=24, ge=1, le=MOST_WITHIN_H)
+
+
 class NewAgreement(Asked):
     """A version of terms. The next version of an agreement carries its `id` again."""
 
@@ -47,6 +65,7 @@ class NewAgreement(Asked):
     notice_months: int = Field(default=1, ge=0, le=12)
     levels: list[NewLevel] = Field(default=[], max_length=3)
     text: str = Field(default="", max_length=MOST_TEXT)
+    approval: NewApproval | None = None
 
 
 class NewPartyKey(Asked):

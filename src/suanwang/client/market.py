@@ -108,6 +108,16 @@ class MarketCalls:
     def cancel_order(self, order_id: str) -> market_models.OrderView:
         return self._change("POST", f"/v1/market/orders/{_part(order_id)}/cancel", market_models.OrderView, {})
 
+    def approvals(self) -> Sequence[market_models.OrderView]:
+        """Orders that wait for approval."""
+        return self._get("/v1/market/approvals", market_models.WaitingOrders).items
+
+    def approve_order(self, order_id: str) -> market_models.OrderView:
+        return self._change("POST", f"/v1/market/orders/{_part(order_id)}/approve", market_models.OrderView, {})
+
+    def decline_order(self, order_id: str) -> market_models.OrderView:
+        return self._change("POST", f"/v1/market/orders/{_part(order_id)}/decline", market_models.OrderView, {})
+
     def rights(self, *, page_size: int = 200) -> Iterator[market_models.RightView]:
         """Rights to capacity that the caller's projects hold, newest first."""
         for page in self._pages("/v1/market/rights", {"limit": page_size}, market_models.RightPage):

@@ -81,6 +81,17 @@ class OfferPage(Page):
     items: list[OfferView]
 
 
+class ConsentView(Answer):
+    """One side's word under an agreement: any of `names` may give it; `by` is None until one did."""
+
+    agreement: str
+    version: int
+    side: str
+    names: list[str]
+    by: str | None
+    at: datetime | None
+
+
 class OrderView(Answer):
     """`limit_fen` is None where it was left out; `held_fen` is what a standing order keeps of its project's account."""
 
@@ -104,9 +115,18 @@ class OrderView(Answer):
     held_fen: int
     call_at: datetime | None
     """When its call is made; None where it waits for none."""
+    waits_until: datetime | None = None
+    """When it lapses unless it is approved; None where it waits for nobody."""
+    consents: list[ConsentView] = []
 
 
 class OrderPage(Page):
+    items: list[OrderView]
+
+
+class WaitingOrders(Answer):
+    """Orders that wait for approval, those that lapse first in front."""
+
     items: list[OrderView]
 
 

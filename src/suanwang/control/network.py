@@ -21,6 +21,7 @@ from suanwang.control.capability import Capabilities
 from suanwang.control.contracts.agreements import Agreements
 from suanwang.control.contracts.listings import Listings
 from suanwang.control.jobs import Jobs
+from suanwang.control.market.approving import Approvals
 from suanwang.control.market.ordering import Market
 from suanwang.control.market.reserved_jobs import ReservedJobs
 from suanwang.control.market.terminating import Terminations
@@ -35,9 +36,7 @@ from suanwang.ports import Clock, Files, Identities, Signer, Store
 
 
 class Network:
-    """`jobs`, `quotes`, `sites`, `capabilities`, `people`, `agreements`, `bills`, `disputes`, `wallets`, `proofs`, `papers`,
-    `market`, `terminations`, `listings`, `reserved`, `vouchers`, `invoices` and `artefacts` check who calls; `turn` is the loop's and
-    checks nobody."""
+    """The use cases, each of which checks who calls; `turn` is the loop's and checks nobody."""
 
     def __init__(
         self,
@@ -69,6 +68,7 @@ class Network:
         self.proofs = Proofs(store, clock, self.rules, signer)
         self.reserved = ReservedJobs(store, clock, self.jobs)
         self.market = Market(store, clock, self.rules)
+        self.approvals = Approvals(store, clock, self.market)
         self.terminations = Terminations(store, clock, self.rules)
         self.vouchers = Vouchers(store, clock)
         self.agreements = Agreements(store, clock)

@@ -17,6 +17,7 @@ from suanwang.control.contracts.crediting import credit_due
 from suanwang.control.contracts.listed import settle_uses
 from suanwang.control.learning import teach
 from suanwang.control.leasing import bound_to
+from suanwang.control.market.approving import lapse_waiting
 from suanwang.control.market.calling import call_due
 from suanwang.control.market.defaulting import default_due, moved_on, return_deposits, vacate
 from suanwang.control.market.reserving import kept_from, sort_queue
@@ -94,6 +95,7 @@ def tick(
     unpaid = keep_holds(store, rules, now)
     settle_uses(store, rules.settle_limit, now)
     called = call_due(store, rules, now)
+    lapse_waiting(store, now)
     default_due(store, rules, now)
     vacate(store, now)
     return_deposits(store, rules, now)

@@ -118,6 +118,9 @@ class Market(Protocol):
     def sealed(self, first: int) -> Sequence[Order]:
         """Orders that stand open for the call of this window, by identifier."""
 
+    def waiting_orders(self, limit: int) -> Sequence[Order]:
+        """Orders that wait for approval, those that lapse first in front."""
+
     def calls_waiting(self, until: int, limit: int) -> Sequence[int]:
         """Windows up to `until` for which an order stands open, ascending."""
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from suanwang.domain.errors import Conflict, InvalidRequest
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.trading.leaves import canonical
-from suanwang.trading.ledger import AccountId, Owner, account_id
+from suanwang.trading.ledger import MOST_FEN, AccountId, Owner, account_id
 from suanwang.trading.settlement import WHOLE_BP
 
 ZONE = timezone(timedelta(hours=8))
@@ -28,6 +28,8 @@ MOST_STEPS = 10
 MOST_TEXT = 20_000
 MOST_MONTHS = 120
 MOST_SECONDS = 31 * 86400
+MOST_NAMES = 20
+MOST_WITHIN_H = 744
 RIGHT_LAPSED = "its right to capacity ends before it could"
 """Why a job fails that could not start within the hours it had bought."""
 _MONTH = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])")
@@ -102,6 +104,18 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """Orders that may be filled at the agreement's sites and can come to `over_fen` or more wait for one of each side's
+    people, by the names of their tokens; a side that names nobody is not asked."""
+
+    over_fen: int
+    project: tuple[str, ...] = ()
+    provider: tuple[str, ...] = ()
+    within_h: int = 24
+    """After that long without an answer they lapse."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
     """By one side, over `signed_bytes`. Key and signature are hexadecimal."""
 
@@ -129,6 +143,8 @@ class Agreement:
     """Whole months that it goes on after the one in which either side gives notice."""
     text: str = ""
     """What else the parties agree, in words."""
+    approval: Approval | None = None
+    """Which orders wait for both sides' word."""
     author: Side
     state: AgreementState = AgreementState.DRAFT
     drafted_by: str
@@ -145,8 +161,11 @@ class Agreement:
     @property
     def terms(self) -> str:
         """The canonical text that is signed."""
+        # What an agreement does not say is not in its text: what was signed before stays as it was signed.
+        approval = {} if self.approval is None else {"approval": _approval(self.approval)}
         return canonical(
             {
+                **approval,
                 "kind": "agreement",
                 "id": self.id,
                 "version": self.version,
@@ -181,6 +200,15 @@ class Agreement:
 
 def provider_account(provider: str) -> AccountId:
     return account_id(Owner.PROVIDER, provider)
+
+
+def _approval(approval: Approval) -> dict[str, object]:
+    return {
+        "over_fen": approval.over_fen,
+        "project": list(approval.project),
+        "provider": list(approval.provider),
+        "within_h": approval.within_h,
+    }
 
 
 def _level(level: Level) -> dict[str, object]:
@@ -236,6 +264,22 @@ def check_agreement(agreement: Agreement) -> None:
         raise InvalidRequest("a measure has one level", field="levels", allowed=f"each once of {', '.join(Measure)}")
     for level in agreement.levels:
         _check_level(level)
+    if agreement.approval is not None:
+        _check_approval(agreement.approval)
+
+
+def _check_approval(approval: Approval) -> None:
+    if not 0 <= approval.over_fen <= MOST_FEN:
+        raise InvalidRequest("this amount is not possible", field="approval.over_fen", allowed=f"0 to {MOST_FEN}")
+    if not 1 <= approval.within_h <= MOST_WITHIN_H:
+        raise InvalidRequest("this time is not possible", field="approval.within_h", allowed=f"1 to {MOST_WITHIN_H}")
+    for field, names in (("project", approval.project), ("provider", approval.provider)):
+        if len(set(names)) != len(names) or len(names) > MOST_NAMES or any(not 0 < len(n) <= 100 for n in names):
+            raise InvalidRequest(
+                "people are named once each", field=f"approval.{field}", allowed=f"up to {MOST_NAMES} names"
+            )
+    if not approval.project and not approval.provider:
+        raise InvalidRequest("somebody must be named", field="approval", allowed="people of project or provider")
 
 
 def _check_level(level: Level) -> None:

@@ -117,6 +117,14 @@ class MarketStore:
             ).fetchall()
         return [ORDER.load(row[0]) for row in rows]
 
+    def waiting_orders(self, limit: int) -> Sequence[Order]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT value FROM market_orders WHERE waits_until IS NOT NULL ORDER BY waits_until, seq LIMIT %s",
+                (page_size(limit),),
+            ).fetchall()
+        return [ORDER.load(row[0]) for row in rows]
+
     def calls_waiting(self, until: int, limit: int) -> Sequence[int]:
         with self._database.reading() as connection:
             rows = connection.execute(
@@ -291,6 +299,7 @@ def _keep(connection: Connection, deal: Deal) -> None:
             "project": clean(order.project),
             "first": order.first,
             "open": order.state is OrderState.OPEN,
+            "waits_until": order.waits_until if order.state is OrderState.WAITING else None,
         }
         _put(connection, "market_orders", order.id, order.revision, columns, ORDER.dump(order))
     for right in sorted(deal.reservations, key=lambda value: value.id):

@@ -152,6 +152,13 @@ class MemoryMarket(MemoryLedger):
             found = [each for each in self._orders.values() if each.first == first and each.state is OrderState.OPEN]
             return sorted(found, key=lambda each: each.id)
 
+    def waiting_orders(self, limit: int) -> Sequence[Order]:
+        with self._lock:
+            found = [
+                (e.waits_until, e) for e in self._orders.values() if e.state is OrderState.WAITING and e.waits_until
+            ]
+            return [order for _, order in sorted(found, key=lambda each: each[0])[:limit]]
+
     def calls_waiting(self, until: int, limit: int) -> Sequence[int]:
         with self._lock:
             found = {e.first for e in self._orders.values() if e.state is OrderState.OPEN and e.first <= until}

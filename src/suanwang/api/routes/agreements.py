@@ -15,6 +15,7 @@ from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.ports import PartyKey
 from suanwang.trading.agreements import (
     Agreement,
+    Approval,
     CreditStep,
     Level,
     Measure,
@@ -111,6 +112,14 @@ def draft(ask: Asked, body: Body) -> Response:
         ),
         notice_months=asked.notice_months,
         text=asked.text,
+        approval=None
+        if asked.approval is None
+        else Approval(
+            over_fen=asked.approval.over_fen,
+            project=tuple(asked.approval.project),
+            provider=tuple(asked.approval.provider),
+            within_h=asked.approval.within_h,
+        ),
         author=Side.PROJECT,
         drafted_by=caller.name,
         drafted_at=ask.network.clock.now(),

@@ -170,6 +170,27 @@ def cancel(ask: Asked, order_id: str) -> Response:
     return answer(order_row(market.cancel(ask.caller, order_id), market.rules))
 
 
+@router.get("/approvals", response_model=market_models.WaitingOrders)
+def approvals(ask: Asked) -> Response:
+    """Orders that wait for approval: of the caller's projects, or for whose approval he is named."""
+    market = ask.network.market
+    return answer({"items": [order_row(each, market.rules) for each in ask.network.approvals.waiting(ask.caller)]})
+
+
+@router.post("/orders/{order_id}/approve", response_model=market_models.OrderView)
+def approve(ask: Asked, order_id: str) -> Response:
+    """One named person's yes; the last that was waited for buys, or lets the order stand. Sending it again changes nothing."""
+    market = ask.network.market
+    return answer(order_row(ask.network.approvals.approve(ask.caller, order_id), market.rules))
+
+
+@router.post("/orders/{order_id}/decline", response_model=market_models.OrderView)
+def decline(ask: Asked, order_id: str) -> Response:
+    """One named person's no: the order ends and its hold goes back. Sending it again changes nothing."""
+    market = ask.network.market
+    return answer(order_row(ask.network.approvals.decline(ask.caller, order_id), market.rules))
+
+
 @router.get("/rights", response_model=market_models.RightPage)
 def rights(ask: Asked, limit: Limit = 100, cursor: Cursor = None) -> Response:
     """Rights to capacity that the caller's projects hold, newest first."""

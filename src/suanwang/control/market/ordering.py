@@ -7,10 +7,11 @@ The loop's part is `control.calling`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from suanwang.control.market.approving import asking, waits
 from suanwang.control.market.calling import being_made, call_at, end, freeze_at, indication, sharing_owners, terms_at
 from suanwang.control.market.requests import (
     ID_ALLOWED,
@@ -31,6 +32,7 @@ from suanwang.control.market.selling import Selling
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import SiteId
+from suanwang.domain.job import Event
 from suanwang.ports import Deal, Dealt, OfferQuery, TradeQuery
 from suanwang.trading.ledger import MOST_FEN, NETWORK, Account, Owner, Verdict, account_id
 from suanwang.trading.market.dealing import MARKET, Filled, fill_order, hold, payer, sold
@@ -78,7 +80,47 @@ class Market(Selling):
             raise InvalidRequest("this order arrived after the instant it was good for", field="not_after")
         self._check_window(order, now)
         self._open_accounts(order)
+        waiting = self._waiting(order, now)
+        if waiting is not None:
+            return self._stand(caller, waiting, now)
         return self._stand(caller, order, now) if order.way is Way.STANDING else self._buy(caller, order, now)
+
+    def _waiting(self, order: Order, now: datetime) -> Order | None:
+        """The order as it waits for approval, where an agreement asks for it."""
+        if not asking(self._store, order, now):
+            return None
+        worth = (
+            order.hold_fen if not order.limit_free else take(order, self._on_sale(order), self.rules.commission_bp)[1]
+        )
+        return waits(self._store, order, worth, self.rules, now)
+
+    def approved(self, order: Order, event: Event, now: datetime) -> Order | None:
+        """An order that waited, with one more consent: bought or standing where that was the last. None where it moved on
+        meanwhile."""
+        if any(each.by is None for each in order.consents):
+            kept = replace(order, revision=order.revision + 1)
+            return kept if self._store.deal(Deal(orders=(kept,), events=(event,)), now).done else None
+        if order.way is Way.STANDING:
+            stands = replace(order, state=OrderState.OPEN, revision=order.revision + 1)
+            return stands if self._store.deal(Deal(orders=(stands,), events=(event,)), now).done else None
+        if being_made(self._store, self.rules, now):
+            raise Unavailable("a call is being made: try again in a moment")
+        offers = {offer.id: offer for offer in self._on_sale(order)}
+        matches, _ = take(order, list(offers.values()), self.rules.commission_bp)
+        filled = self._filled(order, matches, offers, now, held=True)
+        bought = self._bought(event, filled, offers)
+        return filled.order if self._store.deal(bought, now).done else None
+
+    def _filled(
+        self, order: Order, matches: Sequence[Match], offers: Mapping[str, Offer], now: datetime, *, held: bool
+    ) -> Filled:
+        def price(match: Match, window: int) -> int:
+            return gross_fen(offers[match.ask].price_fen, self.rules.commission_bp)
+
+        owners = sharing_owners(self._store, {match.zone.site for match in matches})
+        terms = terms_at(self._store, now)
+        bp = self.rules.commission_bp
+        return fill_order(order, matches, offers, price, bp, now, owners=owners, terms=terms, held=held)
 
     def quote(self, caller: Principal, wish: Wish) -> Priced:
         """What the order would get and pay at posted prices now; nothing is bought."""
@@ -115,21 +157,17 @@ class Market(Selling):
             if paid > MOST_FEN:
                 raise too_much("count")
 
-            def price(match: Match, window: int, offers: dict[str, Offer] = offers) -> int:
-                return gross_fen(offers[match.ask].price_fen, self.rules.commission_bp)
-
-            owners = sharing_owners(self._store, {match.zone.site for match in matches})
-            filled = fill_order(
-                order,
-                matches,
-                offers,
-                price,
-                self.rules.commission_bp,
+            filled = self._filled(order, matches, offers, now, held=False)
+            event = event_of(
+                "market.bought",
                 now,
-                owners=owners,
-                terms=terms_at(self._store, now),
+                caller,
+                order.project,
+                order=order.id,
+                units=filled.order.filled,
+                paid_fen=filled.order.paid_fen,
             )
-            dealt = self._store.deal(self._bought(caller, filled, offers, now), now)
+            dealt = self._store.deal(self._bought(event, filled, offers), now)
             if dealt.done:
                 return filled.order
             self._check_paid(order, paid, dealt)
@@ -138,14 +176,10 @@ class Market(Selling):
                 return known
         raise Unavailable(_BUSY)
 
-    def _bought(self, caller: Principal, filled: Filled, offers: dict[str, Offer], now: datetime) -> Deal:
-        order = filled.order
-        event = event_of(
-            "market.bought", now, caller, order.project, order=order.id, units=order.filled, paid_fen=order.paid_fen
-        )
+    def _bought(self, event: Event, filled: Filled, offers: Mapping[str, Offer]) -> Deal:
         return Deal(
             offers=sold(offers, filled.trades),
-            orders=(order,),
+            orders=(filled.order,),
             reservations=filled.reservations,
             trades=filled.trades,
             chains=filled.chains,
@@ -163,9 +197,9 @@ class Market(Selling):
                 raise Forbidden("this order is another project's", field="order", allowed="an order of yours")
             if order.state is OrderState.CANCELLED:
                 return order
-            if order.state is not OrderState.OPEN:
+            if order.state not in (OrderState.OPEN, OrderState.WAITING):
                 raise Conflict(f"the order has ended: {order.state}", field="order")
-            if now >= freeze_at(order.first, self.rules):
+            if order.state is OrderState.OPEN and now >= freeze_at(order.first, self.rules):
                 raise Conflict(
                     f"its call at {call_at(order.first, self.rules):%H:%M} UTC is near: nothing is taken back before it",
                     field="order",

@@ -90,9 +90,12 @@ def fill_order(
     auction: int | None = None,
     owners: Owners | None = None,
     terms: SaleTerms | None = None,
+    *,
+    held: bool | None = None,
 ) -> Filled:
     """The order, ended at `now`, with its trades, the rights it got, and the chains that pay for them.
 
+    `held` is whether it has a hold; by default those of calls have.
     `order` is as stored, or new with revision 0 where it was never held. Without a match it ends unfilled, and its hold is
     given back. Accounts of `owners` are open. Under `terms` a part of what providers get is kept back as deposits.
     """
@@ -104,7 +107,7 @@ def fill_order(
     rights = _rights(order, trades, offers, now, terms, {deposit.id: deposit for deposit in deposits})
     units = sum(right.bought for right in rights)
     state = OrderState.UNFILLED if not units else OrderState.FILLED if units == order.count else OrderState.PARTLY
-    held = auction is not None
+    held = auction is not None if held is None else held
     ended = replace(
         order,
         state=state,

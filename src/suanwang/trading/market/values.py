@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.trading.ledger import AccountId
-from suanwang.trading.market.product import Zone, begins
+from suanwang.trading.market.product import MOST_PRICE_FEN, Zone, begins
 from suanwang.trading.market.terms import Sold
 
 
@@ -97,7 +97,27 @@ class OrderState(StrEnum):
     UNFILLED = "unfilled"
     CANCELLED = "cancelled"
     LAPSED = "lapsed"
-    """Its call was never made; its hold was released."""
+    """Its call was never made, or nobody approved it in time; its hold was released."""
+    WAITING = "waiting"
+    """For the approval of people that an agreement names; what it can come to is held."""
+    DECLINED = "declined"
+    """By one of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """The word of one side under an agreement: any of `names` may give it."""
+
+    agreement: str
+    version: int
+    side: str
+    """`project` or `provider`."""
+    provider: str
+    """The agreement's."""
+    names: tuple[str, ...]
+    by: str | None = None
+    """Who gave it."""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +145,20 @@ class Order:
     filled: int = 0
     """Units."""
     paid_fen: int = 0
+    consents: tuple[Consent, ...] = ()
+    """What it waits or waited for."""
+    waits_until: datetime | None = None
+    """When it lapses unless all were given."""
     revision: int = 0
 
     @property
     def end(self) -> int:
         return self.first + self.windows
+
+    @property
+    def limit_free(self) -> bool:
+        """Whether whoever placed it named no limit."""
+        return self.limit_fen == MOST_PRICE_FEN
 
     @property
     def hold_fen(self) -> int:

@@ -49,6 +49,8 @@ STATES: Mapping[str, str] = {
     OrderState.UNFILLED: N_("unfilled"),
     OrderState.CANCELLED: N_("taken back"),
     OrderState.LAPSED: N_("lapsed"),
+    OrderState.WAITING: N_("waits for approval"),
+    OrderState.DECLINED: N_("declined"),
 }
 ENDS: Mapping[str, str] = {
     TerminationKind.CANCELLED: N_("given back by its holder"),
@@ -262,6 +264,8 @@ def _page(
         may_order=bool(projects) and caller.role in (Role.USER, Role.OPERATOR),
         own=own if caller.role in (Role.PROVIDER, Role.OPERATOR) else [],
         plans=PLANS,
+        decides=lambda order: any(caller.name in each.names and each.by is None for each in order.consents),
+        waiting=visit.network.approvals.waiting(caller),
         ended=visit.network.terminations.terminations(caller, None, SHOWN)[0],
         ends=ENDS,
         terms=visit.network.terminations.terms(caller)[0],

@@ -1,16 +1,19 @@
-"""The market's page where rights end early: giving back, taking back, filling the guarantee."""
+"""What people decide on the market's page about orders and rights: approving, giving back, taking back, the guarantee."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
 from suanwang.control.market.terminating import Reclaim
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, Unauthorized
+from suanwang.domain.identity import Principal
 from suanwang.domain.ids import SiteId
 from suanwang.trading.market.product import HOUR
 from suanwang.web.pages.market import again, fen_of, hour_of, number_of
-from suanwang.web.visiting import Form, PageRoute, Visited
+from suanwang.web.visiting import Form, PageRoute, Visit, Visited
 
 router = APIRouter(route_class=PageRoute)
 
@@ -26,6 +29,30 @@ def give_back(visit: Visited, right_id: str, form: Form) -> Response:
     except (InvalidRequest, Conflict) as error:
         return again(visit, form, error)
     return RedirectResponse("/market#ended", 303)
+
+
+@router.post("/market/orders/{order_id}/approve")
+def approve(visit: Visited, order_id: str, form: Form) -> Response:
+    return _decided(visit, form, visit.network.approvals.approve, order_id)
+
+
+@router.post("/market/orders/{order_id}/decline")
+def decline(visit: Visited, order_id: str, form: Form) -> Response:
+    return _decided(visit, form, visit.network.approvals.decline, order_id)
+
+
+def _decided(
+    visit: Visit, form: Mapping[str, str], decide: Callable[[Principal, str], object], order_id: str
+) -> Response:
+    """One named person's word about an order that waits for it."""
+    visit.needs_login()
+    try:
+        decide(visit.caller, order_id)
+    except (Forbidden, Unauthorized):
+        raise
+    except (InvalidRequest, Conflict) as error:
+        return again(visit, form, error)
+    return RedirectResponse("/market#mine", 303)
 
 
 @router.post("/market/reclaims")

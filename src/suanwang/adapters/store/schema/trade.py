@@ -46,6 +46,8 @@ market_orders = Table(
     Column("open", Boolean, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("value", JSON, nullable=False),
+    Column("waits_until", INSTANT),
+    Index("market_orders_waiting_idx", "waits_until", postgresql_where=text("waits_until IS NOT NULL")),
     Index("market_orders_seq_idx", "seq", unique=True),
     Index("market_orders_project_idx", "project", "seq"),
     Index("market_orders_open_idx", "first", postgresql_where=text("open")),
