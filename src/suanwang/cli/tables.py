@@ -6,7 +6,7 @@ Owns columns and formats. Takes the client's models and asks nobody.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -205,12 +205,19 @@ def sites(rows: Iterable[models.SiteView]) -> Table:
                 f"{pool.count - site.held.devices.get(pool.model, 0)}/{pool.count} {pool.model}"
                 for pool in offer.devices
             ),
-            yuan(offer.price.core_hour_yuan),
+            yuan(_core_hour_yuan(offer.price)),
             figure(offer.pue, 2),
             figure(offer.carbon_g_per_kwh, 0),
             instant(site.seen_at),
         )
     return made
+
+
+def _core_hour_yuan(price: models.PriceView) -> Decimal:
+    """By the price list in force, where there is one."""
+    now = datetime.now(UTC)
+    listed = [each.core_hour_yuan for each in price.lists if each.valid_from <= now]
+    return listed[-1] if listed else price.core_hour_yuan
 
 
 def site(view: models.SiteView) -> Table:

@@ -184,6 +184,19 @@ def flat(price: Price, device: str | None, at: datetime, used_us: int | None = N
     )
 
 
+def posted(offering: Offering, at: datetime) -> Price:
+    """What everybody is asked at an instant: plain prices of all devices."""
+    price = offering.price
+    if not price.lists:
+        return price
+    plain = flat(bound(offering, None, Customer(), at), None, at)
+    devices = {
+        pool.model: flat(bound(offering, pool.model, Customer(), at), pool.model, at).device_hour_yuan[pool.model]
+        for pool in offering.devices
+    }
+    return replace(plain, device_hour_yuan=devices)
+
+
 def counts_volume(price: Price) -> bool:
     """Whether some price of the run depends on how much its project used in the month."""
     return any(each.above_device_hours is not None for dated in price.dated for each in dated.discounts)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from suanwang.domain.lifecycle import JobState, SiteState
+from suanwang.domain.pricing import Kind
 from suanwang.domain.sample import Source
 from suanwang.domain.tariff import Tier
 from suanwang.domain.task import Priority
@@ -38,6 +39,14 @@ SITE_STATES: Mapping[SiteState, str] = {
     SiteState.SUSPECT: N_("silent"),
     SiteState.LOST: N_("lost"),
 }
+DISCOUNTS: Mapping[Kind, str] = {
+    Kind.PLAN: N_("plan"),
+    Kind.BRAND: N_("device brand"),
+    Kind.CUSTOMER: N_("customer"),
+    Kind.PROMOTION: N_("promotion"),
+    Kind.VOLUME: N_("volume"),
+}
+
 TIERS: Mapping[Tier, str] = {
     Tier.SHARP: N_("sharp peak"),
     Tier.PEAK: N_("peak"),
@@ -91,6 +100,7 @@ EVENTS: Mapping[str, str] = {
     "site.suspect": N_("Silent: gets no new work"),
     "site.lost": N_("Lost: its work starts elsewhere"),
     "site.changed": N_("Declaration changed"),
+    "site.priced": N_("Price list published"),
     "site.drained": N_("Takes no new work"),
     "site.opened": N_("Takes new work again"),
     "site.leaving": N_("Stopped by its provider"),

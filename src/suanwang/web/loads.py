@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from suanwang import catalog
 from suanwang.control.sites import SiteView
 from suanwang.domain.lifecycle import SiteState
-from suanwang.domain.site import Site
+from suanwang.domain.site import Price, Site
+from suanwang.electricity.pricing import posted
 
 CARBON_STEPS = (100.0, 300.0, 500.0, 700.0)
 """gCO2 per kWh between the five colours: hydro and nuclear grids lie below the first, coal grids above the last."""
@@ -33,6 +35,8 @@ class SiteLoad:
     """One site in figures. `load` is the larger share in use of cores and of devices; None while nothing is measured."""
 
     site: Site
+    price: Price
+    """What everybody is asked now."""
     runs: int
     cores_used: int
     cores: int
@@ -59,8 +63,10 @@ def step_of(value: float, steps: tuple[float, ...]) -> int:
     return sum(value >= bound for bound in steps)
 
 
-def load_of(view: SiteView) -> SiteLoad:
+def load_of(view: SiteView, now: datetime) -> SiteLoad:
+    """Load and prices at an instant."""
     site, held, offer = view.site, view.held, view.site.offering
+    price = posted(offer, now)
     measured = site.measured
     cores = offer.cores if measured is None else min(offer.cores, measured.cores)
     used = held.cores + (measured.foreign_cores if measured else 0)
@@ -74,12 +80,13 @@ def load_of(view: SiteView) -> SiteLoad:
                 name=device_name(pool.model),
                 used=held.devices.get(pool.model, 0) + foreign.get(pool.model, 0),
                 count=working,
-                hour_yuan=offer.price.device_hour_yuan.get(pool.model),
+                hour_yuan=price.device_hour_yuan.get(pool.model),
             )
         )
     shares = [_share(used, cores), *(_share(pool.used, pool.count) for pool in pools)]
     return SiteLoad(
         site=site,
+        price=price,
         runs=held.allocations,
         cores_used=used,
         cores=cores,

@@ -82,6 +82,7 @@ def _environment(language: str, formats: Formats) -> Environment:
         verdicts=labels.VERDICTS,
         priorities=labels.PRIORITIES,
         tiers=labels.TIERS,
+        discount_kinds=labels.DISCOUNTS,
     )
     environment.filters.update(
         number=formats.number,

@@ -107,16 +107,23 @@ class Prices:
         """Versions below `before`, newest first: any caller with a token may see them."""
         return self._store.price_lists(self._site(site_id).id, before, min(limit, 200))
 
-    def now(self, caller: Principal, project: ProjectId | None, *, interruptible: bool = False) -> Sequence[Asking]:
-        """What every site asks `project` now, its own discounts taken; without one, what it asks everybody."""
+    def now(
+        self,
+        caller: Principal,
+        project: ProjectId | None,
+        *,
+        interruptible: bool = False,
+        site: SiteId | None = None,
+    ) -> Sequence[Asking]:
+        """What every site, or one, asks `project` now, its own discounts taken; without one, what it asks everybody."""
         if project is not None and not caller.may_see(project):
             raise NotFound(f"no project {project[:100]!r} of yours", field="project", allowed="see `project list`")
         organisation = next((each.organisation for each in self._store.projects() if each.id == project), "")
         payer, now = Customer(project or "", organisation, interruptible), self._clock.now()
         return [
-            self._asking(site, device, payer, now)
-            for site in self._store.sites()
-            for device in (None, *(pool.model for pool in site.offering.devices))
+            self._asking(each, device, payer, now)
+            for each in (self._store.sites() if site is None else [self._site(site)])
+            for device in (None, *(pool.model for pool in each.offering.devices))
         ]
 
     def _asking(self, site: Site, device: str | None, payer: Customer, now: datetime) -> Asking:

@@ -59,7 +59,7 @@ class Totals:
 
 @router.get("/")
 def show(visit: Visited, colour: Colour = "load") -> Response:
-    loads = [load_of(view) for view in visit.network.sites.all(visit.caller)]
+    loads = [load_of(view, visit.network.clock.now()) for view in visit.network.sites.all(visit.caller)]
     jobs = _live_jobs(visit)
     chart = drawing.chart([_spot(visit, load, colour) for load in loads], _signs(visit, loads))
     circles = {SiteId(circle.spot.id): circle for circle in chart.circles}

@@ -9,9 +9,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from suanwang.control.billing.prices import Asking
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Event, Job
 from suanwang.domain.sample import Sample, Source
+from suanwang.electricity.pricing import Units, units
 from suanwang.ports import JobQuery
 from suanwang.web import labels
 from suanwang.web.loads import device_name, load_of, region_name
@@ -21,12 +23,13 @@ from suanwang.web.visiting import PageRoute, Visit, Visited
 router = APIRouter(prefix="/sites", route_class=PageRoute)
 JOBS_SHOWN = 20
 HISTORY_SHOWN = 30
+LISTS_SHOWN = 10
 _HISTORY_READS, _BATCH = 5, 1000
 
 
 @router.get("")
 def table(visit: Visited) -> Response:
-    loads = [load_of(view) for view in visit.network.sites.all(visit.caller)]
+    loads = [load_of(view, visit.network.clock.now()) for view in visit.network.sites.all(visit.caller)]
     names = visit.site_names()
     context: dict[str, Any] = {
         "loads": sorted(loads, key=lambda load: names[load.site.id]),
@@ -44,7 +47,7 @@ def show(visit: Visited, site_id: str) -> Response:
     if visit.logged_in:
         jobs, _ = visit.network.jobs.page(visit.caller, JobQuery(site_id=site.id), None, JOBS_SHOWN)
     context: dict[str, Any] = {
-        "load": load_of(view),
+        "load": load_of(view, visit.network.clock.now()),
         "held": view.held,
         "site": site,
         "offer": site.offering,
@@ -60,8 +63,17 @@ def show(visit: Visited, site_id: str) -> Response:
         ],
         "jobs": jobs,
         "names": visit.site_names(),
+        "lists": visit.network.prices.history(visit.caller, site.id, None, LISTS_SHOWN),
+        "asked": _asked(visit, site.id) if site.offering.price.lists else (),
     }
     return visit.page("site_body.html" if visit.partial else "site.html", **context)
+
+
+def _asked(visit: Visit, site_id: SiteId) -> list[tuple[Asking, Units | None]]:
+    """What the site asks the visitor's own project now, by device."""
+    projects = visit.caller.projects if visit.logged_in else ()
+    asked = visit.network.prices.now(visit.caller, projects[0] if projects else None, site=site_id)
+    return [(each, None if each.pricing is None else units(each.pricing)[-1]) for each in asked]
 
 
 @router.get("/{site_id}/day")

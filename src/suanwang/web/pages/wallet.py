@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Response
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import JobId
 from suanwang.domain.job import Event
+from suanwang.electricity.pricing import units
 from suanwang.trading.ledger import AccountId, Entry, Owner, account_id
 from suanwang.web.labels import N_
 from suanwang.web.pages.disputing import dispute_context
@@ -115,6 +116,7 @@ def line_page(visit: Visit, usage_id: str, status: int = 200, **answered: object
         entries=[_received(visit, entry, account_id(Owner.PROJECT, found.project)) for entry in entries],
         moments=timeline(visit, events, names),
         may_see=visit.caller.may_see(found.project),
+        steps=() if (built := found.pricing) is None else list(zip((None, *built.taken), units(built), strict=True)),
     )
 
 
