@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,9 +14,12 @@ from tests.unit.cli_shell import Shell
 from tests.unit.test_sitefile import PLAIN
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.domain.pricing import Formula
+from suanwang.domain.ids import SiteId
+from suanwang.domain.pricing import Formula, Kind
 from suanwang.sitefile import read_site
 from suanwang.sitefile.prices import read_prices
+from suanwang.web import mount_web
+from suanwang.web.visiting import SESSION
 
 LIST = """
 note: winter
@@ -94,3 +98,35 @@ def test_a_day_is_its_midnight_in_china_and_a_site_file_carries_a_list() -> None
     assert asked.device_hour == {
         "huawei-ascend-910b": Formula(factor=Decimal("1.5"), floor_yuan=Decimal(1), cap_yuan=Decimal(9))
     }
+
+
+def test_the_pages_show_the_lists_and_the_steps_of_a_line(net: World) -> None:
+    mount_web(net.app, net.network)
+    asked = read_prices(LIST).asked
+    net.network.prices.publish(net.operator, SiteId("guian"), asked)
+    net.clock.at = datetime(2026, 3, 1, 3, tzinfo=UTC)
+    job, _ = net.run("hello\n")
+    net.network.turn()
+
+    def page(path: str, by: str = "alice") -> str:
+        headers = {"Accept": "text/html", "Cookie": f"{SESSION}=secret-of-{by}"}
+        return net.ask("GET", path, by=None, headers=headers).text
+
+    site = page("/sites/guian")
+    assert 'id="price-lists"' in site
+    assert "¥0.0608" in site
+    assert "¥0.064" in page("/sites/guian", "bob"), "without the discount of another project"
+    line = page(f"/wallet/lines/{job['id']}-1:1")
+    assert 'id="unit-prices"' in line
+    assert "Price list 1" in line
+    assert line.index("¥0.08") < line.index("¥0.076") < line.index("¥0.0608")
+
+
+def test_the_page_of_prices_has_a_list_and_a_site_file_that_are_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "prices.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    declared = read_prices(example)
+    assert len(declared.asked.discounts) == 6
+    assert [each.kind for each in declared.asked.discounts] == [
+        Kind.BRAND, Kind.CUSTOMER, Kind.PROMOTION, Kind.PLAN, Kind.VOLUME, Kind.VOLUME,
+    ]  # fmt: skip

@@ -68,7 +68,7 @@ class Discount:
             return Kind.PROMOTION
         if self.projects or self.organisations:
             return Kind.CUSTOMER
-        return Kind.PLAN if self.interruptible else Kind.BRAND
+        return Kind.PLAN if self.interruptible and not self.brands else Kind.BRAND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
 from suanwang.domain.job import BillLine, UsageRecord
 from suanwang.domain.site import Price
@@ -19,6 +19,7 @@ from suanwang.electricity.tariff import slot_at
 HOUR_US = Decimal(3_600_000_000)
 FEN = Decimal(100)
 EXACT = Decimal("0.00000001")
+_BEGUN = Decimal("0.0001")
 
 
 def electricity_rate(price: Price, power_kw: float, at: datetime) -> ElectricityRate | None:
@@ -65,5 +66,9 @@ def drawn(record: UsageRecord, power_kw: float) -> bool:
 
 
 def billed_fen(total_yuan: Decimal) -> int:
-    """A job's running total in fen; a line's amount is what it adds to the last one, so that lines sum exactly."""
-    return int((total_yuan * FEN).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+    """A job's running total in fen; a line's amount is what it adds to the last one, so that lines sum exactly.
+
+    A fen that was begun is due, so that work cut into ever so many tiny jobs costs no less than in one. What is below a
+    ten-thousandth of a fen is of the rounding of records, and begins none.
+    """
+    return int((total_yuan * FEN).quantize(_BEGUN, rounding=ROUND_HALF_EVEN).to_integral_value(rounding=ROUND_CEILING))
