@@ -26,6 +26,7 @@ from suanwang.domain.job import Job
 from suanwang.domain.precision import DeviceKind, Precision
 from suanwang.domain.sample import Sample, Source
 from suanwang.domain.site import DevicePool, Offering, Price
+from suanwang.ports import Signer
 from suanwang.taskfile import read_tasks
 
 START = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
@@ -187,7 +188,7 @@ SITES: Mapping[str, Offering] = {
 class World:
     """The network and its sites."""
 
-    def __init__(self, sites: Sequence[str] = tuple(SITES)) -> None:
+    def __init__(self, sites: Sequence[str] = tuple(SITES), *, signer: Signer | None = None) -> None:
         self.clock = TestClock()
         self.store = MemoryStore()
         self.files = FilesInMemory()
@@ -198,6 +199,7 @@ class World:
             identities=Counted(),
             places=positions(),
             rules=RULES,
+            signer=signer,
         )
         people = self.network.people
         people.create_project(OPERATOR, PROJECT, "Digits 数字识别")

@@ -70,6 +70,45 @@ def show(
         console().print(_transfers(account, rows))
 
 
+@app.command()
+def flows(
+    context: typer.Context,
+    account: Annotated[str, typer.Argument(help="Such as `provider:NAME`, `project:demo`, `operator:network`.")],
+    months: Annotated[int, typer.Option(min=1, max=60, help="This month and those before it.")] = 12,
+    as_json: Json = False,
+) -> None:
+    """What an account got, less what it gave: by month, purpose, project and provider."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        rows = client.flows(account, months)
+    if as_json:
+        emit(rows)
+        return
+    made = tables.table("month", "code", "project", "provider", "amount", right=("amount",))
+    for row in rows:
+        made.add_row(row.month, row.code, row.project or "", row.provider or "", tables.fen(row.amount_fen))
+    console().print(made)
+
+
+@app.command()
+def checkpoints(context: typer.Context, limit: Limit = 50, as_json: Json = False) -> None:
+    """The checkpoints that were signed, largest first."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        rows = client.checkpoints(limit=min(limit, 500))
+    if as_json:
+        emit(rows)
+        return
+    made = tables.table("leaf", "at", "root", right=("leaf",))
+    for row in rows:
+        made.add_row(str(row.size), row.at, row.root)
+    console().print(made)
+
+
 @app.command("top-up")
 def top_up(
     context: typer.Context,

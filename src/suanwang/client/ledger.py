@@ -49,6 +49,16 @@ class LedgerCalls:
         for page in self._pages("/v1/ledger/transfers", params, ledger_models.TransferPage):
             yield from page.items
 
+    def flows(self, account: str, months: int = 12) -> list[ledger_models.FlowView]:
+        """What an account got, less what it gave, by month, purpose, project and provider."""
+        params = {"account": account, "months": months}
+        return self._get("/v1/ledger/flows", ledger_models.FlowList, params).items
+
+    def checkpoints(self, *, limit: int = 100, before: int | None = None) -> list[ledger_models.CheckpointView]:
+        """The checkpoints that were signed, largest first."""
+        params = {"limit": limit, "before": before}
+        return self._get("/v1/ledger/checkpoints", ledger_models.CheckpointList, params).items
+
     def top_up(self, project: str, amount_fen: int, *, key: str | None = None) -> ledger_models.AccountView:
         """Put money on a project's account. `key` makes repetition harmless; one is made where none is given."""
         body = {"id": key or uuid.uuid4().hex, "project": project, "amount_fen": amount_fen}

@@ -83,6 +83,27 @@ class CheckpointView(Answer):
     signature: str
 
 
+class FlowView(Answer):
+    """What an account got, less what it gave, in a month (`2026-03`, UTC+8), of transfers that agree in the rest."""
+
+    month: str
+    code: str
+    project: str | None
+    provider: str | None
+    amount_fen: int
+    transfers: int
+
+
+class FlowList(Answer):
+    items: list[FlowView]
+
+
+class CheckpointList(Answer):
+    """Largest first."""
+
+    items: list[CheckpointView]
+
+
 class InclusionView(Answer):
     """What proves that leaf `index` is in the checkpoint's log (RFC 9162, 2.1.3), deepest first."""
 

@@ -25,6 +25,7 @@ from suanwang.control.market.approving import Approvals
 from suanwang.control.market.ordering import Market
 from suanwang.control.market.reserved_jobs import ReservedJobs
 from suanwang.control.market.terminating import Terminations
+from suanwang.control.overview import Overview
 from suanwang.control.people import People
 from suanwang.control.quotes import Quotes
 from suanwang.control.rules import Rules
@@ -66,6 +67,7 @@ class Network:
         self.prices = Prices(store, clock)
         self.wallets = Wallets(store, clock, self.rules)
         self.proofs = Proofs(store, clock, self.rules, signer)
+        self.overview = Overview(store, clock, self.wallets, self.proofs)
         self.reserved = ReservedJobs(store, clock, self.jobs)
         self.market = Market(store, clock, self.rules)
         self.approvals = Approvals(store, clock, self.market)

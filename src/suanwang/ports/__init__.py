@@ -6,6 +6,7 @@ from suanwang.ports.agents import Connector, Files, Link
 from suanwang.ports.ledger import Audit, Charged, Claim, HeldLease, Ledger, OpenLine
 from suanwang.ports.market import Deal, Dealt, Market, OfferQuery, Stock, TerminationQuery, TradeQuery
 from suanwang.ports.outside import Clock, Identities, Signer
+from suanwang.ports.overview import Flow, Overview, SiteDay, TrailQuery
 from suanwang.ports.store import BillQuery, BillTotal, Extent, Idempotency, JobQuery, Lately, Notice, Store
 from suanwang.ports.trade import Agreements, Disputes, ListingQuery, Listings, PartyKey, Traces, Vouchers
 
@@ -23,6 +24,7 @@ __all__ = [
     "Disputes",
     "Extent",
     "Files",
+    "Flow",
     "HeldLease",
     "Idempotency",
     "Identities",
@@ -36,12 +38,15 @@ __all__ = [
     "Notice",
     "OfferQuery",
     "OpenLine",
+    "Overview",
     "PartyKey",
     "Signer",
+    "SiteDay",
     "Stock",
     "Store",
     "TerminationQuery",
     "Traces",
     "TradeQuery",
+    "TrailQuery",
     "Vouchers",
 ]

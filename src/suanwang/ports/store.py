@@ -31,6 +31,7 @@ from suanwang.domain.site import Ending, Held, Site
 from suanwang.measuring.calibration import Belief, EfficiencyState
 from suanwang.ports.ledger import Charged, Ledger
 from suanwang.ports.market import Market
+from suanwang.ports.overview import Overview
 from suanwang.ports.trade import Agreements, Disputes, Listings, Vouchers
 
 
@@ -104,7 +105,7 @@ class Notice:
     attempts: int
 
 
-class Store(Ledger, Market, Vouchers, Agreements, Disputes, Listings, Protocol):
+class Store(Ledger, Market, Vouchers, Agreements, Disputes, Listings, Overview, Protocol):
     """The network's memory. Every method is one transaction. Raises `Unavailable` where the database does not answer.
 
     Cursors are opaque strings; None starts at the front and comes back at the end.

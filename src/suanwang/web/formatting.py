@@ -45,6 +45,11 @@ class Formats:
     def percent(self, share: float) -> str:
         return str(format_percent(share, format="#,##0%", locale=self._locale))
 
+    def share(self, share: float) -> str:
+        """A part of a whole, to a tenth of a percent, and finer where it is small."""
+        pattern = "#,##0.#%" if share >= 0.01 or not share else "#,##0.###%"
+        return str(format_percent(share, format=pattern, locale=self._locale, decimal_quantization=True))
+
     def fen(self, amount: int) -> str:
         """Billed money, exact to the fen."""
         sign = "-" if amount < 0 else ""

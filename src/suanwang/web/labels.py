@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from suanwang.domain.ids import SiteId
+from suanwang.domain.job import Event
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.pricing import Kind
 from suanwang.domain.sample import Source
@@ -80,6 +82,13 @@ EVENTS: Mapping[str, str] = {
     "market.cancelled": N_("An order was taken back"),
     "market.called": N_("A call was made"),
     "market.ended": N_("An order ended"),
+    "agreement.drafted": N_("Terms of an agreement were written"),
+    "agreement.offered": N_("An agreement was offered"),
+    "agreement.signed": N_("An agreement was signed by both"),
+    "agreement.ended": N_("An agreement ended"),
+    "agreement.key": N_("A party registered its signing key"),
+    "agreement.measured": N_("A month under an agreement was measured"),
+    "agreement.credited": N_("A service credit was paid"),
     "dispute.opened": N_("A bill line was disputed"),
     "dispute.stated": N_("Something was said about a disputed bill line"),
     "dispute.rejected": N_("A dispute was rejected"),
@@ -88,6 +97,10 @@ EVENTS: Mapping[str, str] = {
     "listing.withdrawn": N_("Something was taken off sale"),
     "listing.bought": N_("A copy was bought"),
     "listing.used": N_("Something on sale was used"),
+    "file.added": N_("A file was added"),
+    "project.created": N_("A project was created"),
+    "token.created": N_("A token was made"),
+    "token.revoked": N_("A token was revoked"),
     "project.allowed": N_("What the project may have was changed"),
     "project.labelled": N_("Whose the project is was changed"),
     "voucher.funded": N_("Budget for vouchers was paid in"),
@@ -158,6 +171,12 @@ _REASONS = tuple(
     )
 )
 _ATTEMPTS = (re.compile(r"(.+); (\d+) of (\d+) attempts used"), N_("{0}; {1} of {2} attempts used"))
+
+
+def told(event: Event, translate: Translate, names: Mapping[SiteId, str]) -> str:
+    """An event in the reader's words; its kind where there are none."""
+    site = event.site_id or SiteId(str(event.data.get("site", "")))
+    return translate(EVENTS.get(event.kind, event.kind)).replace("{site}", names[site])
 
 
 def reason(text: str, translate: Translate, site_name: Callable[[str], str] = str) -> str:

@@ -88,6 +88,8 @@ def _environment(language: str, formats: Formats) -> Environment:
         number=formats.number,
         significant=formats.significant,
         percent=formats.percent,
+        share=formats.share,
+        moment=formats.instant,
         fen=formats.fen,
         yuan=formats.yuan,
         exact=formats.exact,

@@ -20,6 +20,7 @@ from suanwang.adapters.store.memory_allowances import MemoryAllowances
 from suanwang.adapters.store.memory_disputes import MemoryDisputes
 from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.adapters.store.memory_listings import MemoryListings
+from suanwang.adapters.store.memory_overview import MemoryOverview
 from suanwang.adapters.store.memory_vouchers import MemoryVouchers
 from suanwang.domain.errors import Conflict
 from suanwang.domain.file import FileRecord
@@ -56,7 +57,14 @@ def _asleep(job: Job, now: datetime) -> bool:
 
 
 class MemoryStore(
-    MemoryMarket, MemoryVouchers, MemoryAgreements, MemoryDisputes, MemoryAllowances, MemoryListings, MemoryLedger
+    MemoryMarket,
+    MemoryVouchers,
+    MemoryAgreements,
+    MemoryDisputes,
+    MemoryAllowances,
+    MemoryListings,
+    MemoryOverview,
+    MemoryLedger,
 ):
     """Implements `ports.Store`."""
 

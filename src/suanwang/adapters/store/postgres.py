@@ -26,6 +26,7 @@ from suanwang.adapters.store.market import MarketStore
 from suanwang.adapters.store.migrate import upgrade
 from suanwang.adapters.store.outbox import Outbox
 from suanwang.adapters.store.output import Output
+from suanwang.adapters.store.overview import OverviewStore
 from suanwang.adapters.store.people import People
 from suanwang.adapters.store.quoting import Quoting
 from suanwang.adapters.store.record import Record
@@ -55,6 +56,7 @@ class PostgresStore(
     DisputeStore,
     ListingStore,
     Charging,
+    OverviewStore,
     Outbox,
 ):
     """Implements `ports.Store`. Safe for many threads; several processes may share one database."""

@@ -31,7 +31,7 @@ from suanwang.ports import BillQuery, BillTotal
 MAX_EVENTS = 1 << 20
 """In one transaction."""
 
-_SETTLED = "((pg_snapshot_xmin(pg_current_snapshot())::text::bigint + (SELECT shift FROM event_clock)) << 20)"
+SETTLED = "((pg_snapshot_xmin(pg_current_snapshot())::text::bigint + (SELECT shift FROM event_clock)) << 20)"
 _INSERT = f"COPY events ({listed(EVENT_COLUMNS)}) FROM STDIN"
 
 
@@ -70,7 +70,7 @@ class Record:
         site_id: SiteId | None = None,
         kind: str | None = None,
     ) -> Sequence[Event]:
-        conditions = ["seq > %s", f"seq < {_SETTLED}"]
+        conditions = ["seq > %s", f"seq < {SETTLED}"]
         values: list[Any] = [after]
         if projects is not None:
             conditions.append("project = ANY(%s)")
@@ -95,7 +95,7 @@ class Record:
 
     def last_seq(self) -> int:
         with self._database.reading() as connection:
-            row = connection.execute(f"SELECT max(seq) FROM events WHERE seq < {_SETTLED}").fetchone()
+            row = connection.execute(f"SELECT max(seq) FROM events WHERE seq < {SETTLED}").fetchone()
         return 0 if row is None or row[0] is None else int(row[0])
 
     def usage_records(self, job_id: JobId) -> Sequence[UsageRecord]:

@@ -11,7 +11,9 @@ from suanwang.api.answering import answer
 from suanwang.api.asking import LARGEST_NUMBER, Asked, Body, Cursor, Limit, Route, model_of, paged
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import ledger_models
+from suanwang.control.overview import MOST_MONTHS
 from suanwang.domain.ids import JobId, ProjectId
+from suanwang.ports import Flow
 from suanwang.trading.grouping import PaperKind
 from suanwang.trading.ledger import Account, Entry
 from suanwang.trading.proven import checkpoint_document
@@ -47,6 +49,28 @@ def transfers(ask: Asked, account: Name, limit: Limit = 100, cursor: Cursor = No
     caller = ask.caller
     found, after = paged(lambda at, most: ask.network.wallets.transfers(caller, account, at, most), cursor, limit)
     return answer({"items": [_transfer(entry) for entry in found], "next": after})
+
+
+@router.get("/ledger/flows", response_model=ledger_models.FlowList)
+def flows(
+    ask: Asked,
+    account: Name,
+    months: Annotated[int, Query(ge=1, le=MOST_MONTHS, description="This month and those before it")] = 12,
+) -> Response:
+    """What one account got, less what it gave, by month, purpose, project and provider; holds are no flow."""
+    found = ask.network.overview.flows(ask.caller, account, months)
+    return answer({"items": [_flow(flow) for flow in found]})
+
+
+@router.get("/ledger/checkpoints", response_model=ledger_models.CheckpointList)
+def checkpoints(
+    ask: Asked,
+    limit: Limit = 100,
+    before: Annotated[int | None, Query(ge=1, le=LARGEST_NUMBER, description="Only those of fewer leaves")] = None,
+) -> Response:
+    """The checkpoints that were signed, largest first."""
+    found = ask.network.overview.checkpoints(ask.caller, before, limit)
+    return answer({"items": [checkpoint_document(each) for each in found]})
 
 
 @router.post(
@@ -163,6 +187,17 @@ def _account(value: Account) -> dict[str, Any]:
         "held_fen": value.held_fen,
         "limit_fen": None if value.floor_fen is None else -value.floor_fen,
         "available_fen": value.available_fen,
+    }
+
+
+def _flow(value: Flow) -> dict[str, Any]:
+    return {
+        "month": value.month,
+        "code": value.code,
+        "project": value.project,
+        "provider": value.provider,
+        "amount_fen": value.amount_fen,
+        "transfers": value.transfers,
     }
 
 

@@ -29,13 +29,13 @@ def show(
     cursor: Annotated[str, Query(max_length=300)] = "",
 ) -> Response:
     visit.needs_login()
-    until = _day(visit, end, "to")
+    until = day_of(visit, end, "to")
     query = BillQuery(
         projects=(ProjectId(project),) if project else None,
         job_id=JobId(job) if job else None,
         site_id=SiteId(site) if site else None,
         provider=provider or None,
-        from_at=_day(visit, begin, "from"),
+        from_at=day_of(visit, begin, "from"),
         to_at=until + timedelta(days=1) if until else None,
     )
     totals = visit.network.bills.totals(visit.caller, query)
@@ -62,7 +62,7 @@ def show(
     )
 
 
-def _day(visit: Visit, text: str, field: str) -> datetime | None:
+def day_of(visit: Visit, text: str, field: str) -> datetime | None:
     """Midnight of a day written `2026-03-01`, in the zone of the pages."""
     if not text:
         return None

@@ -31,7 +31,7 @@ KINDS: Mapping[str, str] = {
 }
 CHARGES: Mapping[str, str] = {Charge.USE: N_("per use"), Charge.COPY: N_("per copy")}
 STATES: Mapping[str, str] = {
-    UseState.HELD: N_("held"),
+    UseState.HELD: N_("amount held"),
     UseState.PAID: N_("paid"),
     UseState.RELEASED: N_("not started, nothing paid"),
 }

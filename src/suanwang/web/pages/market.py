@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -24,7 +24,7 @@ from suanwang.trading.market.product import CORE, HOUR, begins, window_of
 from suanwang.trading.market.termination import TerminationKind
 from suanwang.trading.market.values import OrderState, Plan, Way
 from suanwang.web.labels import N_
-from suanwang.web.loads import device_name
+from suanwang.web.loads import device_name, region_name
 from suanwang.web.visiting import Form, PageRoute, Visit, Visited
 
 Kind = TypeVar("Kind", bound=StrEnum)
@@ -250,7 +250,11 @@ def _page(
         priced=sorted(call.auction.prices, key=lambda each: (each.window, each.zone)) if call.auction else [],
         begins=begins,
         names=names,
-        device_name=_named,
+        place_names={
+            **names,
+            **{site.offering.region: region_name(site.offering.region, chinese=visit.chinese) for site in sites},
+        },
+        device_name=naming(visit),
         devices=devices,
         kinds=sorted({pool.kind.value for site in sites for pool in site.offering.devices}),
         chosen=device or CORE,
@@ -300,8 +304,10 @@ def _indicated(indication: Any) -> list[tuple[Any, int, int, int]]:
     ]
 
 
-def _named(device: str) -> str:
-    return device if device == CORE else device_name(device)
+def naming(visit: Visit) -> Callable[[str], str]:
+    """What a device is called in the reader's language."""
+    core = visit.translate(N_("CPU core"))
+    return lambda device: core if device == CORE else device_name(device)
 
 
 def _of_place(sites: Sequence[Site], place: str) -> list[SiteId] | None:

@@ -13,7 +13,8 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import JobId
 from suanwang.domain.job import Event
 from suanwang.electricity.pricing import units
-from suanwang.trading.ledger import AccountId, Entry, Owner, account_id
+from suanwang.trading.ledger import NETWORK, AccountId, Entry, Owner, Phase, account_id
+from suanwang.trading.market.dealing import MARKET
 from suanwang.web.labels import N_
 from suanwang.web.pages.disputing import dispute_context
 from suanwang.web.pages.job import timeline
@@ -54,6 +55,21 @@ CODES: Mapping[str, str] = {
     "voucher_issued": N_("Voucher issued"),
     "voucher_returned": N_("Left of a voucher that ended"),
 }
+
+
+PHASES: Mapping[str, str] = {
+    Phase.PENDING: N_("amount held"),
+    Phase.POST: N_("from a hold"),
+    Phase.VOID: N_("hold released"),
+}
+
+
+def account_name(visit: Visit, account: str) -> str:
+    """Whose account it is, in the reader's words."""
+    if account in (NETWORK, MARKET):
+        return visit.translate(N_("Network operator") if account == NETWORK else N_("Market, in trust"))
+    owner, _, name = account.partition(":")
+    return f"{visit.translate(OWNERS.get(owner, owner))} {name}"
 
 
 @router.get("/wallet")
@@ -112,6 +128,7 @@ def line_page(visit: Visit, usage_id: str, status: int = 200, **answered: object
         status,
         **{**dispute_context(visit, found), **answered},
         line=found,
+        account_name=lambda account: account_name(visit, account),
         site=names[found.site_id],
         entries=[_received(visit, entry, account_id(Owner.PROJECT, found.project)) for entry in entries],
         moments=timeline(visit, events, names),
@@ -139,11 +156,12 @@ def _row(visit: Visit, entry: Entry, account: AccountId) -> dict[str, object]:
         "at": entry.at,
         "what": _words(visit, CODES).get(transfer.code, transfer.code),
         "other": transfer.credit if paid else transfer.debit,
+        "other_name": account_name(visit, transfer.credit if paid else transfer.debit),
         "amount_fen": -transfer.amount_fen if paid else transfer.amount_fen,
         "usage_id": usage_id,
         "credit": transfer.chain.removeprefix("credit/") if transfer.chain.startswith("credit/") else None,
         "leaf": entry.leaf,
-        "phase": transfer.phase,
+        "phase": visit.translate(PHASES[transfer.phase]) if transfer.phase in PHASES else "",
     }
 
 
