@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.contract.budget_suite import BudgetContract
 from tests.contract.hold_suite import HoldContract
 from tests.contract.ledger_suite import LedgerContract
 from tests.contract.voucher_suite import VoucherContract
@@ -24,6 +25,12 @@ class TestMemoryVouchers(VoucherContract):
 
 
 class TestMemoryHolds(HoldContract):
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+class TestMemoryBudgets(BudgetContract):
     @pytest.fixture
     def store(self) -> Store:
         return MemoryStore()

@@ -9,6 +9,7 @@ from itertools import count
 
 import psycopg
 import pytest
+from tests.contract.budget_suite import BudgetContract
 from tests.contract.hold_suite import HoldContract
 from tests.contract.ledger_suite import (
     DEMO,
@@ -46,6 +47,12 @@ class TestPostgresLedger(LedgerContract):
 
 
 class TestPostgresHolds(HoldContract):
+    @pytest.fixture
+    def store(self, postgres_store: PostgresStore) -> Store:
+        return postgres_store
+
+
+class TestPostgresBudgets(BudgetContract):
     @pytest.fixture
     def store(self, postgres_store: PostgresStore) -> Store:
         return postgres_store

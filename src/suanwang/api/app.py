@@ -134,6 +134,7 @@ def create_app(
                 termination_models.NewGuarantee,
                 ledger_models.NewTopUp,
                 ledger_models.NewLimit,
+                ledger_models.NewSpendingBudget,
                 models.NewLabels,
                 listing_models.NewListing,
                 listing_models.NewCopy,

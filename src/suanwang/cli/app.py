@@ -10,6 +10,7 @@ import typer
 from suanwang.cli import (
     agreements,
     bills,
+    budgets,
     disputes,
     exits,
     files,
@@ -113,6 +114,7 @@ app.add_typer(bills.app, name="bill")
 app.add_typer(invoices.app, name="invoice")
 app.command()(invoices.statement)
 app.add_typer(trading.app, name="wallet")
+app.add_typer(budgets.app, name="budget")
 app.add_typer(vouchers.app, name="voucher")
 app.add_typer(agreements.app, name="agreement")
 app.add_typer(disputes.app, name="dispute")

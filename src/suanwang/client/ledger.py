@@ -69,6 +69,17 @@ class LedgerCalls:
         body = {"project": project, "limit_fen": limit_fen}
         return self._change("PUT", "/v1/ledger/limits", ledger_models.AccountView, body)
 
+    def spending_budgets(self) -> list[ledger_models.SpendingBudget]:
+        """Budgets that bind the caller, with what is spent, held and left of each."""
+        return self._get("/v1/ledger/budgets", ledger_models.SpendingBudgets).items
+
+    def set_budget(
+        self, scope: str, name: str, limit_fen: int | None, *, period: str = "month"
+    ) -> list[ledger_models.SpendingBudget]:
+        """How much a person, a project or an organisation may spend; None takes the budget away. Answers with all there are."""
+        body = {"scope": scope, "name": name, "limit_fen": limit_fen, "period": period}
+        return self._change("PUT", "/v1/ledger/budgets", ledger_models.SpendingBudgets, body).items
+
     def checkpoint(self, size: int | None = None) -> ledger_models.CheckpointView:
         """The ledger as it is now, signed; or as it was signed at `size`."""
         return self._get("/v1/ledger/checkpoint", ledger_models.CheckpointView, {"size": size})

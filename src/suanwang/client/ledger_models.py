@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from suanwang.client.models import Answer, Asked, Page
+from suanwang.trading.budgets import Period, Scope
 from suanwang.trading.ledger import MOST_FEN, Owner, Phase
 
 KEY = r"^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$"
@@ -71,6 +72,33 @@ class NewLimit(Asked):
 
     project: str = Field(max_length=63)
     limit_fen: int = Field(ge=0, le=MOST_FEN)
+
+
+class SpendingBudget(Answer):
+    """A budget and what there is of it. `spent_fen` is of its period; `held_fen` is held by runs and standing orders."""
+
+    scope: Scope
+    name: str
+    period: Period
+    limit_fen: int
+    spent_fen: int
+    held_fen: int
+    left_fen: int
+    set_by: str
+    set_at: datetime
+
+
+class SpendingBudgets(Answer):
+    items: list[SpendingBudget]
+
+
+class NewSpendingBudget(Asked):
+    """How much may be spent; a `limit_fen` of null takes the budget away."""
+
+    scope: Scope = Field(strict=False)
+    name: str = Field(min_length=1, max_length=200)
+    limit_fen: int | None = Field(ge=0, le=MOST_FEN)
+    period: Period = Field(Period.MONTH, strict=False)
 
 
 class CheckpointView(Answer):

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from suanwang.control import steps
 from suanwang.control.admission import PLAIN, Admitted, admit, check_priorities
+from suanwang.control.billing.budgets import check_order
 from suanwang.control.rules import Rules
 from suanwang.control.sharing import fairness
 from suanwang.control.tick import snapshot
@@ -132,8 +133,10 @@ class Jobs:
             )
 
         try:
+            if terms is None or terms.reservation is None:
+                check_order(self._store, owner_of, caller.name, 0, now)
             admitted = self._judged(attempt, now)
-        except InvalidRequest:
+        except (InvalidRequest, Conflict):
             # What was accepted once stays so, even where the network has changed and would not accept it now.
             known = self._store.jobs_of_key(idempotency) if idempotency is not None else None
             if known is None:

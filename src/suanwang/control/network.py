@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from suanwang.control.allowances import Allowances
 from suanwang.control.artefacts import Artefacts
 from suanwang.control.billing.bills import Bills
+from suanwang.control.billing.budgets import Budgets
 from suanwang.control.billing.disputes import Disputes
 from suanwang.control.billing.invoices import Invoices
 from suanwang.control.billing.papers import Papers
@@ -17,6 +18,7 @@ from suanwang.control.billing.prices import Prices
 from suanwang.control.billing.proofs import Proofs
 from suanwang.control.billing.vouchers import Vouchers
 from suanwang.control.billing.wallets import Wallets
+from suanwang.control.billing.watching import MoneyWatch
 from suanwang.control.capability import Capabilities
 from suanwang.control.contracts.agreements import Agreements
 from suanwang.control.contracts.listings import Listings
@@ -56,6 +58,7 @@ class Network:
         self.places = places
         self._behind: Place | None = None
         self._step = 0
+        self._watch = MoneyWatch(store, self.rules)
         self.people = People(store, clock, identities)
         self.allowances = Allowances(store, clock)
         self.sites = Sites(store, clock, self.rules, self.people)
@@ -66,6 +69,7 @@ class Network:
         self.disputes = Disputes(store, clock, self.rules, self.bills)
         self.prices = Prices(store, clock)
         self.wallets = Wallets(store, clock, self.rules)
+        self.budgets = Budgets(store, clock)
         self.proofs = Proofs(store, clock, self.rules, signer)
         self.overview = Overview(store, clock, self.wallets, self.proofs)
         self.reserved = ReservedJobs(store, clock, self.jobs)
@@ -83,5 +87,6 @@ class Network:
         """One turn of the control loop now."""
         turn = tick(self.store, self.rules, self.places, self.clock.now(), behind=self._behind, step=self._step)
         self._behind, self._step = turn.behind, turn.step
+        self._watch.look(self.clock.now())
         self.proofs.keep_up()
         return turn

@@ -39,6 +39,8 @@ class Rules:
     """How far a project may owe until an operator says otherwise."""
     hold_span_s: float = 3600.0
     """A lease holds what its run may come to in so long, or by its time limit where that is sooner."""
+    watch_every_s: float = 60.0
+    """How often the loop looks through the ledger for what is wrong."""
     settle_limit: int = 4000
     """Bill lines that one turn settles."""
     settle_retry_s: float = 60.0

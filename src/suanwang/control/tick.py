@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from suanwang.control.billing.budgets import used_of
 from suanwang.control.billing.holding import keep_holds, money, open_payers, pledged
 from suanwang.control.billing.prices import organisations
 from suanwang.control.billing.settling import settle
@@ -174,7 +175,7 @@ def snapshot(
         endings=store.endings,
         fairness=None if rules is None else fairness(store, rules, {job.project for job in jobs}),
         organisations=organisations(store, sites),
-        money=None if rules is None else money(store, rules, jobs),
+        money=None if rules is None else money(store, rules, jobs, used_of(store, store.budgets(), now)),
     )
 
 

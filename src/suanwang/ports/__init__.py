@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from suanwang.ports.agents import Connector, Files, Link
-from suanwang.ports.ledger import Audit, Charged, Claim, HeldLease, Ledger, OpenLine
+from suanwang.ports.budgets import Budgets
+from suanwang.ports.ledger import Audit, Charged, Claim, Fault, HeldLease, Ledger, OpenLine, Stray
 from suanwang.ports.market import Deal, Dealt, Market, OfferQuery, Stock, TerminationQuery, TradeQuery
 from suanwang.ports.outside import Clock, Identities, Signer
 from suanwang.ports.overview import Flow, Overview, SiteDay, TrailQuery
@@ -15,6 +16,7 @@ __all__ = [
     "Audit",
     "BillQuery",
     "BillTotal",
+    "Budgets",
     "Charged",
     "Claim",
     "Clock",
@@ -23,6 +25,7 @@ __all__ = [
     "Dealt",
     "Disputes",
     "Extent",
+    "Fault",
     "Files",
     "Flow",
     "HeldLease",
@@ -44,6 +47,7 @@ __all__ = [
     "SiteDay",
     "Stock",
     "Store",
+    "Stray",
     "TerminationQuery",
     "Traces",
     "TradeQuery",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from suanwang.domain.ids import AllocationId, JobId, ProjectId
@@ -31,6 +32,8 @@ class OpenLine:
     """Who shares what its run earns; the provider alone where empty."""
     over: bool = False
     """Whether its run has ended: what its lease holds is not needed any more."""
+    person: str = ""
+    """Whose job it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,8 @@ class Claim:
     """Whose hold pays where the project's account is short."""
     over: bool = False
     """Whether that hold is released whole with it."""
+    person: str = ""
+    """Who asked for what it pays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,30 @@ class Audit:
     """Accounts whose balance or held amount is not what their transfers and open holds come to."""
     unlogged: int
     """Transfers that are not in the log."""
+
+
+class Fault(StrEnum):
+    """What a look through the ledger may find wrong."""
+
+    OVERDRAWN = "overdrawn"
+    """An account is below its limit, holds counted as spent."""
+    OVERDUE = "overdue"
+    """A hold is past its time, and nobody released it."""
+    ORPHAN = "orphan"
+    """A hold is of a lease that there is not, or that ended without being noted."""
+    OWNERLESS = "ownerless"
+    """A line waits to be settled whose project there is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """One thing that was found: the account, hold or line `what`."""
+
+    fault: Fault
+    what: str
+    account: AccountId
+    amount_fen: int
+    """How far below its limit, or what is held or owed."""
 
 
 class Ledger(Protocol):
@@ -116,6 +145,12 @@ class Ledger(Protocol):
 
     def release_ended(self, now: datetime, limit: int) -> int:
         """Void the holds of leases that have ended and whose lines are all settled; returns how many."""
+
+    def strays(self, before: datetime, limit: int) -> Sequence[Stray]:
+        """What is wrong, by fault and name; holds are overdue whose time was over by `before`."""
+
+    def holds(self, ids: Collection[str]) -> Sequence[Hold]:
+        """Of these that are open."""
 
     def entries(self, account_id: AccountId, cursor: str | None, limit: int) -> tuple[Sequence[Entry], str | None]:
         """Transfers of an account, newest first."""

@@ -29,6 +29,7 @@ from suanwang.domain.quote import Quote, Taught
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Ending, Held, Site
 from suanwang.measuring.calibration import Belief, EfficiencyState
+from suanwang.ports.budgets import Budgets
 from suanwang.ports.ledger import Charged, Ledger
 from suanwang.ports.market import Market
 from suanwang.ports.overview import Overview
@@ -105,7 +106,7 @@ class Notice:
     attempts: int
 
 
-class Store(Ledger, Market, Vouchers, Agreements, Disputes, Listings, Overview, Protocol):
+class Store(Ledger, Budgets, Market, Vouchers, Agreements, Disputes, Listings, Overview, Protocol):
     """The network's memory. Every method is one transaction. Raises `Unavailable` where the database does not answer.
 
     Cursors are opaque strings; None starts at the front and comes back at the end.

@@ -16,9 +16,9 @@ from suanwang.adapters.store.job_reads import BOTH, both_from
 from suanwang.adapters.store.ledger import LEASE, LEASE_HOLDS, hold_from
 from suanwang.adapters.store.paging import page_size
 from suanwang.domain.job import Event
-from suanwang.ports import HeldLease
+from suanwang.ports import Fault, HeldLease, Stray
 from suanwang.trading.holding import ended
-from suanwang.trading.ledger import AccountId, Chain, Outcome
+from suanwang.trading.ledger import AccountId, Chain, Hold, Outcome
 
 _HOLD = "h.id, h.debit, h.credit, h.amount_fen, h.timeout_at"
 _WHOSE = LEASE.replace("id", "h.id")
@@ -49,6 +49,20 @@ LEFT JOIN ledger_holds h ON h.{LEASE_HOLDS} AND {_WHOSE} = c.allocation_id
 """
 
 
+_STRAYS = f"""
+(SELECT 'overdrawn', id, id, (floor_fen - balance_fen + held_fen)::bigint FROM ledger_accounts
+    WHERE floor_fen IS NOT NULL AND balance_fen::numeric - held_fen < floor_fen)
+UNION ALL (SELECT 'overdue', h.id, h.debit, h.amount_fen FROM ledger_holds h WHERE h.timeout_at <= %(before)s)
+UNION ALL (SELECT 'orphan', h.id, h.debit, h.amount_fen FROM ledger_holds h
+    LEFT JOIN allocations a ON a.id = {_WHOSE} AND a.state IN ('leased', 'running')
+    LEFT JOIN closing_leases c ON c.allocation_id = {_WHOSE}
+    WHERE h.{LEASE_HOLDS} AND h.timeout_at > %(before)s AND a.id IS NULL AND c.allocation_id IS NULL)
+UNION ALL (SELECT 'ownerless', o.usage_id, 'project:' || o.project, b.amount_fen FROM unsettled_lines o
+    JOIN bill_lines b ON b.usage_id = o.usage_id WHERE NOT EXISTS (SELECT FROM projects p WHERE p.id = o.project))
+ORDER BY 1, 2 LIMIT %(limit)s
+"""
+
+
 class LeaseHolds(ABC):
     """The Protocol's questions about them."""
 
@@ -66,6 +80,18 @@ class LeaseHolds(ABC):
             job, allocation = both_from(row[6:])
             found.append(HeldLease(hold=hold_from(row[:5]), job=job, allocation=allocation, owed_fen=row[5]))
         return found
+
+    def strays(self, before: datetime, limit: int) -> Sequence[Stray]:
+        with self._database.reading() as connection:
+            rows = connection.execute(_STRAYS, {"before": before, "limit": page_size(limit)}).fetchall()
+        return [Stray(fault=Fault(row[0]), what=row[1], account=AccountId(row[2]), amount_fen=row[3]) for row in rows]
+
+    def holds(self, ids: Collection[str]) -> Sequence[Hold]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f'SELECT {_HOLD} FROM ledger_holds h WHERE h.id = ANY(%s) ORDER BY h.id COLLATE "C"', (list(ids),)
+            ).fetchall()
+        return [hold_from(row) for row in rows]
 
     def release_ended(self, now: datetime, limit: int) -> int:
         with self._database.reading() as connection:

@@ -8,13 +8,15 @@ edge is locked last, so leaves are numbered without a gap. Knows nothing of who 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from psycopg import errors as pg
 
+from suanwang.adapters.store.budgets import spend
 from suanwang.adapters.store.codec import clean
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.paging import page_size, position
@@ -106,8 +108,13 @@ def decide(connection: Connection, chains: Sequence[Chain], now: datetime) -> Po
     return Posted(outcomes=outcomes, fresh=fresh)
 
 
-def write_transfers(connection: Connection, rows: Sequence[tuple[Transfer, int]], now: datetime) -> None:
-    """Copy posted transfers, each with its leaf, within the caller's transaction."""
+def write_transfers(
+    connection: Connection,
+    rows: Sequence[tuple[Transfer, int]],
+    now: datetime,
+    persons: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Copy posted transfers, each with its leaf, within the caller's transaction. `persons`: who asked for what they pay."""
     part: list[tuple[Any, ...]] = []
     holding: set[str] = set()
     for transfer, leaf in rows:
@@ -119,6 +126,7 @@ def write_transfers(connection: Connection, rows: Sequence[tuple[Transfer, int]]
         part.append((*_transfer_row(transfer), leaf, now))
     if part:
         copy_rows(connection, _INSERT, part)
+    spend(connection, (transfer for transfer, _ in rows), persons, now)
 
 
 def wake(connection: Connection, accounts: Collection[str]) -> None:

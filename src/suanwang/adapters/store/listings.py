@@ -28,6 +28,7 @@ from suanwang.domain.file import FileRecord
 from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Allocation, Event
 from suanwang.ports import ListingQuery, Traces
+from suanwang.trading.budgets import asked_for
 from suanwang.trading.leaves import transfer_leaf
 from suanwang.trading.ledger import Chain, Outcome
 from suanwang.trading.listings import Copy, Listing, Use, UseState
@@ -147,7 +148,7 @@ class ListingStore:
             ).fetchall()
             if {(use.listing, use.version) for use in uses} != {(row[0], row[1]) for row in held}:
                 return False
-            outcome = _pay(connection, chain, now)
+            outcome = _pay(connection, chain, now, uses[0].owner)
             if outcome is not None and not outcome.done:
                 return False
             for use in uses:
@@ -257,7 +258,7 @@ def _sell(
     assert sold is not None, "listings are never deleted"
     if sold[1] is not None:
         raise Conflict(f"{copy.listing}@{copy.version} was withdrawn", field="version", allowed="a version on sale")
-    outcome = _pay(connection, chain, now)
+    outcome = _pay(connection, chain, now, copy.buyer)
     if outcome is not None and not outcome.done:
         return outcome
     connection.execute(
@@ -278,7 +279,7 @@ def _hold(connection: Connection, uses: Sequence[Use], chain: Chain, now: dateti
     ).fetchone()
     if known is not None:
         return None
-    outcome = _pay(connection, chain, now)
+    outcome = _pay(connection, chain, now, uses[0].owner)
     if outcome is not None and not outcome.done:
         return outcome
     for use in uses:
@@ -293,7 +294,7 @@ def _hold(connection: Connection, uses: Sequence[Use], chain: Chain, now: dateti
     return outcome
 
 
-def _pay(connection: Connection, chain: Chain, now: datetime) -> Outcome | None:
+def _pay(connection: Connection, chain: Chain, now: datetime, person: str) -> Outcome | None:
     """Post a chain within the caller's transaction; None where there is nothing to pay."""
     if not chain:
         return None
@@ -301,7 +302,8 @@ def _pay(connection: Connection, chain: Chain, now: datetime) -> Outcome | None:
     posted = decide(connection, [chain], now)
     if posted.fresh:
         first = append_leaves(connection, [transfer_leaf(transfer, now) for transfer in chain])
-        write_transfers(connection, list(zip(chain, range(first, first + len(chain)), strict=True)), now)
+        rows = list(zip(chain, range(first, first + len(chain)), strict=True))
+        write_transfers(connection, rows, now, {asked_for(chain[0].chain): person})
     return posted.outcomes[0]
 
 

@@ -262,7 +262,9 @@ def _carry_out(connection: Connection, deal: Deal, now: datetime) -> None:
     transfers = [transfer for chain in posted.fresh for transfer in chain]
     if transfers:
         first = append_leaves(connection, [transfer_leaf(transfer, now) for transfer in transfers])
-        write_transfers(connection, list(zip(transfers, range(first, first + len(transfers)), strict=True)), now)
+        persons = {f"trade/{order.id}": order.owner for order in deal.orders}
+        rows = list(zip(transfers, range(first, first + len(transfers)), strict=True))
+        write_transfers(connection, rows, now, persons)
     insert_events(connection, deal.events)
 
 

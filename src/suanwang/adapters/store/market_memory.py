@@ -45,6 +45,7 @@ class MemoryMarket(MemoryLedger):
             if refused:
                 return Dealt(done=False, refused=refused)
             self.open_accounts(deal.accounts)
+            self._persons.update({f"trade/{order.id}": order.owner for order in deal.orders})
             for chain in deal.chains:
                 self._post(chain, now)
                 self._wake({transfer.credit for transfer in chain})

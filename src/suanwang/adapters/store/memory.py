@@ -17,6 +17,7 @@ from itertools import islice
 from suanwang.adapters.store.market_memory import MemoryMarket
 from suanwang.adapters.store.memory_agreements import MemoryAgreements
 from suanwang.adapters.store.memory_allowances import MemoryAllowances
+from suanwang.adapters.store.memory_budgets import MemoryBudgets
 from suanwang.adapters.store.memory_disputes import MemoryDisputes
 from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.adapters.store.memory_listings import MemoryListings
@@ -64,6 +65,7 @@ class MemoryStore(
     MemoryAllowances,
     MemoryListings,
     MemoryOverview,
+    MemoryBudgets,
     MemoryLedger,
 ):
     """Implements `ports.Store`."""

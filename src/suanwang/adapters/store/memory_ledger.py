@@ -9,15 +9,17 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from suanwang.domain.errors import Conflict, NotFound
+from suanwang.domain.identity import Project
 from suanwang.domain.ids import AllocationId, JobId, ProjectId
 from suanwang.domain.job import Allocation, BillLine, Event, Job, Step, UsageRecord
-from suanwang.ports import Audit, Claim, HeldLease, OpenLine
+from suanwang.ports import Audit, Claim, Fault, HeldLease, OpenLine, Stray
+from suanwang.trading.budgets import spending
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.holding import RUNS, ended, lease_of, pay, pledge_hold
 from suanwang.trading.leaves import seal_leaf, transfer_leaf
@@ -58,6 +60,7 @@ class MemoryLedger(ABC):
     _allocations: dict[AllocationId, Allocation]
     _jobs: dict[JobId, Job]
     _live: dict[AllocationId, JobId]
+    _projects: dict[ProjectId, Project]
 
     def __init__(self) -> None:
         self._book = Book()
@@ -72,6 +75,9 @@ class MemoryLedger(ABC):
         self._billed: dict[JobId, int] = defaultdict(int)
         self._closing: set[AllocationId] = set()
         """Leases that ended, until what they held is released."""
+        self._persons: dict[str, str] = {}
+        """Who asked for what a chain pays."""
+        self._spending: Counter[tuple[str, str, str]] = Counter()
 
     @abstractmethod
     def append_events(self, events: Sequence[Event]) -> None: ...
@@ -140,6 +146,7 @@ class MemoryLedger(ABC):
         for transfer in chain:
             leaf = self._append(transfer_leaf(transfer, now))
             self._entries[transfer.id] = Entry(transfer=transfer, at=now, leaf=leaf)
+        self._spending.update(spending(chain, self._persons, now))
 
     def _append(self, leaf: str) -> int:
         index, value = len(self._log), leaf_hash(leaf.encode())
@@ -192,6 +199,31 @@ class MemoryLedger(ABC):
                 self._closing.discard(lease)
             return released
 
+    def strays(self, before: datetime, limit: int) -> Sequence[Stray]:
+        with self._lock:
+            found: list[Stray] = []
+            for account in self._book.accounts.values():
+                left = account.available_fen
+                if left is not None and left < 0:
+                    found.append(Stray(fault=Fault.OVERDRAWN, what=account.id, account=account.id, amount_fen=-left))
+            for hold in self._book.holds.values():
+                kept = hold.credit != RUNS or lease_of(hold.id) in self._live or lease_of(hold.id) in self._closing
+                fault = Fault.OVERDUE if hold.timeout_at <= before else None if kept else Fault.ORPHAN
+                if fault is not None:
+                    found.append(Stray(fault=fault, what=hold.id, account=hold.debit, amount_fen=hold.amount_fen))
+            for waiting in self._open_lines.values():
+                line = waiting.line
+                if line.project not in self._projects:
+                    payer = account_id(Owner.PROJECT, line.project)
+                    found.append(
+                        Stray(fault=Fault.OWNERLESS, what=line.usage_id, account=payer, amount_fen=line.amount_fen)
+                    )
+            return sorted(found, key=lambda stray: (stray.fault, stray.what))[:limit]
+
+    def holds(self, ids: Collection[str]) -> Sequence[Hold]:
+        with self._lock:
+            return [self._book.holds[name] for name in sorted(ids) if name in self._book.holds]
+
     def entries(self, account_id: AccountId, cursor: str | None, limit: int) -> tuple[Sequence[Entry], str | None]:
         with self._lock:
             end = int(cursor) if cursor else len(self._log)
@@ -231,6 +263,7 @@ class MemoryLedger(ABC):
             before_fen=waiting.before_fen,
             owners=allocation.owners,
             over=allocation.id not in self._live,
+            person=self._jobs[usage.job_id].owner,
         )
 
     def settle(self, claims: Sequence[Claim], now: datetime, retry_at: datetime) -> Sequence[Outcome]:
@@ -245,6 +278,7 @@ class MemoryLedger(ABC):
         name = chain_name(claim.usage_id)
         outcome = Outcome(chain=name, verdict=Verdict.POSTED)
         if claim.chain:
+            self._persons[name] = claim.person
             outcome, freed = pay(self._book, claim.chain, holds, claim.lease, claim.over, now)
             self._enter(freed, now)
             if outcome.verdict is Verdict.POSTED:

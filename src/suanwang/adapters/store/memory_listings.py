@@ -99,6 +99,7 @@ class MemoryListings(MemoryLedger):
             stored = self._listings[copy.listing, copy.version]
             if stored.withdrawn_at is not None:
                 raise Conflict(f"{stored.name} was withdrawn", field="version", allowed="a version on sale")
+            self._persons[f"copy/{copy.id}"] = copy.buyer
             outcome = self._post(chain, now) if chain else None
             if outcome is not None and not outcome.done:
                 return outcome
@@ -124,6 +125,7 @@ class MemoryListings(MemoryLedger):
         with self._lock:
             if any(key[0] == uses[0].allocation for key in self._uses):
                 return None
+            self._persons[f"use/{uses[0].allocation}"] = uses[0].owner
             outcome = self._post(chain, now) if chain else None
             if outcome is None or outcome.done:
                 self._uses.update({(use.allocation, use.listing, use.version): use for use in uses})

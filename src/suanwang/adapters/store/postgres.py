@@ -11,6 +11,7 @@ from types import TracebackType
 
 from suanwang.adapters.store.agreements import AgreementStore
 from suanwang.adapters.store.allowances import Allowances
+from suanwang.adapters.store.budgets import BudgetStore
 from suanwang.adapters.store.charging import Charging
 from suanwang.adapters.store.database import Database
 from suanwang.adapters.store.disputes import DisputeStore
@@ -48,6 +49,7 @@ class PostgresStore(
     Quoting,
     LedgerStore,
     LeaseHolds,
+    BudgetStore,
     Settling,
     Tree,
     MarketStore,

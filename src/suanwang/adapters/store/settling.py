@@ -37,10 +37,12 @@ _DUE = (
     "UNION ALL (SELECT usage_id, 1, seq, before_fen FROM unsettled_lines WHERE retry_at <= %s ORDER BY retry_at LIMIT %s)"
 )
 _OPEN_LINES = (
-    f"SELECT {listed(BILL_COLUMNS, 'b.')}, {listed(USAGE_COLUMNS, 'u.')}, o.before_fen, t.terms, a.state, a.progress "
+    f"SELECT {listed(BILL_COLUMNS, 'b.')}, {listed(USAGE_COLUMNS, 'u.')}, o.before_fen, t.terms, a.state, j.owner, "
+    "a.progress "
     f"FROM (SELECT * FROM ({_DUE}) AS d ORDER BY d.late, d.seq LIMIT %s) AS o "
     "JOIN bill_lines b ON b.usage_id = o.usage_id JOIN usage_records u ON u.id = o.usage_id "
     "JOIN allocation_terms t ON t.allocation_id = u.allocation_id JOIN allocations a ON a.id = u.allocation_id "
+    "JOIN jobs j ON j.id = u.job_id "
     "ORDER BY o.late, o.seq"
 )
 
@@ -59,7 +61,7 @@ class Settling:
         for row in rows:
             usage = usage_from(row[width:end])
             progress = NO_PROGRESS if row[-1] is None else PROGRESS.load(row[-1])
-            terms = TERMS.load(row[-3])
+            terms = TERMS.load(row[-4])
             found.append(
                 OpenLine(
                     line=bill_from(row[:width]),
@@ -69,7 +71,8 @@ class Settling:
                     power_kw=terms.power_kw,
                     before_fen=row[end],
                     owners=terms.owners,
-                    over=row[-2] in ("ended", "fenced"),
+                    over=row[-3] in ("ended", "fenced"),
+                    person=row[-2],
                 )
             )
         return found
@@ -98,7 +101,8 @@ def _settle(connection: Connection, claims: Sequence[Claim], now: datetime, retr
     outcomes, posted = _paid(connection, mine, now)
     leaves, transfers, logged = _leaves(mine, posted, {key: leaf for key, (leaf, _) in waiting.items()}, now)
     first = append_leaves(connection, leaves)
-    write_transfers(connection, [(transfer, first + at) for transfer, at in transfers], now)
+    persons = {chain_name(claim.usage_id): claim.person for claim in mine}
+    write_transfers(connection, [(transfer, first + at) for transfer, at in transfers], now, persons)
     at_leaf = {key: first + at if fresh else at for key, (at, fresh) in logged.items()}
     settled = [
         (claim.usage_id, at_leaf[claim.usage_id], now)

@@ -14,6 +14,7 @@ from suanwang.client import ledger_models
 from suanwang.control.overview import MOST_MONTHS
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.ports import Flow
+from suanwang.trading.budgets import Used
 from suanwang.trading.grouping import PaperKind
 from suanwang.trading.ledger import Account, Entry
 from suanwang.trading.proven import checkpoint_document
@@ -99,6 +100,29 @@ def set_limit(ask: Asked, body: Body) -> Response:
     return answer(_account(ask.network.wallets.set_limit(caller, ProjectId(asked.project), asked.limit_fen)))
 
 
+@router.get("/ledger/budgets", response_model=ledger_models.SpendingBudgets)
+def budgets(ask: Asked) -> Response:
+    """Budgets that bind the caller, with what is spent, held and left of each; all for operator and regulator."""
+    return answer({"items": [_budget(each) for each in ask.network.budgets.every(ask.caller)]})
+
+
+@router.put(
+    "/ledger/budgets",
+    response_model=ledger_models.SpendingBudgets,
+    openapi_extra=takes(
+        "NewSpendingBudget", {"scope": "person", "name": "alice", "limit_fen": 500000, "period": "month"}
+    ),
+)
+def set_budget(ask: Asked, body: Body) -> Response:
+    """How much a person, a project or an organisation may spend, in a month or in all; null takes it away. For operators."""
+    asked = model_of(ledger_models.NewSpendingBudget, body)
+    if asked.limit_fen is None:
+        ask.network.budgets.drop(ask.caller, asked.scope, asked.name)
+    else:
+        ask.network.budgets.put(ask.caller, asked.scope, asked.name, asked.limit_fen, asked.period)
+    return budgets(ask)
+
+
 @router.get("/ledger/checkpoint", response_model=ledger_models.CheckpointView)
 def checkpoint(ask: Asked, size: Size = None) -> Response:
     """The log's size and root, signed: now, or as it was signed at `size`. Keep one, to check later that nothing changed."""
@@ -175,6 +199,21 @@ def _known(ask: Asked) -> None:
 
 def _hex(steps: Sequence[bytes]) -> list[str]:
     return [step.hex() for step in steps]
+
+
+def _budget(used: Used) -> dict[str, Any]:
+    budget = used.budget
+    return {
+        "scope": budget.scope,
+        "name": budget.name,
+        "period": budget.period,
+        "limit_fen": budget.limit_fen,
+        "spent_fen": used.spent_fen,
+        "held_fen": used.held_fen,
+        "left_fen": used.left_fen,
+        "set_by": budget.set_by,
+        "set_at": budget.set_at,
+    }
 
 
 def _account(value: Account) -> dict[str, Any]:

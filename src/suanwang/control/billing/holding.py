@@ -8,10 +8,11 @@ there anything to do: hold again what can be had, and end the run in time where 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from suanwang.control.billing.budgets import binding, organisations, used_of
 from suanwang.control.billing.metering import meter
 from suanwang.control.rules import Rules
 from suanwang.control.steps import stop_unpaid, suspend_unpaid
@@ -21,6 +22,7 @@ from suanwang.domain.lifecycle import JobState
 from suanwang.ports import HeldLease, Store
 from suanwang.scheduling.plan import Place
 from suanwang.scheduling.purses import Money, Purses
+from suanwang.trading.budgets import Scope, Used
 from suanwang.trading.holding import AGES, RUNS, renewed
 from suanwang.trading.ledger import Account, AccountId, Owner, Transfer, account_id
 from suanwang.trading.settlement import opened
@@ -35,17 +37,19 @@ WORTH = 20
 """A hold that is off by less than this part of it is left as it is."""
 
 
-def money(store: Store, rules: Rules, jobs: Iterable[Job]) -> Money:
-    """What starts of these jobs may hold. A project that was never billed has the credit of a new one."""
+def money(store: Store, rules: Rules, jobs: Iterable[Job], budgets: Sequence[Used]) -> Money:
+    """What starts of these jobs may hold, of accounts and budgets. A project that was never billed has the credit of a new
+    one."""
     pairs = {(job.project, job.owner) for job in jobs}
     accounts = _accounts(store, rules, {project for project, _ in pairs})
-    left = {key: account.available_fen for key, account in accounts.items()}
+    left: dict[str, int] = {each.budget.purse: each.left_fen for each in budgets}
+    left |= {key: fen for key, account in accounts.items() if (fen := account.available_fen) is not None}
+    bound = binding(budgets, pairs, organisations(store)) if budgets else {}
     purses = {
-        (project, owner): (key,)
-        for project, owner in pairs
-        if left[key := account_id(Owner.PROJECT, project)] is not None
+        pair: tuple(name for name in (account_id(Owner.PROJECT, pair[0]), *bound.get(pair, ())) if name in left)
+        for pair in pairs
     }
-    return Money(span_s=rules.hold_span_s, left={key: fen for key, fen in left.items() if fen is not None}, of=purses)
+    return Money(span_s=rules.hold_span_s, left=left, of=purses)
 
 
 def pledged(place: Place, step: Step, now: datetime) -> Step:
@@ -63,10 +67,11 @@ def open_payers(store: Store, rules: Rules, places: Iterable[Place]) -> None:
 def keep_holds(store: Store, rules: Rules, now: datetime) -> int:
     """Release what ended leases held, hold again what runs need, stop those that nobody can pay; returns how many stop."""
     store.release_ended(now, LIMIT)
-    held = store.leases_held(now + AGES, (), LIMIT)
+    budgets = used_of(store, store.budgets(), now)
+    held = store.leases_held(now + AGES, _tight(store, budgets), LIMIT)
     if not held:
         return 0
-    purses = Purses(money(store, rules, [each.job for each in held]))
+    purses = Purses(money(store, rules, [each.job for each in held], budgets))
     chains: list[tuple[Transfer, ...]] = []
     steps: list[Step] = []
     for each in sorted(held, key=lambda each: (each.allocation.granted_at, each.allocation.id)):
@@ -79,6 +84,20 @@ def keep_holds(store: Store, rules: Rules, now: datetime) -> int:
     if chains:
         store.post(chains, now)
     return len(steps) - len(store.apply(steps)) if steps else 0
+
+
+def _tight(store: Store, budgets: Sequence[Used]) -> Collection[AccountId]:
+    """Accounts of projects that may draw on a budget of which less is left than held."""
+    tight = [each.budget for each in budgets if each.left_fen < each.held_fen]
+    if not tight:
+        return ()
+    named = {budget.name for budget in tight if budget.scope is not Scope.PERSON}
+    every = any(budget.scope is Scope.PERSON for budget in tight)
+    return [
+        account_id(Owner.PROJECT, project)
+        for project, organisation in organisations(store).items()
+        if every or project in named or organisation in named
+    ]
 
 
 def _amount(each: HeldLease, purses: Purses, rules: Rules, now: datetime) -> int | None:

@@ -88,4 +88,5 @@ def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime, voucher: Re
         ),
         lease=each.usage.allocation_id if holds else None,
         over=each.over,
+        person=each.person,
     )

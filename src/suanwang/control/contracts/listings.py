@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from suanwang.control.billing.budgets import check_order
 from suanwang.control.market.requests import check_id
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
@@ -170,6 +171,8 @@ class Listings:
         listing = self.show(caller, listing_id, version)
         content = self._sellable(listing, project, price_fen)
         now = self._clock.now()
+        if price_fen:
+            check_order(self._store, project, caller.name, price_fen, now)
         copy = Copy(
             id=copy_id,
             listing=listing.id,

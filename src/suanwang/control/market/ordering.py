@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from suanwang.control.billing.budgets import check_order
 from suanwang.control.market.approving import asking, waits
 from suanwang.control.market.calling import being_made, call_at, end, freeze_at, indication, sharing_owners, terms_at
 from suanwang.control.market.requests import (
@@ -131,6 +132,7 @@ class Market(Selling):
         return Priced(units=units_of(matches), amount_fen=paid, matches=matches)
 
     def _stand(self, caller: Principal, order: Order, now: datetime) -> Order:
+        check_order(self._store, order.project, order.owner, order.hold_fen, now)
         event = event_of("market.ordered", now, caller, order.project, order=order.id, hold_fen=order.hold_fen)
         dealt = self._store.deal(Deal(orders=(order,), chains=((hold(order),),), events=(event,)), now)
         if dealt.done:
@@ -156,6 +158,8 @@ class Market(Selling):
                 )
             if paid > MOST_FEN:
                 raise too_much("count")
+            if matches:
+                check_order(self._store, order.project, order.owner, paid, now)
 
             filled = self._filled(order, matches, offers, now, held=False)
             event = event_of(

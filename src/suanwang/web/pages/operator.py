@@ -20,7 +20,17 @@ from suanwang.web.visiting import PageRoute, Visit, Visited
 
 router = APIRouter(route_class=PageRoute)
 CALLS, DISPUTES, READ, FOUND = 20, 20, 300, 30
-FINDINGS = ("ledger.blocked", "site.suspect", "site.lost", "agreement.credited", "market.called", "voucher.closed")
+FINDINGS = (
+    "ledger.blocked",
+    "ledger.overdrawn",
+    "ledger.stray",
+    "job.unpaid",
+    "site.suspect",
+    "site.lost",
+    "agreement.credited",
+    "market.called",
+    "voucher.closed",
+)
 
 
 @router.get("/operator")

@@ -13,6 +13,7 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import JobId
 from suanwang.domain.job import Event
 from suanwang.electricity.pricing import units
+from suanwang.trading.budgets import Period, Scope, Used
 from suanwang.trading.ledger import NETWORK, AccountId, Entry, Owner, Phase, account_id
 from suanwang.trading.market.dealing import MARKET
 from suanwang.web.labels import N_
@@ -35,6 +36,7 @@ OWNERS: Mapping[str, str] = {
     Owner.DEPOSIT: N_("Deposit"),
 }
 CODES: Mapping[str, str] = {
+    "lease": N_("Held for a run"),
     "usage": N_("Usage"),
     "commission": N_("Commission"),
     "top_up": N_("Top-up"),
@@ -72,6 +74,14 @@ def account_name(visit: Visit, account: str) -> str:
     return f"{visit.translate(OWNERS.get(owner, owner))} {name}"
 
 
+SCOPES: Mapping[str, str] = {
+    Scope.PERSON: N_("Person"),
+    Scope.PROJECT: N_("Project"),
+    Scope.ORGANISATION: N_("Organisation"),
+}
+PERIODS: Mapping[str, str] = {Period.MONTH: N_("this month"), Period.TOTAL: N_("in all")}
+
+
 @router.get("/wallet")
 def show(
     visit: Visited,
@@ -99,6 +109,9 @@ def show(
         more=more is not None,
         chosen=chosen,
         entries=[_row(visit, entry, chosen.id) for entry in entries] if chosen is not None else [],
+        budgets=[_bar(each) for each in visit.network.budgets.every(visit.caller)],
+        scopes=_words(visit, SCOPES),
+        periods=_words(visit, PERIODS),
         unsettled=unsettled,
         blocked=blocked,
         owners=_words(visit, OWNERS),
@@ -144,6 +157,17 @@ def evidence(visit: Visited, job_id: str) -> Response:
     document = visit.network.proofs.evidence(visit.caller, JobId(job_id))
     headers = {"Content-Disposition": 'attachment; filename="bill.json"', "X-Content-Type-Options": "nosniff"}
     return Response(orjson.dumps(document, option=orjson.OPT_INDENT_2), media_type="application/json", headers=headers)
+
+
+def _bar(used: Used) -> dict[str, object]:
+    """A budget's bar: percent of its limit that is spent, and that is held beside that."""
+    most = max(used.budget.limit_fen, used.spent_fen + used.held_fen, 1)
+    return {
+        "budget": used.budget,
+        "used": used,
+        "spent": 100 * max(used.spent_fen, 0) / most,
+        "held": 100 * used.held_fen / most,
+    }
 
 
 def _row(visit: Visit, entry: Entry, account: AccountId) -> dict[str, object]:

@@ -1,0 +1,56 @@
+"""A look through the ledger by the loop itself, once a minute: overdrafts, holds past their time, what nobody owns.
+
+Owns when that is done, what is told of it, and what is put right: a hold that nobody owns is released. Each thing is told
+once, as an event that operators see; a process that starts tells what it finds again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from suanwang.control.rules import Rules
+from suanwang.domain.ids import ProjectId
+from suanwang.domain.job import Event
+from suanwang.ports import Fault, Store, Stray
+from suanwang.trading.holding import ended
+from suanwang.trading.ledger import Owner
+
+LIMIT = 1000
+"""Things told in one look."""
+LATE = timedelta(minutes=1)
+"""The loop releases what is past its time in every turn: what is later than this was passed over."""
+
+
+class MoneyWatch:
+    """Keeps what it has told."""
+
+    def __init__(self, store: Store, rules: Rules) -> None:
+        self._store = store
+        self._rules = rules
+        self._looked_at: datetime | None = None
+        self._told: set[tuple[Fault, str]] = set()
+
+    def look(self, now: datetime) -> int:
+        """Tell what is newly wrong, where a look is due; returns how much."""
+        every = timedelta(seconds=self._rules.watch_every_s)
+        if self._looked_at is not None and now - self._looked_at < every:
+            return 0
+        found = self._store.strays(now - LATE, LIMIT)
+        fresh = [stray for stray in found if (stray.fault, stray.what) not in self._told]
+        if fresh:
+            self._store.append_events([_event(stray, now) for stray in fresh])
+        orphans = [stray.what for stray in found if stray.fault is Fault.ORPHAN]
+        if orphans:
+            self._store.post([(ended(hold),) for hold in self._store.holds(orphans)], now)
+        self._looked_at, self._told = now, {(stray.fault, stray.what) for stray in found}
+        return len(fresh)
+
+
+def _event(stray: Stray, now: datetime) -> Event:
+    owner, _, name = stray.account.partition(":")
+    return Event(
+        kind="ledger.overdrawn" if stray.fault is Fault.OVERDRAWN else "ledger.stray",
+        at=now,
+        project=ProjectId(name) if owner == Owner.PROJECT else None,
+        data={"fault": stray.fault, "what": stray.what, "account": stray.account, "amount_fen": stray.amount_fen},
+    )
