@@ -255,6 +255,14 @@ class KeepingTheRecord:
         store.apply([Step(job=replace(job, revision=job.revision + 1), usage=records)])
         assert store.usage_records(job.id) == [records[1], records[0]]
 
+    def test_what_is_taken_back_counts_against(self, store: Store) -> None:
+        job, allocation = leased(store)
+        whole = a_record(job, allocation, 1)
+        back = replace(whole, id=f"{allocation.id}:2", from_at=after(30), energy_kwh=-0.1, corrects=whole.id)
+        store.apply([Step(job=replace(job, revision=job.revision + 1), usage=(whole, back))])
+        assert list(store.usage_records(job.id)) == [whole, back]
+        assert store.device_us(PROJECT, SITE, "ascend-910b", after(0), after(100)) == 16 * 20 * 1_000_000
+
 
 class KeepingFiles:
     def test_versions_of_a_name_count_up(self, store: Store) -> None:

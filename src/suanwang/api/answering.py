@@ -330,7 +330,13 @@ def usage_record(value: UsageRecord) -> Row:
         "devices": value.devices,
         "energy_kwh": value.energy_kwh,
         "carbon_g": value.carbon_g,
+        "corrects": value.corrects,
     }
+
+
+def finding(value: Event) -> Row:
+    """What `meter.differs` says."""
+    return {"seq": value.seq, "at": value.at, "job": value.job_id, "site": value.site_id, **value.data}
 
 
 def event(value: Event) -> Row:

@@ -111,6 +111,27 @@ def show(
 
 
 @app.command()
+def findings(context: typer.Context, limit: Limit = 200, as_json: Json = False) -> None:
+    """Runs whose two meters, the scheduler's and the agent's, differed by more than the tolerance."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        found = client.findings(limit=min(limit, 500)).items
+    if as_json:
+        emit(found)
+        return
+    made = tables.table(
+        *("at", "job", "site", "scheduler_s", "agent_s", "tolerance_s", "amount"),
+        right=("scheduler_s", "agent_s", "tolerance_s", "amount"),
+    )
+    for row in found:
+        seconds = (f"{row.scheduler_s:.0f}", f"{row.agent_s:.0f}", f"{row.tolerance_s:.0f}")
+        made.add_row(tables.instant(row.at), row.job, row.site, *seconds, tables.fen(row.amount_fen))
+    console().print(made)
+
+
+@app.command()
 def export(
     context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],

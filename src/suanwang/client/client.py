@@ -355,6 +355,10 @@ class Client(
         """One bill line, by its usage record."""
         return self._get(f"/v1/bills/lines/{_part(usage)}", models.BillLineView)
 
+    def findings(self, *, after: int = 0, limit: int = 100) -> models.Findings:
+        """Runs whose two meters differed by more than the tolerance, oldest first, with `seq` above `after`."""
+        return self._get("/v1/bills/findings", models.Findings, {"after": after, "limit": limit})
+
     def bill_totals(self, **wanted: Any) -> models.BillTotals:
         """Sums for each project and provider.
 

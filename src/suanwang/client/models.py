@@ -365,6 +365,27 @@ class UsageRecordView(Answer):
     devices: int
     energy_kwh: float
     carbon_g: float
+    corrects: str | None
+    """The record that it takes its interval back of; energy and carbon are negative then."""
+
+
+class FindingView(Answer):
+    """A run whose meters differed by more than the tolerance: the lower was billed. `amount_fen` is what was taken back."""
+
+    seq: int
+    at: datetime
+    job: str
+    site: str
+    allocation: str
+    scheduler_s: float
+    agent_s: float
+    tolerance_s: float
+    corrections: list[str]
+    amount_fen: int
+
+
+class Findings(Answer):
+    items: list[FindingView]
 
 
 class UsageRecords(Answer):

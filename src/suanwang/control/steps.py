@@ -189,6 +189,8 @@ def progress(
     elif started != allocation.started_at:
         first = started if job.started_at == allocation.started_at else job.started_at
         allocation, job = replace(allocation, started_at=started), replace(job, started_at=first)
+    if report.seen_from is not None and allocation.seen_from is None:
+        allocation = replace(allocation, seen_from=_clamp(report.seen_from, allocation.granted_at, now))
     if report.checkpoint is not None and report.checkpoint != job.checkpoint:
         held = allocation.site_id if report.checkpoint_held else None
         job = replace(job, checkpoint=report.checkpoint, checkpoint_site=held)

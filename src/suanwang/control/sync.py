@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from suanwang.control.billing.meters import Written, compare, corrected
 from suanwang.control.billing.volumes import Volumes
 from suanwang.control.contracts.listed import hold_uses
 from suanwang.control.leasing import lease_in_full, output_name
@@ -26,10 +27,11 @@ from suanwang.domain.job import Allocation, Event, Job, LogChunk, Point, Step
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Measured, Site
-from suanwang.ports import Extent, Store
+from suanwang.ports import BillQuery, Extent, Store
 
 YEARS = range(1970, 2200)
 STREAMS = ("stdout", "stderr")
+_CHARGES = 1000
 TRIES = 5
 """Rereads when another replica moved the same rows first."""
 
@@ -95,8 +97,8 @@ def check(request: SyncRequest) -> None:
             raise InvalidRequest("an ended run needs an outcome", field=f"{field}.outcome", allowed="an end state")
         if run.started_at and run.ended_at and run.ended_at < run.started_at:
             raise InvalidRequest("a run ended before it started", field=f"{field}.ended_at", allowed="≥ started_at")
-        for name, instant in (("started_at", run.started_at), ("seen_at", run.seen_at), ("ended_at", run.ended_at)):
-            _check_instant(instant, f"{field}.{name}")
+        for name in ("started_at", "seen_from", "seen_at", "ended_at"):
+            _check_instant(getattr(run, name), f"{field}.{name}")
         _check_output(run, field)
     for index, sample in enumerate(request.samples):
         _check_instant(sample.observed_at, f"samples[{index}].observed_at")
@@ -248,7 +250,9 @@ def _take_reports(
         used_us = volumes.of(job.project, allocation)
         if run.phase is Phase.ENDED:
             _keep_outputs(store, job, allocation, run, now)
-            step = _end(job, allocation, run, site, now, rules, used_us)
+            step = _metered_twice(
+                store, rules, allocation, run, _end(job, allocation, run, site, now, rules, used_us), now
+            )
             volumes.add(step)
             enders[job.id] = allocation.id
             steps.append(step)
@@ -290,10 +294,28 @@ def _end(
     return step
 
 
+def _metered_twice(
+    store: Store, rules: Rules, allocation: Allocation, run: RunReport, step: Step, now: datetime
+) -> Step:
+    """The end of a run, with what its agent never saw taken back (`control.billing.meters`)."""
+    assert step.allocation is not None, "a run ended"
+    found = compare(allocation, step.allocation, run, rules.lost_after_s)
+    if found is None:
+        return step
+    written: list[Written] = []
+    cursor: str | None = None
+    while True:
+        page, cursor = store.charges(BillQuery(job_id=allocation.job_id), cursor, _CHARGES)
+        written += [(each.usage, each.line) for each in page if each.usage.allocation_id == allocation.id]
+        if cursor is None:
+            return corrected(step, found, written, now)
+
+
 def _corrected(run: RunReport, offset: timedelta) -> RunReport:
     return replace(
         run,
         started_at=run.started_at + offset if run.started_at else None,
+        seen_from=run.seen_from + offset if run.seen_from else None,
         seen_at=run.seen_at + offset if run.seen_at else None,
         ended_at=run.ended_at + offset if run.ended_at else None,
     )

@@ -63,6 +63,8 @@ class RunReport:
     phase: Phase
     native_id: str | None = None
     started_at: datetime | None = None
+    seen_from: datetime | None = None
+    """When the agent first saw it running: its own meter begins there, the scheduler's at `started_at`."""
     seen_at: datetime | None = None
     """When the site last said that it was running; what was not seen is not metered."""
     ended_at: datetime | None = None

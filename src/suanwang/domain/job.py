@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeAlias
@@ -148,6 +148,8 @@ class Allocation:
     metered_until: datetime | None = None
     records: int = 0
     """Usage records written so far."""
+    seen_from: datetime | None = None
+    """When the site's agent first saw it running: where its own watch of the time begins."""
     outcome: RunState | None = None
     exit_code: int | None = None
     reason: str = ""
@@ -294,7 +296,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRecord:
-    """What one allocation used in one interval. `id` is `ALLOCATION:N`; intervals of a job never overlap."""
+    """What one allocation used in one interval. `id` is `ALLOCATION:N`; intervals of a job never overlap, but for what is
+    taken back."""
 
     id: str
     allocation_id: AllocationId
@@ -309,6 +312,18 @@ class UsageRecord:
     devices: int
     energy_kwh: float
     carbon_g: float
+    corrects: str | None = None
+    """The record that this one takes a part back of: its interval is that part, energy and carbon are negative."""
+
+    @property
+    def sign(self) -> int:
+        """-1 where time is taken back."""
+        return 1 if self.corrects is None else -1
+
+    @property
+    def us(self) -> int:
+        """Microseconds used; negative where they are taken back."""
+        return self.sign * ((self.to_at - self.from_at) // timedelta(microseconds=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

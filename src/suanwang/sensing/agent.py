@@ -78,6 +78,8 @@ class Kept:
     """A submission was begun and has no answer yet: whether the site has it, only the site can say."""
     native_id: str | None = None
     started_at: datetime | None = None
+    seen_from: datetime | None = None
+    """When it was first seen running."""
     ended_at: datetime | None = None
     outcome: RunState | None = None
     exit_code: int | None = None
@@ -270,7 +272,8 @@ class Agent:
             nodes=seen.nodes or kept.nodes,
         )
         if seen.state is RunState.RUNNING:
-            moved = replace(moved, phase=Phase.RUNNING, started_at=moved.started_at or now)
+            began, first = moved.started_at or now, moved.seen_from or now
+            moved = replace(moved, phase=Phase.RUNNING, started_at=began, seen_from=first)
         if moved != kept:
             self._save(moved)
         self._kept[kept.id] = replace(
@@ -518,6 +521,7 @@ class Agent:
             phase=kept.phase,
             native_id=kept.native_id,
             started_at=kept.started_at,
+            seen_from=kept.seen_from,
             seen_at=self._memory.seen_at.get(kept.id),
             ended_at=kept.ended_at,
             outcome=kept.outcome,

@@ -40,8 +40,8 @@ _USAGE = (
     *("devices", "energy_kwh", "carbon_g", "provider", "description", "rated_yuan", "amount_fen", "started_at"),
     *("price", "parties", "before_fen"),
 )
-_USAGE_MAY = ("electricity", "pricing")
-"""In the leaf where the user paid it, and where a price list bound the run."""
+_USAGE_MAY = ("electricity", "pricing", "corrects")
+"""In the leaf where the user paid it, where a price list bound the run, and where it takes time back."""
 
 
 def document(
@@ -121,6 +121,7 @@ def _rated(value: object) -> Rated:
         devices=count(leaf["devices"]),
         energy_kwh=float(text(leaf["energy_kwh"])),
         carbon_g=float(text(leaf["carbon_g"])),
+        corrects=text(leaf["corrects"]) if "corrects" in leaf else None,
     )
     posted = exactly(leaf["price"], "core_hour_yuan", "memory_gb_hour_yuan", "device_hour_yuan")
     price = Price(

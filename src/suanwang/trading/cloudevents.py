@@ -14,6 +14,8 @@ from suanwang.trading.leaves import canonical, instant, plain
 
 MEDIA_TYPE = "application/cloudevents-batch+json"
 RECORDED = "suanwang.usage.recorded"
+CORRECTED = "suanwang.usage.corrected"
+"""Takes its interval back; the extension attribute `corrects` names the record that had it."""
 _PIECE = 65_536
 
 
@@ -24,7 +26,8 @@ def event(charge: Charge) -> dict[str, object]:
         "specversion": "1.0",
         "id": usage.id,
         "source": source(usage.site_id),
-        "type": RECORDED,
+        "type": RECORDED if usage.corrects is None else CORRECTED,
+        **({} if usage.corrects is None else {"corrects": usage.corrects}),
         "subject": usage.job_id,
         "time": instant(usage.to_at),
         "datacontenttype": "application/json",

@@ -6,7 +6,7 @@ splits the amounts again, hashes what it reads, follows the proofs to the signed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -83,12 +83,34 @@ def _records(bill: Bill) -> list[Failure]:
             failures.append(failure(Check.RECORDS, where, f"it is of job {record.job_id}, the bill of {bill.job}"))
         if record.to_at <= record.from_at or record.from_at < each.started_at:
             failures.append(failure(Check.RECORDS, where, "its interval is not one of this run"))
-        if ended is not None and record.from_at < ended:
+        if record.corrects is not None:
+            failures += [failure(Check.RECORDS, where, message) for message in _takes_back(bill, each)]
+        elif ended is not None and record.from_at < ended:
             failures.append(failure(Check.RECORDS, where, "it overlaps the record before"))
         if each.proven.index <= leaf:
             failures.append(failure(Check.RECORDS, where, "records stand in the order of the log"))
-        ended, leaf = record.to_at, each.proven.index
+        ended, leaf = record.to_at if record.corrects is None else ended, each.proven.index
     return failures
+
+
+def _takes_back(bill: Bill, each: Rated) -> Iterator[str]:
+    """What is wrong with a correction: it takes back a part of one earlier record, once, at what that was rated by."""
+    mine = each.record
+    earlier = bill.usage[: bill.usage.index(each)]
+    found = next((other for other in earlier if other.record.id == mine.corrects and other.record.sign > 0), None)
+    if found is None:
+        yield f"there is no record {mine.corrects} before it"
+        return
+    part, other = (mine.from_at, mine.to_at), found.record
+    if not other.from_at <= part[0] < part[1] <= other.to_at:
+        yield f"it takes back what is not of record {other.id}"
+    if (other.cores, other.memory_gb, other.devices, other.device_model, found.price, found.electricity) != (
+        *(mine.cores, mine.memory_gb, mine.devices, mine.device_model, each.price, each.electricity),
+    ):
+        yield f"it is not rated as record {other.id}"
+    for taken in (before.record for before in earlier if before.record.corrects == other.id):
+        if taken.from_at < part[1] and part[0] < taken.to_at:
+            yield f"record {taken.id} took a part of it back already"
 
 
 def _rating(bill: Bill) -> list[Failure]:

@@ -122,7 +122,7 @@ def _shared(charge: Charge, known: Known) -> dict[str, str]:
 
 def _usage(charge: Charge) -> dict[str, str]:
     usage, line = charge.usage, charge.line
-    hours = Decimal((usage.to_at - usage.from_at) // timedelta(microseconds=1)) / _HOUR_US
+    hours = Decimal(usage.us) / _HOUR_US
     hourly = _hourly_yuan(charge)
     device = usage.device_model if usage.devices else None
     details = {
@@ -149,6 +149,7 @@ def _usage(charge: Charge) -> dict[str, str]:
         "ConsumedUnit": "Hours",
         "PricingCategory": "Standard",
         "ChargeCategory": "Usage",
+        "ChargeClass": "" if usage.corrects is None else "Correction",
         "ChargeFrequency": "Usage-Based",
         "ChargeDescription": line.description,
         "SkuId": sku,

@@ -195,13 +195,19 @@ def rerated(history: Sequence[Charge]) -> list[Charge]:
     """Charges of one job, from its first record on, with yuan and fen reckoned anew from records and prices."""
     total, billed = Decimal(0), 0
     made: list[Charge] = []
-    for charge in sorted(history, key=lambda each: (each.line.from_at, each.line.usage_id)):
+    for charge in sorted(history, key=lambda each: _written(each.line.usage_id)):
         rated = rated_yuan(charge.usage, charge.price, charge.started_at, charge.electricity)
         total += rated
         amount = billed_fen(total) - billed
         billed += amount
         made.append(_priced(charge, rated, amount))
     return made
+
+
+def _written(usage_id: str) -> tuple[int, int]:
+    """Records of a job in the order they were written in: by run, then by number."""
+    run, _, number = usage_id.rpartition(":")
+    return int(run.rpartition("-")[2]), int(number)
 
 
 def _priced(charge: Charge, rated: Decimal, amount_fen: int) -> Charge:
@@ -233,7 +239,7 @@ def _purchase(purchase: Purchase) -> dict[str, object]:
 
 
 def _hours(usage: UsageRecord) -> Decimal:
-    return Decimal((usage.to_at - usage.from_at) // timedelta(microseconds=1)) / Decimal(3_600_000_000)
+    return Decimal(usage.us) / Decimal(3_600_000_000)
 
 
 def _plain(amount: Decimal) -> str:

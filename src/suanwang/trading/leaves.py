@@ -51,6 +51,7 @@ def usage_leaf(
         {
             **drawn,
             **built,
+            **({} if record.corrects is None else {"corrects": record.corrects}),
             "kind": "usage",
             "id": record.id,
             "allocation": record.allocation_id,

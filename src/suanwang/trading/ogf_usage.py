@@ -46,9 +46,12 @@ class _Run:
 
     def add(self, charge: Charge) -> None:
         usage = charge.usage
-        self.begin, self.end = min(self.begin, usage.from_at), max(self.end, usage.to_at)
+        if usage.corrects is None:
+            self.begin, self.end = min(self.begin, usage.from_at), max(self.end, usage.to_at)
+        else:
+            self.end = min(self.end, usage.from_at)  # Records of a run are taken back from its end.
         self.numbers.append(int(usage.id.rpartition(":")[2]))
-        self.wall += usage.to_at - usage.from_at
+        self.wall += usage.us * _US
         self.amount_fen += charge.line.amount_fen
 
     @property

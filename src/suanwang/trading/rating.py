@@ -37,7 +37,8 @@ def rated_yuan(
     """Yuan: quantity × hours × price, of which energy is power × hours.
 
     The difference of two running totals since the run's start, so that however its time is cut, the parts sum to the
-    same. Where electricity is paid, a record lies within hours of one price: each stretch of one price sums by itself.
+    same; negative where time is taken back.
+    Where electricity is paid, a record lies within hours of one price: each stretch of one price sums by itself.
     """
     device = price.device_hour_yuan.get(record.device_model, Decimal(0)) if record.device_model else Decimal(0)
     hourly = (
@@ -47,7 +48,7 @@ def rated_yuan(
     )
     if electricity is not None:
         hourly += Decimal(repr(float(electricity.power_kw))) * electricity.yuan_per_kwh
-    return _until(hourly, record.to_at - started_at) - _until(hourly, record.from_at - started_at)
+    return record.sign * (_until(hourly, record.to_at - started_at) - _until(hourly, record.from_at - started_at))
 
 
 def used_us(line: BillLine) -> int | None:
@@ -61,7 +62,7 @@ def _until(hourly: Decimal, run: timedelta) -> Decimal:
 
 def drawn(record: UsageRecord, power_kw: float) -> bool:
     """Whether the record's energy is what `power_kw` draws in its time, but for the last digits of floats."""
-    energy = power_kw * ((record.to_at - record.from_at) / timedelta(hours=1))
+    energy = record.sign * power_kw * ((record.to_at - record.from_at) / timedelta(hours=1))
     return math.isclose(record.energy_kwh, energy, rel_tol=1e-9, abs_tol=1e-15)
 
 

@@ -72,6 +72,7 @@ EVENTS: Mapping[str, str] = {
     "job.cancelled": N_("Cancelled"),
     "job.succeeded": N_("Succeeded"),
     "job.failed": N_("Failed"),
+    "meter.differs": N_("The site's two meters differ: the lower is billed"),
     "ledger.blocked": N_("Bill line not settled: the project's account is at its limit"),
     "job.unpaid": N_("Asked to end at {site}: its money is used up"),
     "ledger.overdrawn": N_("An account is below its limit"),

@@ -313,7 +313,7 @@ class MemoryStore(
     def device_us(self, project: ProjectId, site_id: SiteId, device: str, from_at: datetime, to_at: datetime) -> int:
         with self._lock:
             return sum(
-                record.devices * ((record.to_at - record.from_at) // timedelta(microseconds=1))
+                record.devices * record.us
                 for record in self._usage.values()
                 if (record.project, record.site_id, record.device_model) == (project, site_id, device)
                 and from_at <= record.from_at < to_at

@@ -241,6 +241,7 @@ class Progress:
     ended_at: datetime | None = None
     metered_until: datetime | None = None
     records: int = 0
+    seen_from: datetime | None = None
     outcome: RunState | None = None
     exit_code: int | None = None
     reason: str = ""
@@ -332,6 +333,7 @@ def _progress(allocation: Allocation) -> str | None:
         ended_at=allocation.ended_at,
         metered_until=allocation.metered_until,
         records=allocation.records,
+        seen_from=allocation.seen_from,
         outcome=allocation.outcome,
         exit_code=allocation.exit_code,
         reason=allocation.reason,
@@ -384,6 +386,7 @@ def allocation_from(row: Row) -> Allocation:
         ended_at=progress.ended_at,
         metered_until=progress.metered_until,
         records=progress.records,
+        seen_from=progress.seen_from,
         outcome=progress.outcome,
         exit_code=progress.exit_code,
         reason=progress.reason,

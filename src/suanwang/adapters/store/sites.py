@@ -50,7 +50,8 @@ _PUT_SAMPLES = (
 
 MOST_VERSIONS = 2**31 - 1
 _DEVICE_US = (
-    "SELECT coalesce(sum(devices * (extract(epoch FROM to_at - from_at) * 1000000)), 0)::int8 FROM usage_records "
+    "SELECT coalesce(sum(CASE WHEN corrects IS NULL THEN devices ELSE -devices END * "
+    "(extract(epoch FROM to_at - from_at) * 1000000)), 0)::int8 FROM usage_records "
     "WHERE project = %s AND site_id = %s AND device_model = %s AND from_at >= %s AND from_at < %s AND devices > 0"
 )
 MANY_ENDINGS = 5000

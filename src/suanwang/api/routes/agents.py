@@ -114,6 +114,7 @@ def _instants(request: SyncRequest) -> Iterator[tuple[str, datetime | None]]:
     yield "sent_at", request.sent_at
     for index, run in enumerate(request.runs):
         yield f"runs[{index}].started_at", run.started_at
+        yield f"runs[{index}].seen_from", run.seen_from
         yield f"runs[{index}].ended_at", run.ended_at
     for index, sample in enumerate(request.samples):
         yield f"samples[{index}].observed_at", sample.observed_at

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime
 
 from suanwang.api import answering
 from suanwang.api.answering import answer
-from suanwang.api.asking import Asked, Cursor, Limit, Route, paged, possible_instant
+from suanwang.api.asking import After, Asked, Cursor, Limit, Route, paged, possible_instant
 from suanwang.api.describing import FAULT
 from suanwang.client import models
 from suanwang.domain.ids import JobId, ProjectId, SiteId
@@ -78,6 +78,16 @@ def export(
     """
     pieces = ask.network.invoices.exported(ask.caller, wanted, kind)
     return StreamingResponse(pieces, media_type=f"{EXPORT_TYPES[kind]}; charset=utf-8")
+
+
+@router.get("/findings", response_model=models.Findings)
+def findings(ask: Asked, limit: Limit = 100, after: After = 0) -> Response:
+    """Runs whose two meters, the scheduler's and the agent's, differed by more than the tolerance; oldest first.
+
+    Users see their projects', providers their own sites', operator and regulator all.
+    """
+    found = ask.network.bills.findings(ask.caller, after, limit)
+    return answer({"items": [answering.finding(event) for event in found]})
 
 
 @router.get("/totals", response_model=models.BillTotals)

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from suanwang.control.billing.meters import DIFFERS
 from suanwang.domain.errors import Forbidden, NotFound
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId
-from suanwang.domain.job import BillLine
+from suanwang.domain.job import BillLine, Event
 from suanwang.ports import BillQuery, BillTotal, Store
 from suanwang.trading.ledger import Owner, account_id
 from suanwang.trading.settlement import chain_name
+
+_FINDINGS = 500
 
 
 class Bills:
@@ -49,6 +52,20 @@ class Bills:
         own = account_id(Owner.PROVIDER, caller.provider)
         entries = self._store.chain_entries([chain_name(line.usage_id)])
         return any(own in (entry.transfer.credit, entry.transfer.debit) for entry in entries)
+
+    def findings(self, caller: Principal, after: int, limit: int) -> Sequence[Event]:
+        """Runs whose two meters differed by more than the tolerance, oldest first: a user's, those of a provider's sites, all."""
+        sites = {site.id for site in self._store.sites() if site.offering.provider == caller.provider}
+        found: list[Event] = []
+        while len(found) < limit:
+            page = self._store.events(
+                after, _FINDINGS, kind=DIFFERS, projects=caller.projects if caller.role is Role.USER else None
+            )
+            found += [event for event in page if caller.role is not Role.PROVIDER or event.site_id in sites]
+            if len(page) < _FINDINGS:
+                break
+            after = page[-1].seq
+        return found[:limit]
 
     def totals(self, caller: Principal, query: BillQuery) -> Sequence[BillTotal]:
         """Sums per project and provider."""

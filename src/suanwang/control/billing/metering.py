@@ -65,11 +65,11 @@ def meter(
             allocation,
             metered_until=end,
             records=allocation.records + 1,
-            usage=_add(allocation.usage, record, job, rated),
+            usage=added_usage(allocation.usage, record, job, rated),
         )
-        total = _add(job.usage, record, job, rated)
+        total = added_usage(job.usage, record, job, rated)
         billed = billed_fen(total.cost_yuan)
-        line = _line(record, provider, rated, billed - job.billed_fen, electricity, pricing)
+        line = line_of(record, provider, rated, billed - job.billed_fen, electricity, pricing)
         lines.append(line)
         job = replace(job, usage=total, billed_fen=billed)
         usage.append(record)
@@ -90,7 +90,7 @@ def counted(used_us: Mapping[datetime, int], usage: Sequence[UsageRecord]) -> Ma
 
 def device_us(record: UsageRecord) -> int:
     """Device microseconds of a record."""
-    return record.devices * ((record.to_at - record.from_at) // timedelta(microseconds=1))
+    return record.devices * record.us
 
 
 def _devices(job: Job) -> int:
@@ -119,8 +119,8 @@ def _record(job: Job, allocation: Allocation, start: datetime, end: datetime) ->
     )
 
 
-def _add(usage: Usage, record: UsageRecord, job: Job, rated: Decimal) -> Usage:
-    seconds = (record.to_at - record.from_at) / timedelta(seconds=1)
+def added_usage(usage: Usage, record: UsageRecord, job: Job, rated: Decimal) -> Usage:
+    seconds = record.us / 1_000_000
     return Usage(
         wall_s=usage.wall_s + seconds,
         core_hours=usage.core_hours + record.cores * seconds / 3600,
@@ -131,7 +131,7 @@ def _add(usage: Usage, record: UsageRecord, job: Job, rated: Decimal) -> Usage:
     )
 
 
-def _line(
+def line_of(
     record: UsageRecord,
     provider: str,
     rated: Decimal,
@@ -139,7 +139,8 @@ def _line(
     electricity: ElectricityRate | None,
     pricing: Pricing | None,
 ) -> BillLine:
-    parts = [f"{record.cores} cores", f"{record.memory_gb:g} GB"]
+    parts = [] if record.corrects is None else [f"taken back of {record.corrects}"]
+    parts += [f"{record.cores} cores", f"{record.memory_gb:g} GB"]
     if record.devices:
         parts.append(f"{record.devices} × {record.device_model}")
     if electricity is not None:
