@@ -176,7 +176,29 @@ _REASONS = tuple(
         ),
     )
 )
+_USED = tuple(
+    (re.compile(pattern), sentence)
+    for pattern, sentence in (
+        (r"(\d+) cores", N_("{0} cores")),
+        (r"price list (.+)", N_("price list {0}")),
+        (r"(\S+) kWh × (\S+) yuan \((\w+)\)", N_("{0} kWh × ¥{1} ({2})")),
+    )
+)
 _ATTEMPTS = (re.compile(r"(.+); (\d+) of (\d+) attempts used"), N_("{0}; {1} of {2} attempts used"))
+
+
+def used(description: str, translate: Translate) -> str:
+    """What a bill line is for, part by part, in the reader's language where a part's pattern is known."""
+    return ", ".join(_used(part, translate) for part in description.split(", "))
+
+
+def _used(part: str, translate: Translate) -> str:
+    for pattern, sentence in _USED:
+        found = pattern.fullmatch(part)
+        if found is not None:
+            words = [translate(TIERS[Tier(word)]) if word in set(Tier) else word for word in found.groups()]
+            return translate(sentence).format(*words)
+    return part
 
 
 def told(event: Event, translate: Translate, names: Mapping[SiteId, str]) -> str:

@@ -99,6 +99,7 @@ def _environment(language: str, formats: Formats) -> Environment:
         duration=formats.duration,
         when=_when(formats),
         plain=plain,
+        used=lambda text: labels.used(text, words.gettext),
         sentence=_sentence(chinese=language == "zh"),
     )
     return environment

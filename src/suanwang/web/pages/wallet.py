@@ -14,6 +14,7 @@ from suanwang.domain.ids import JobId
 from suanwang.domain.job import Event
 from suanwang.electricity.pricing import units
 from suanwang.trading.budgets import Period, Scope, Used
+from suanwang.trading.holding import RUNS
 from suanwang.trading.ledger import NETWORK, AccountId, Entry, Owner, Phase, account_id
 from suanwang.trading.market.dealing import MARKET
 from suanwang.web.labels import N_
@@ -66,10 +67,17 @@ PHASES: Mapping[str, str] = {
 }
 
 
+NETWORKS_OWN: Mapping[str, str] = {
+    NETWORK: N_("Network operator"),
+    MARKET: N_("Market, in trust"),
+    RUNS: N_("Held for running jobs"),
+}
+
+
 def account_name(visit: Visit, account: str) -> str:
     """Whose account it is, in the reader's words."""
-    if account in (NETWORK, MARKET):
-        return visit.translate(N_("Network operator") if account == NETWORK else N_("Market, in trust"))
+    if account in NETWORKS_OWN:
+        return visit.translate(NETWORKS_OWN[account])
     owner, _, name = account.partition(":")
     return f"{visit.translate(OWNERS.get(owner, owner))} {name}"
 
@@ -184,6 +192,7 @@ def _row(visit: Visit, entry: Entry, account: AccountId) -> dict[str, object]:
         "amount_fen": -transfer.amount_fen if paid else transfer.amount_fen,
         "usage_id": usage_id,
         "credit": transfer.chain.removeprefix("credit/") if transfer.chain.startswith("credit/") else None,
+        "moved": transfer.phase in (Phase.DIRECT, Phase.POST),
         "leaf": entry.leaf,
         "phase": visit.translate(PHASES[transfer.phase]) if transfer.phase in PHASES else "",
     }
