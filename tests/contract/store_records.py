@@ -34,7 +34,7 @@ from suanwang.domain.job import (
     Step,
 )
 from suanwang.domain.lifecycle import JobState, SiteState
-from suanwang.domain.pricing import Discount, Formula, PriceList
+from suanwang.domain.pricing import Discount, Formula, Package, Plan, PlanMonth, PriceList
 from suanwang.domain.sample import Sample, Source
 from suanwang.domain.site import Measured
 from suanwang.ports import BillQuery, BillTotal, Extent, Lately, Store
@@ -114,6 +114,50 @@ class KeepingSites:
             store.put_site(replace(site, revision=4), [an_event("site.priced")], price_list=listed(3))
         assert store.site(site.id) == replace(site, offering=priced, revision=3), "all of the step, or nothing"
         assert len(store.events(0, 10)) == 3
+
+    def test_a_project_has_one_plan_for_a_month_a_site_and_a_device(self, store: Store) -> None:
+        def month(number: int, plan: str = "mine", device: str = "chip", project: ProjectId = PROJECT) -> PlanMonth:
+            return PlanMonth(
+                plan=plan,
+                project=project,
+                site_id=SITE,
+                provider="贵安算力",
+                owners={"a": "1/3", "b": "2/3"},
+                package=Package(
+                    name="套餐",
+                    plan=Plan.COMMITTED,
+                    device=device,
+                    device_hours=10,
+                    fee_yuan=Decimal("33.30"),
+                    months=2,
+                ),
+                version=2,
+                from_at=after(100 * number),
+                to_at=after(100 * number + 100),
+                below_us=2**53 + 1,
+                fee_fen=3330,
+                bought_at=START,
+                bought_by="li",
+            )
+
+        store.add_plan([month(1), month(2)], [an_event("plan.bought")])
+        store.add_plan([month(2, "other-device", "a100"), month(2, "theirs", project=ProjectId("other"))], [])
+        with pytest.raises(Conflict):
+            store.add_plan([month(3), month(2, "again")], [an_event("plan.bought")])
+        assert [event.kind for event in store.events(0, 10)] == ["plan.bought"], "all of it, or nothing"
+        assert store.plan_months([PROJECT], None) == [
+            (month(1), False),
+            (month(2), False),
+            (month(2, "other-device", "a100"), False),
+        ]
+        assert [each.plan for each, _ in store.plan_months(None, after(200))] == ["mine", "other-device", "theirs"]
+        assert store.plan_fees(after(99), 10) == []
+        assert store.plan_fees(after(100), 10) == [month(1)]
+        store.plan_paid(month(1), None)
+        store.plan_paid(month(2), after(500))
+        assert [each.plan for each in store.plan_fees(after(200), 10)] == ["other-device", "theirs"]
+        assert store.plan_months([PROJECT], None)[0] == (month(1), True)
+        assert store.plan_fees(after(500), 10)[-1] == month(2)
 
     def test_the_newest_sample_of_each_kind_is_kept(self, store: Store) -> None:
         def sample(metric: str, value: float, at_s: float, source: Source = Source.MEASURED) -> Sample:

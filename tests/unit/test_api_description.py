@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
+from tests.factories import pool
 from tests.unit.api_world import World, offering, world
 
 from suanwang.client import models
 from suanwang.domain.file import Content
 from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.domain.pricing import Asked, Package, Plan
 from suanwang.domain.site import Price
 from suanwang.trading.ledger import BANK, NETWORK, Transfer
 from suanwang.trading.settlement import opened
@@ -64,6 +67,26 @@ def keep_hello(net: World) -> None:
     net.network.artefacts.name(net.operator, ProjectId("demo"), "hello", Content(sha256=digest, size=5))
 
 
+def sell_package(net: World) -> None:
+    """What the example of a plan buys."""
+    device = "huawei-ascend-910b"
+    price = Price(core_hour_yuan=Decimal(1), device_hour_yuan={device: Decimal(9)})
+    changed = offering(devices=(pool(device, count=1, per_node=1),), price=price)
+    net.network.sites.change(net.operator, SiteId("guian"), changed)
+    package = Package(
+        name="month of 100 h", plan=Plan.SUBSCRIPTION, device=device, device_hours=100, fee_yuan=Decimal(350)
+    )
+    net.network.prices.publish(net.operator, SiteId("guian"), Asked(core_hour_yuan=Decimal(1), packages=(package,)))
+    net.clock.at += timedelta(seconds=2)
+
+
+def nothing(net: World) -> None:
+    """Most examples need nothing to be there."""
+
+
+PREPARED: Mapping[str, Callable[[World], None]] = {"/v1/listings": keep_hello, "/v1/plans": sell_package}
+
+
 def a_billed_line(net: World) -> str:
     """A line that comes to some fen, which the example of a dispute is about."""
     net.network.sites.change(net.operator, SiteId("guian"), offering(price=Price(core_hour_yuan=Decimal(100))))
@@ -108,8 +131,7 @@ def test_examples_of_bodies_are_accepted(net: World, described: dict[str, Any]) 
             if path == "/v1/disputes":
                 usage = a_billed_line(net)
                 example = {**example, "usage": usage}
-            if path == "/v1/listings":
-                keep_hello(net)
+            PREPARED.get(path, nothing)(net)
             if path in ("/v1/market/reclaims", "/v1/market/rights/{right_id}/cancel"):
                 cores_traded(net)
             if path == "/v1/market/guarantee":

@@ -9,13 +9,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.unit.api_world import World, world
+from tests.factories import pool
+from tests.unit.api_world import World, offering, world
 from tests.unit.cli_shell import Shell
 from tests.unit.test_sitefile import PLAIN
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import SiteId
 from suanwang.domain.pricing import Formula, Kind
+from suanwang.domain.site import Price
 from suanwang.sitefile import read_site
 from suanwang.sitefile.prices import read_prices
 from suanwang.web import mount_web
@@ -68,6 +70,28 @@ def test_a_list_is_published_seen_billed_and_explained(shell: Shell, net: World)
     line, _ = shell("bill", "lines", "--json").json
     assert [step["core_hour_yuan"] for step in line["pricing"]["steps"]] == ["0.08", "0.076", "0.0608"]
     assert shell("bill", "show", usage, by="bob").code == 5
+
+
+def test_a_package_is_bought_and_its_months_are_told(shell: Shell, net: World, tmp_path: Path) -> None:
+    changed = offering(
+        devices=(pool("huawei-ascend-910b", count=1, per_node=1),),
+        price=Price(core_hour_yuan=Decimal(1), device_hour_yuan={"huawei-ascend-910b": Decimal(9)}),
+    )
+    net.network.sites.change(net.operator, SiteId("guian"), changed)
+    packages = "packages: [{name: small, device: ascend 910b, device_hours: 10, rate: 4.2, months: 2}]\n"
+    (tmp_path / "prices.yaml").write_text(LIST + packages, encoding="utf-8")
+    assert shell("price", "publish", "guian", "prices.yaml", by="olga").code == 0
+    assert shell("price", "subscribe", "guian", "small").code == 3, "it holds from the next second on"
+    net.clock.at = datetime(2026, 3, 1, 3, tzinfo=UTC)
+    assert "committed" in shell("price", "packages").out
+    done = shell("price", "subscribe", "guian", "small", "--name", "mine")
+    assert done.code == 0, done.err
+    assert "2026-03" in done.out
+    assert "2026-04" in done.out
+    plans = shell("price", "plans", "--json").json
+    assert [(each["fee_fen"], each["paid"]) for each in plans] == [(4200, True), (4200, False)]
+    assert "0.00 / 10" in shell("price", "plans").out
+    assert shell("price", "plans", by="bob").out.count("mine") == 0
 
 
 @pytest.mark.parametrize(

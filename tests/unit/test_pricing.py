@@ -125,10 +125,10 @@ def test_discounts_are_taken_in_their_order_and_each_is_named(net: SmallNetwork)
 def test_discounts_are_for_whom_they_name(net: SmallNetwork) -> None:
     other = Discount(name="other", percent=Decimal(100), projects=("other",))
     publish(net, discounts=(SPOT, CUSTOMER, other))
-    offering = net.network.sites.get(OPERATOR, GUIAN).site.offering
+    site = net.network.sites.get(OPERATOR, GUIAN).site
 
     def hour(project: str, organisation: str, *, interruptible: bool = False) -> Decimal:
-        price = bound(offering, A100, Customer(project, organisation, interruptible), NOW)
+        price = bound(site, A100, Customer(project, organisation, interruptible), NOW)
         return flat(price, A100, NOW).device_hour_yuan[A100]
 
     assert hour("demo", "Tsinghua") == Decimal("7.6")
@@ -312,7 +312,7 @@ def test_no_instant_of_change_is_passed_over() -> None:
     small.join("guian", devices=(pool(A100),))
     publish(small, discounts=(promotion,))
     publish(small, after_s=30)
-    price = bound(small.network.sites.get(OPERATOR, GUIAN).site.offering, A100, Customer(), NOW)
+    price = bound(small.network.sites.get(OPERATOR, GUIAN).site, A100, Customer(), NOW)
     at, found = NOW, []
     while at < NOW + seconds(60):
         made = pricing_at(price, at)

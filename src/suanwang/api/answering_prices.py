@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from suanwang.control.billing.prices import Asking
-from suanwang.domain.pricing import DatedPrice, Discount, Formula, PriceList, Pricing
+from suanwang.control.contracts.plans import Bought, OnOffer
+from suanwang.domain.pricing import DatedPrice, Discount, Formula, Package, PriceList, Pricing
 from suanwang.electricity.pricing import HOUR_US, units
 
 Row = dict[str, Any]
@@ -25,7 +26,39 @@ def price_list(value: PriceList) -> Row:
         "memory_gb_hour_yuan": _plain(value.memory_gb_hour_yuan),
         "device_hour": {model: _formula(formula) for model, formula in value.device_hour.items()},
         "discounts": [_discount(each) for each in value.discounts],
+        "packages": [package(each) for each in value.packages],
         "note": value.note,
+    }
+
+
+def package(value: Package) -> Row:
+    return {
+        "name": value.name,
+        "plan": value.plan,
+        "device": value.device,
+        "device_hours": value.device_hours,
+        "fee_yuan": _plain(value.fee_yuan),
+        "months": value.months,
+    }
+
+
+def on_offer(value: OnOffer) -> Row:
+    return {"site": value.site, "version": value.version, "package": package(value.package)}
+
+
+def plan_month(value: Bought) -> Row:
+    month = value.month
+    return {
+        "plan": month.plan,
+        "project": month.project,
+        "site": month.site_id,
+        "package": package(month.package),
+        "month": month.month,
+        "from_at": month.from_at,
+        "to_at": month.to_at,
+        "fee_fen": month.fee_fen,
+        "paid": value.paid,
+        "used_device_hours": _plain(Decimal(value.used_us) / HOUR_US),
     }
 
 
@@ -101,6 +134,7 @@ def _discount(value: Discount) -> Row:
         "from_at": value.from_at,
         "until": value.until,
         "above_device_hours": value.above_device_hours,
+        "below_us": value.below_us,
     }
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from suanwang.client import models, price_models
     from suanwang.sitefile.prices import PriceListDeclaration
 
-app = typer.Typer(no_args_is_help=True, help="Prices: list (what is asked now), publish, history.")
+app = typer.Typer(
+    no_args_is_help=True, help="Prices: list (what is asked now), publish, history; packages, subscribe, plans."
+)
 SiteId = Annotated[str, typer.Argument(metavar="SITE", help="The site's identifier.")]
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 
@@ -108,6 +110,99 @@ def history(context: typer.Context, site: SiteId, as_json: Json = False) -> None
             row.note,
         )
     console().print(made)
+
+
+@app.command()
+def packages(context: typer.Context, as_json: Json = False) -> None:
+    """What may be subscribed to or committed to, at every site."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit
+    from suanwang.cli.words import word
+
+    with network(context) as client:
+        rows = client.packages()
+    if as_json:
+        emit(rows)
+        return
+    made = tables.table(
+        *("site", "package", "plan", "device", "device_hours", "fee", "months"), right=("device_hours", "fee", "months")
+    )
+    for row in rows:
+        each = row.package
+        made.add_row(
+            row.site, each.name, word(f"plan_{each.plan}"), each.device, str(each.device_hours),
+            f"{each.fee_yuan:f}", f"≥ {each.months}",
+        )  # fmt: skip
+    console().print(made)
+
+
+@app.command()
+def subscribe(
+    context: typer.Context,
+    site: SiteId,
+    package: Annotated[str, typer.Argument(help="A package of the site, as `price packages` names it.")],
+    project: Project = None,
+    months: Annotated[int | None, typer.Option(min=1, max=60, help="How many; by default its shortest term.")] = None,
+    begin: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m"], help="The first month; by default this one.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Your own name for it: repeating it is harmless; by default one is made.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Buy a package: a subscription, or a commitment that is billed whether it is used or not."""
+    import uuid
+    from datetime import timedelta, timezone
+
+    from suanwang.cli.terminal import console, emit
+    from suanwang.client import price_models
+
+    with network(context) as client:
+        payer = project or _own(client.whoami())
+        if payer is None:
+            raise InvalidRequest("say which project pays", field="project", allowed="--project")
+        wanted = price_models.NewPlan(
+            plan=name or f"p-{uuid.uuid4().hex[:12]}",
+            project=payer,
+            site=site,
+            package=package,
+            months=months,
+            begins=None if begin is None else begin.replace(tzinfo=timezone(timedelta(hours=8))),
+        )
+        rows = client.buy_plan(wanted)
+    if as_json:
+        emit(rows)
+    else:
+        console().print(_plans(rows))
+
+
+@app.command()
+def plans(context: typer.Context, project: Project = None, as_json: Json = False) -> None:
+    """Months of plans: what they cost, whether they are paid, and what of their hours is used."""
+    from suanwang.cli.terminal import console, emit
+
+    with network(context) as client:
+        rows = client.plans(project)
+    if as_json:
+        emit(rows)
+    else:
+        console().print(_plans(rows))
+
+
+def _plans(rows: Sequence[price_models.PlanMonthView]) -> Table:
+    from suanwang.cli import tables
+    from suanwang.cli.words import word
+
+    made = tables.table(
+        *("plan", "project", "site", "package", "month", "used_hours", "amount", "paid"),
+        right=("used_hours", "amount"),
+    )
+    for row in rows:
+        used = f"{row.used_device_hours:.2f} / {row.package.device_hours}"
+        paid = word("yes" if row.paid else "no")
+        made.add_row(row.plan, row.project, row.site, row.package.name, row.month, used, tables.fen(row.fee_fen), paid)
+    return made
 
 
 def steps(pricing: price_models.PricingView) -> Table:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from suanwang.client.answers import Answer, Yuan
-from suanwang.domain.pricing import Kind
+from pydantic import AwareDatetime, Field
+
+from suanwang.client.answers import Answer, Asked, Yuan
+from suanwang.domain.pricing import Kind, Plan
 
 
 class FormulaView(Answer):
@@ -34,6 +36,8 @@ class DiscountView(Answer):
     from_at: datetime | None
     until: datetime | None
     above_device_hours: int | None
+    below_us: int | None = None
+    """Device microseconds of the month that a plan has paid."""
 
 
 class DatedView(Answer):
@@ -48,6 +52,57 @@ class DatedView(Answer):
     discounts: list[DiscountView]
 
 
+class PackageView(Answer):
+    """Device hours of a month at a price of their own."""
+
+    name: str
+    plan: Plan
+    device: str
+    device_hours: int
+    fee_yuan: Yuan
+    months: int
+
+
+class OnOfferView(Answer):
+    site: str
+    version: int
+    package: PackageView
+
+
+class PlanMonthView(Answer):
+    """One month of a plan that a project has bought; `used_device_hours` are those of it alone."""
+
+    plan: str
+    project: str
+    site: str
+    package: PackageView
+    month: str
+    from_at: datetime
+    to_at: datetime
+    fee_fen: int
+    paid: bool
+    used_device_hours: Decimal
+
+
+class PlanList(Answer):
+    items: list[PlanMonthView]
+
+
+class PackageList(Answer):
+    items: list[OnOfferView]
+
+
+class NewPlan(Asked):
+    """A package to buy. `plan` is the caller's own name for it: the same again changes nothing."""
+
+    plan: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")
+    project: str = Field(min_length=1, max_length=63)
+    site: str = Field(min_length=1, max_length=63)
+    package: str = Field(min_length=1, max_length=60)
+    months: int | None = Field(default=None, ge=1, le=60)
+    begins: AwareDatetime | None = Field(default=None, strict=False)
+
+
 class PriceListView(Answer):
     """One version of what a site asks; it never changes."""
 
@@ -59,6 +114,7 @@ class PriceListView(Answer):
     memory_gb_hour_yuan: Yuan
     device_hour: dict[str, FormulaView]
     discounts: list[DiscountView]
+    packages: list[PackageView] = []
     note: str
 
 

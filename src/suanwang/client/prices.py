@@ -32,6 +32,18 @@ class PriceCalls:
         body = {"asked": asked, "valid_from": None if valid_from is None else valid_from.isoformat()}
         return self._change("POST", f"/v1/sites/{quote(site, safe='')}/prices", price_models.PriceListView, body)
 
+    def packages(self) -> Sequence[price_models.OnOfferView]:
+        """What may be subscribed to or committed to, at every site."""
+        return self._get("/v1/packages", price_models.PackageList).items
+
+    def plans(self, project: str | None = None) -> Sequence[price_models.PlanMonthView]:
+        """Months of plans that the caller pays, earns or watches."""
+        return self._get("/v1/plans", price_models.PlanList, {"project": project}).items
+
+    def buy_plan(self, wanted: price_models.NewPlan) -> Sequence[price_models.PlanMonthView]:
+        """Buy a package; the same `plan` again changes nothing."""
+        return self._change("POST", "/v1/plans", price_models.PlanList, wanted.model_dump(mode="json")).items
+
     def price_history(self, site: str) -> Iterator[price_models.PriceListView]:
         """Every version of a site, newest first."""
         before: int | None = None

@@ -22,6 +22,7 @@ from suanwang.control.billing.watching import MoneyWatch
 from suanwang.control.capability import Capabilities
 from suanwang.control.contracts.agreements import Agreements
 from suanwang.control.contracts.listings import Listings
+from suanwang.control.contracts.plans import Plans
 from suanwang.control.jobs import Jobs
 from suanwang.control.market.approving import Approvals
 from suanwang.control.market.ordering import Market
@@ -68,6 +69,7 @@ class Network:
         self.bills = Bills(store)
         self.disputes = Disputes(store, clock, self.rules, self.bills)
         self.prices = Prices(store, clock)
+        self.plans = Plans(store, clock, self.rules)
         self.wallets = Wallets(store, clock, self.rules)
         self.budgets = Budgets(store, clock)
         self.proofs = Proofs(store, clock, self.rules, signer)

@@ -98,7 +98,7 @@ class Quotes:
         """
         models = frozenset(catalog.accelerator(name, field="devices").id for name in devices)
         seen = snapshot(self._store, (), self._places, self._clock.now())
-        payer = Customer() if project is None else Customer(project, seen.organisations.get(project, ""))
+        payer = Customer() if project is None else seen.payers.get(project, Customer(project))
         return offers_for(
             need,
             seen.sites,
@@ -108,7 +108,7 @@ class Quotes:
             start=Starts(self._store, seen).of,
             efficiencies=self._store.beliefs(),
             slowness=slowness(seen.sites),
-            price_of=lambda site, device: bound(site.offering, device, payer, seen.now),
+            price_of=lambda site, device: bound(site, device, payer, seen.now),
             models=models,
             most=MOST_OFFERS,
         )
@@ -120,13 +120,13 @@ class Quotes:
         job = self._as_job(caller, task, self._jobs.payer(caller, project), seen.now)
         # Full sites are offered too, with the time at which they would have room.
         why = explain(replace(seen, jobs=(job,), held={}), job).why
-        payer = customer(job, seen.organisations.get(job.project, ""))
+        payer = customer(job, seen.payers)
         ranks = [rank for rank in (why.chosen, *why.others) if rank is not None]
         sites, starts = {site.id: site for site in seen.sites}, Starts(self._store, seen)
         offers: list[Offer] = []
         taken: list[Exclusion] = []
         for rank in ranks[:MOST_OFFERS]:
-            price = bound(sites[rank.site].offering, rank.device_model, payer, seen.now)
+            price = bound(sites[rank.site], rank.device_model, payer, seen.now)
             offer = _task_offer(len(offers) + 1, rank, task, sites[rank.site], price, starts, seen.now)
             if offer is None:
                 taken.append(Exclusion(site=rank.site, code="taken", need=_held(rank, task)))

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from suanwang.control.billing.metering import Metered, counted, meter
 from suanwang.domain.connector import RunState
 from suanwang.domain.exchange import RunReport
-from suanwang.domain.ids import AllocationId, SiteId
+from suanwang.domain.ids import AllocationId, ProjectId, SiteId
 from suanwang.domain.job import Allocation, AllocationState, Event, Hold, Job, Step, Terms
 from suanwang.domain.lifecycle import ENDED, JobState, Move, after
+from suanwang.domain.pricing import Customer
 from suanwang.domain.site import Site
 from suanwang.electricity.pricing import bound
 from suanwang.scheduling.pausing import Suspend
@@ -107,10 +108,10 @@ def stop_unpaid(job: Job, purse: str, now: datetime) -> Step:
     )
 
 
-def lease(place: Place, site: Site, lease_until: datetime, now: datetime, organisation: str = "") -> Step:
+def lease(place: Place, site: Site, lease_until: datetime, now: datetime, payers: Mapping[ProjectId, Customer]) -> Step:
     """Give the job to a site. The identifier follows from the job and its epoch: deciding twice makes the same lease.
 
-    What the site has published by now binds it; `organisation` is its project's.
+    What the site has published by now binds it; `payers` knows its project.
     """
     job, epoch = place.job, place.job.epoch + 1
     allocation = Allocation(
@@ -122,9 +123,7 @@ def lease(place: Place, site: Site, lease_until: datetime, now: datetime, organi
         granted_at=now,
         lease_until=lease_until,
         device_model=place.device_model,
-        price=job.terms.price
-        if job.terms
-        else bound(site.offering, place.device_model, customer(job, organisation), now),
+        price=job.terms.price if job.terms else bound(site, place.device_model, customer(job, payers), now),
         pue=site.offering.pue,
         carbon_g_per_kwh=site.offering.carbon_g_per_kwh,
         carbon_daily=site.offering.carbon_daily,

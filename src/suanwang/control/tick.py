@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 
 from suanwang.control.billing.budgets import used_of
 from suanwang.control.billing.holding import keep_holds, money, open_payers, pledged
-from suanwang.control.billing.prices import organisations
+from suanwang.control.billing.prices import payers
 from suanwang.control.billing.settling import settle
 from suanwang.control.contracts.crediting import credit_due
 from suanwang.control.contracts.listed import settle_uses
+from suanwang.control.contracts.plans import fees_due
 from suanwang.control.learning import teach
 from suanwang.control.leasing import bound_to
 from suanwang.control.market.approving import lapse_waiting
@@ -101,6 +102,7 @@ def tick(
     vacate(store, now)
     return_deposits(store, rules, now)
     credit_due(store, rules, now)
+    fees_due(store, rules, now)
     return replace(placed, fenced=fenced, readied=readied, failed=unmet, called=called, settled=settled, unpaid=unpaid)
 
 
@@ -174,7 +176,7 @@ def snapshot(
         slowness=slowness(sites),
         endings=store.endings,
         fairness=None if rules is None else fairness(store, rules, {job.project for job in jobs}),
-        organisations=organisations(store, sites),
+        payers=payers(store, sites, now),
         money=None if rules is None else money(store, rules, jobs, used_of(store, store.budgets(), now)),
     )
 
@@ -229,7 +231,7 @@ def _decided(turn: Turn, store: Store, rules: Rules, seen: Snapshot, decide_with
                 sites[choice.site],
                 seen.now + rules.lease,
                 seen.now,
-                seen.organisations.get(choice.job.project, ""),
+                seen.payers,
             ),
             seen.now,
         )

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
+
+from suanwang.domain.ids import ProjectId, SiteId
+
+_ZONE = timezone(timedelta(hours=8), "UTC+08:00")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +31,7 @@ class Kind(StrEnum):
     """Of a discount, in the order in which they apply."""
 
     PLAN = "plan"
-    """For work that the network or the provider may pause."""
+    """Hours that a subscription or a commitment has paid; work that the network or the provider may pause."""
     BRAND = "brand"
     """By the device's vendor; taken off the device's price alone."""
     CUSTOMER = "customer"
@@ -52,16 +56,20 @@ class Discount:
     organisations: tuple[str, ...] = ()
     from_at: datetime | None = None
     until: datetime | None = None
+    below_us: int | None = None
+    """The device microseconds that a plan has paid: what is used in its month until so many; no list says it."""
     above_device_hours: int | None = None
     """What a project used of the device at the site in a month (UTC+8) from so many device hours on."""
 
     @property
     def device_only(self) -> bool:
         """Whether it is taken off the device's price alone, and not off those of cores and memory."""
-        return bool(self.brands) or self.above_device_hours is not None
+        return bool(self.brands) or self.above_device_hours is not None or self.below_us is not None
 
     @property
     def kind(self) -> Kind:
+        if self.below_us is not None:
+            return Kind.PLAN
         if self.above_device_hours is not None:
             return Kind.VOLUME
         if self.from_at is not None or self.until is not None:
@@ -69,6 +77,73 @@ class Discount:
         if self.projects or self.organisations:
             return Kind.CUSTOMER
         return Kind.PLAN if self.interruptible and not self.brands else Kind.BRAND
+
+
+class Plan(StrEnum):
+    SUBSCRIPTION = "subscription"
+    """A fee each month that includes some device hours."""
+    COMMITTED = "committed"
+    """So many device hours each month over a term at a lower rate, which are billed whether they are used or not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """Device hours of a month at a price of their own; hours beyond them cost what the list says."""
+
+    name: str
+    plan: Plan
+    device: str
+    """Catalogue identifier."""
+    device_hours: int
+    """Included in each month (UTC+8); what is not used lapses."""
+    fee_yuan: Decimal
+    """For each month, in its beginning."""
+    months: int = 1
+    """The shortest term."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanMonth:
+    """One month of a plan that a project has bought: its fee is due, and its hours are paid."""
+
+    plan: str
+    """The plan's own name."""
+    project: ProjectId
+    site_id: SiteId
+    provider: str
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Who shares the fee, as the site declared when it was bought."""
+    package: Package
+    version: int
+    """Of the price list it was bought from."""
+    from_at: datetime
+    to_at: datetime
+    below_us: int
+    """What it has paid ends where the project's device time of the month reaches this."""
+    fee_fen: int
+    bought_at: datetime
+    bought_by: str
+
+    @property
+    def key(self) -> str:
+        """Of its fee's transfers."""
+        return f"plan/{self.project}/{self.plan}/{self.month}"
+
+    @property
+    def month(self) -> str:
+        """Such as 2026-03, of UTC+8."""
+        return f"{self.from_at.astimezone(_ZONE):%Y-%m}"
+
+    @property
+    def cover(self) -> Discount:
+        """What its hours cost: nothing more."""
+        return Discount(
+            name=self.package.name,
+            percent=Decimal(100),
+            below_us=self.below_us,
+            from_at=self.from_at,
+            until=self.to_at,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +155,8 @@ class Asked:
     device_hour: Mapping[str, Formula] = field(default_factory=dict)
     """Catalogue identifier → price of a device's hour; what the site declared for devices that are not named."""
     discounts: tuple[Discount, ...] = ()
+    packages: tuple[Package, ...] = ()
+    """What may be subscribed to or committed to."""
     note: str = ""
 
 
@@ -116,6 +193,8 @@ class Customer:
     project: str = ""
     organisation: str = ""
     interruptible: bool = False
+    covers: tuple[tuple[SiteId, str, Discount], ...] = ()
+    """Of its plans: site, device, and what is paid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

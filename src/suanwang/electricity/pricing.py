@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from suanwang import catalog
 from suanwang.domain.pricing import Customer, DatedPrice, Discount, Formula, Kind, PriceList, Pricing, Taken
-from suanwang.domain.site import DevicePool, Offering, Price
+from suanwang.domain.site import DevicePool, Offering, Price, Site
 from suanwang.domain.tariff import Tariff
 from suanwang.electricity.supply import EPOCH, milliseconds, passed_on
 from suanwang.electricity.tariff import next_change_ms, slot_at
@@ -34,19 +34,21 @@ def brand_of(model: str | None) -> str:
     return "" if known is None else known.vendor
 
 
-def bound(offering: Offering, device: str | None, customer: Customer, now: datetime) -> Price:
+def bound(site: Site, device: str | None, customer: Customer, now: datetime) -> Price:
     """The site's price as it binds a run of `customer` on `device` from `now` on: with what is published by then, later
     dates included, and nothing that is published after."""
-    price = offering.price
-    if not price.lists:
+    offering, price = site.offering, site.offering.price
+    covers = [cover for where, what, cover in customer.covers if (where, what) == (site.id, device)]
+    if not price.lists and not covers:
         return price
     pool = next((pool for pool in offering.devices if pool.model == device), None)
     found: list[DatedPrice] = []
-    if price.lists[0].valid_from > now:
+    if not price.lists or price.lists[0].valid_from > now:
         found.append(_declared(price, pool))
     found += [_claimed(each, offering, pool, customer) for each in price.lists]
     first = max((at for at, each in enumerate(found) if each.from_at <= now), default=0)
-    return replace(price, lists=(), dated=tuple(found[first:]))
+    dated = [replace(each, discounts=(*covers, *each.discounts)) for each in found[first:]]
+    return replace(price, lists=(), dated=tuple(dated))
 
 
 def _declared(price: Price, pool: DevicePool | None) -> DatedPrice:
@@ -152,6 +154,8 @@ def _holding(discounts: Sequence[Discount], at: datetime, used_us: int) -> Itera
     for each in discounts:
         if (each.from_at is not None and at < each.from_at) or (each.until is not None and at >= each.until):
             continue
+        if each.below_us is not None and used_us >= each.below_us:
+            continue
         if each.above_device_hours is None:
             yield each
         elif used_us >= each.above_device_hours * HOUR_US and (
@@ -184,22 +188,21 @@ def flat(price: Price, device: str | None, at: datetime, used_us: int | None = N
     )
 
 
-def posted(offering: Offering, at: datetime) -> Price:
+def posted(site: Site, at: datetime) -> Price:
     """What everybody is asked at an instant: plain prices of all devices."""
-    price = offering.price
-    if not price.lists:
-        return price
-    plain = flat(bound(offering, None, Customer(), at), None, at)
+    if not site.offering.price.lists:
+        return site.offering.price
+    plain = flat(bound(site, None, Customer(), at), None, at)
     devices = {
-        pool.model: flat(bound(offering, pool.model, Customer(), at), pool.model, at).device_hour_yuan[pool.model]
-        for pool in offering.devices
+        pool.model: flat(bound(site, pool.model, Customer(), at), pool.model, at).device_hour_yuan[pool.model]
+        for pool in site.offering.devices
     }
     return replace(plain, device_hour_yuan=devices)
 
 
 def counts_volume(price: Price) -> bool:
     """Whether some price of the run depends on how much its project used in the month."""
-    return any(each.above_device_hours is not None for dated in price.dated for each in dated.discounts)
+    return any(_threshold_us(each) is not None for dated in price.dated for each in dated.discounts)
 
 
 def month_of(at: datetime) -> datetime:
@@ -237,11 +240,18 @@ def next_change(price: Price, at: datetime, until: datetime, devices: int = 0, u
 
 
 def _step_at(discount: Discount, at: datetime, until: datetime, devices: int, used_us: int | None) -> datetime:
-    """When `devices` reach the step of volume, to the microsecond after it."""
-    if discount.above_device_hours is None or not devices or used_us is None:
+    """When `devices` reach the step of volume or use up what a plan has paid, to the microsecond after it."""
+    threshold = _threshold_us(discount)
+    if threshold is None or not devices or used_us is None:
         return until
-    missing = discount.above_device_hours * HOUR_US - used_us
+    missing = threshold - used_us
     return until if missing <= 0 else at + timedelta(microseconds=-(-missing // devices))
+
+
+def _threshold_us(discount: Discount) -> int | None:
+    """Device microseconds of the month at which it begins or ends."""
+    above = discount.above_device_hours
+    return discount.below_us if above is None else above * HOUR_US
 
 
 def _electricity_changes(tariff: Tariff, at: datetime, until: datetime) -> datetime:

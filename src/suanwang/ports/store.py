@@ -33,7 +33,7 @@ from suanwang.ports.budgets import Budgets
 from suanwang.ports.ledger import Charged, Ledger
 from suanwang.ports.market import Market
 from suanwang.ports.overview import Overview
-from suanwang.ports.trade import Agreements, Disputes, Listings, Vouchers
+from suanwang.ports.trade import Agreements, Disputes, Listings, Plans, Vouchers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class Notice:
     attempts: int
 
 
-class Store(Ledger, Budgets, Market, Vouchers, Agreements, Disputes, Listings, Overview, Protocol):
+class Store(Ledger, Budgets, Market, Plans, Vouchers, Agreements, Disputes, Listings, Overview, Protocol):
     """The network's memory. Every method is one transaction. Raises `Unavailable` where the database does not answer.
 
     Cursors are opaque strings; None starts at the front and comes back at the end.

@@ -1,4 +1,4 @@
-"""Vouchers, listings, agreements and disputes, as a store keeps them."""
+"""Plans, vouchers, listings, agreements and disputes, as a store keeps them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,31 @@ from suanwang.domain.job import (
     Allocation,
     Event,
 )
+from suanwang.domain.pricing import PlanMonth
 from suanwang.trading.agreements import Agreement
 from suanwang.trading.credits import Credit, Facts
 from suanwang.trading.disputes import Dispute
 from suanwang.trading.ledger import Account, AccountId, Chain, Outcome
 from suanwang.trading.listings import Copy, Kind, Listing, Use, UseState
 from suanwang.trading.vouchers import Voucher, VoucherUse
+
+
+class Plans(Protocol):
+    """Months of plans that projects have bought. Every method is one transaction."""
+
+    def add_plan(self, months: Sequence[PlanMonth], events: Sequence[Event]) -> None:
+        """Raises `Conflict` where the project has a plan for one of these months, site and device."""
+
+    def plan_months(
+        self, projects: Collection[ProjectId] | None, after: datetime | None
+    ) -> Sequence[tuple[PlanMonth, bool]]:
+        """With whether the fee is paid; of these projects, or all; those that end after an instant. By month, then name."""
+
+    def plan_fees(self, now: datetime, limit: int) -> Sequence[PlanMonth]:
+        """Months that have begun and are not paid, and are not put off beyond `now`."""
+
+    def plan_paid(self, month: PlanMonth, retry_at: datetime | None) -> None:
+        """Its fee is paid; with `retry_at` it is put off until then."""
 
 
 class Vouchers(Protocol):

@@ -5,6 +5,7 @@ Owns the formulas, over all rows of a shape at once and for a single one; both d
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import TypeVar
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from suanwang.electricity.supply import EPOCH
 from suanwang.scheduling.ahead import Integrals
 from suanwang.scheduling.feasibility import Shape
-from suanwang.scheduling.paying import Course, Listed, Units, course_of
+from suanwang.scheduling.paying import Course, Listed, Units, course_of, uncovered
 from suanwang.scheduling.snapshot import Floats, Ints, Rows, Unit
 
 N = TypeVar("N", np.int64, np.float64, np.bool_)
@@ -52,11 +53,17 @@ def hourly_yuan(of: Shape, rows: Rows, pick: Ints | slice) -> Floats:
     return hourly
 
 
-def course(of: Shape, rows: Rows) -> Course | None:
-    """What price lists ask of such jobs over time, beside the hourly prices; None where none does."""
+def course(of: Shape, rows: Rows, *, covered: bool = True) -> Course | None:
+    """What price lists ask of such jobs over time, beside the hourly prices; None where none does. `covered`: as if what
+    plans have paid sufficed."""
     if of.bound_yuan is not None:
-        return None if of.bound_listed is None else _bound(of.bound_listed, len(rows.pools), rows.ahead.now_ms)
-    return None if of.payer is None or rows.paying is None else rows.paying.course(of.payer)
+        if of.bound_listed is None:
+            return None
+        listed = of.bound_listed if covered else uncovered(of.bound_listed)
+        return _bound(listed, len(rows.pools), rows.ahead.now_ms)
+    if of.payer is None or rows.paying is None:
+        return None
+    return rows.paying.course(of.payer if covered else replace(of.payer, covers=()))
 
 
 @lru_cache(64)
@@ -99,7 +106,7 @@ def hold_fen(of: Shape, rows: Rows, span_s: float) -> Floats:
 
 def _most_yuan(of: Shape, rows: Rows, hours: float) -> Floats:
     limit = hourly_yuan(of, rows, slice(None)) * hours
-    follows = course(of, rows)
+    follows = course(of, rows, covered=False)
     if follows is not None:
         limit = (limit + follows.most(units(of), hours)).round(6)
     due = electricity(of, rows, slice(None))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Job
 from suanwang.domain.pricing import Customer, DatedPrice
-from suanwang.domain.site import DevicePool, Offering, Price
+from suanwang.domain.site import DevicePool, Price, Site
 from suanwang.domain.tariff import Tariff
 from suanwang.electricity.pricing import bound
 from suanwang.electricity.series import HOUR_MS, Floats, Ints, Series
@@ -53,10 +53,19 @@ def listed_of(price: Price) -> Listed | None:
     return Listed(price.dated, price.electricity) if price.dated else None
 
 
-def customer(job: Job, organisation: str) -> Customer:
-    """What discounts look at in `job`, whose project is of `organisation`."""
+def customer(job: Job, payers: Mapping[ProjectId, Customer]) -> Customer:
+    """What discounts look at in `job`; `payers` knows its project, where there is more to know than its name."""
     interruptible = job.task.flexibility.may_be_interrupted and job.task.checkpoint is not None
-    return Customer(job.project, organisation, interruptible)
+    found = payers.get(job.project)
+    return Customer(job.project, "", interruptible) if found is None else replace(found, interruptible=interruptible)
+
+
+def uncovered(listed: Listed) -> Listed:
+    """Without what plans have paid, of which nobody knows how long it lasts."""
+    plain = (
+        replace(each, discounts=tuple(one for one in each.discounts if one.below_us is None)) for each in listed.dated
+    )
+    return Listed(tuple(plain), listed.tariff)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +108,16 @@ class Paying:
 
     def __init__(
         self,
-        offers: Sequence[Offering],
+        sites: Sequence[Site],
         pools: Sequence[DevicePool | None],
         posted: Floats,
         now: datetime,
-        organisations: Mapping[ProjectId, str],
+        payers: Mapping[ProjectId, Customer],
     ) -> None:
-        """`offers[r]`, `pools[r]` and `posted[3, r]` of each row."""
-        self._offers, self._pools, self._posted, self._now = offers, pools, posted, now
-        self._organisations = organisations
-        discounts = [each for offer in offers for version in offer.price.lists for each in version.discounts]
+        """`sites[r]`, `pools[r]` and `posted[3, r]` of each row."""
+        self._sites, self._pools, self._posted, self._now = sites, pools, posted, now
+        self._payers = payers
+        discounts = [each for site in sites for version in site.offering.price.lists for each in version.discounts]
         self._projects = {name for each in discounts for name in each.projects}
         self._named = {name for each in discounts for name in each.organisations}
         self._interruptible = any(each.interruptible for each in discounts)
@@ -116,11 +125,12 @@ class Paying:
 
     def customer(self, job: Job) -> Customer:
         """`job`'s, as far as it makes a difference to any price."""
-        found = customer(job, self._organisations.get(job.project, ""))
+        found = customer(job, self._payers)
         return Customer(
             found.project if found.project in self._projects else "",
             found.organisation if found.organisation in self._named else "",
             found.interruptible and self._interruptible,
+            found.covers,
         )
 
     def course(self, payer: Customer) -> Course:
@@ -128,8 +138,10 @@ class Paying:
         found = self._courses.get(payer)
         if found is None:
             prices = [
-                listed_of(bound(offer, pool.model if pool else None, payer, self._now)) if offer.price.lists else None
-                for offer, pool in zip(self._offers, self._pools, strict=True)
+                listed_of(bound(site, pool.model if pool else None, payer, self._now))
+                if site.offering.price.lists
+                else None
+                for site, pool in zip(self._sites, self._pools, strict=True)
             ]
             free = np.array([each is not None for each in prices], np.bool_)
             found = self._courses[payer] = course_of(prices, np.where(free, 0.0, self._posted), self._now)

@@ -19,6 +19,7 @@ from suanwang.domain.device import Position
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Job
 from suanwang.domain.lifecycle import SiteState
+from suanwang.domain.pricing import Customer
 from suanwang.domain.site import DevicePool, Ending, Held, Site
 from suanwang.scheduling.ahead import Ahead
 from suanwang.scheduling.fairness import Fairness
@@ -48,8 +49,8 @@ class Snapshot:
     """When live runs are over at the latest; asked for once, and only where a job finds no room."""
     fairness: Fairness | None = None
     """Where several projects wait, or one has a quota."""
-    organisations: Mapping[ProjectId, str] = field(default_factory=dict)
-    """Of projects, where price lists ask for them."""
+    payers: Mapping[ProjectId, Customer] = field(default_factory=dict)
+    """What price lists look at in projects, where that is more than their names."""
     money: Money | None = None
     """Where starts hold money."""
 
@@ -198,7 +199,7 @@ def _rows(
         core_kw=figures[3],
         device_kw=figures[4],
         ahead=ahead,
-        paying=Paying([site.offering for site in at], pools, figures[:3], snapshot.now, snapshot.organisations)
+        paying=Paying(at, pools, figures[:3], snapshot.now, snapshot.payers)
         if any(offer.price.lists for offer in offers)
         else None,
         tariff=ahead.tariff[site_of],

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 
 from suanwang import catalog
 from suanwang.domain.errors import InvalidRequest
-from suanwang.domain.pricing import Asked, Discount, Formula
+from suanwang.domain.pricing import Asked, Discount, Formula, Package, Plan
 from suanwang.sitefile.model import Line, Section, Yuan, refusal
 from suanwang.taskfile.yamltext import checked_text, load_documents
 
@@ -58,6 +58,17 @@ class DiscountSection(Section):
     above_device_hours: int | None = Field(None, ge=1, description="Of the device at the site in the month.")
 
 
+class PackageSection(Section):
+    """Device hours of each month: a subscription for a fee, or a commitment at a rate."""
+
+    name: Line
+    device: Line
+    device_hours: int = Field(ge=1, description="Included in each month.")
+    fee: Yuan | None = Field(None, description="Yuan a month: a subscription.")
+    rate: Yuan | None = Field(None, description="Yuan per device and hour, for all of them each month: committed use.")
+    months: int = Field(1, ge=1, le=60, description="The shortest term.")
+
+
 class PriceListSection(Section):
     begins: Instant | None = Field(None, alias="from", description="Holds from then on; left out: at once.")
     note: Annotated[str, Field(max_length=500)] = ""
@@ -65,6 +76,7 @@ class PriceListSection(Section):
     memory_gb_hour: Yuan = Decimal(0)
     devices: tuple[DevicePrice, ...] = ()
     discounts: tuple[DiscountSection, ...] = ()
+    packages: tuple[PackageSection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +113,7 @@ def prices_of(section: PriceListSection, prefix: str) -> PriceListDeclaration:
         memory_gb_hour_yuan=section.memory_gb_hour,
         device_hour=devices,
         discounts=tuple(_discount(each) for each in section.discounts),
+        packages=tuple(_package(each, f"{prefix}packages.{at}") for at, each in enumerate(section.packages)),
         note=section.note,
     )
     return PriceListDeclaration(asked=asked, valid_from=section.begins)
@@ -117,6 +130,22 @@ def _formula(section: DevicePrice, field: str) -> Formula:
     if section.price is not None:
         return Formula(base_yuan=section.price)
     return Formula(base_yuan=section.base, factor=section.factor, floor_yuan=section.floor, cap_yuan=section.cap)
+
+
+def _package(section: PackageSection, field: str) -> Package:
+    if (section.fee is None) == (section.rate is None):
+        raise InvalidRequest("a package has a fee or a rate", field=f"{field}.fee", allowed="`fee`, or `rate`")
+    device = catalog.accelerator(section.device, field=f"{field}.device").id
+    fee = section.fee if section.rate is None else section.rate * section.device_hours
+    assert fee is not None, "one of the two was given"
+    return Package(
+        name=section.name,
+        plan=Plan.SUBSCRIPTION if section.rate is None else Plan.COMMITTED,
+        device=device,
+        device_hours=section.device_hours,
+        fee_yuan=fee,
+        months=section.months,
+    )
 
 
 def _discount(section: DiscountSection) -> Discount:

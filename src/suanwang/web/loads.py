@@ -66,7 +66,7 @@ def step_of(value: float, steps: tuple[float, ...]) -> int:
 def load_of(view: SiteView, now: datetime) -> SiteLoad:
     """Load and prices at an instant."""
     site, held, offer = view.site, view.held, view.site.offering
-    price = posted(offer, now)
+    price = posted(site, now)
     measured = site.measured
     cores = offer.cores if measured is None else min(offer.cores, measured.cores)
     used = held.cores + (measured.foreign_cores if measured else 0)

@@ -22,6 +22,7 @@ from suanwang.adapters.store.memory_disputes import MemoryDisputes
 from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.adapters.store.memory_listings import MemoryListings
 from suanwang.adapters.store.memory_overview import MemoryOverview
+from suanwang.adapters.store.memory_plans import MemoryPlans
 from suanwang.adapters.store.memory_vouchers import MemoryVouchers
 from suanwang.domain.errors import Conflict
 from suanwang.domain.file import FileRecord
@@ -59,6 +60,7 @@ def _asleep(job: Job, now: datetime) -> bool:
 
 class MemoryStore(
     MemoryMarket,
+    MemoryPlans,
     MemoryVouchers,
     MemoryAgreements,
     MemoryDisputes,

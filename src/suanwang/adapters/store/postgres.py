@@ -29,6 +29,7 @@ from suanwang.adapters.store.outbox import Outbox
 from suanwang.adapters.store.output import Output
 from suanwang.adapters.store.overview import OverviewStore
 from suanwang.adapters.store.people import People
+from suanwang.adapters.store.plans import PlanStore
 from suanwang.adapters.store.quoting import Quoting
 from suanwang.adapters.store.record import Record
 from suanwang.adapters.store.settling import Settling
@@ -53,6 +54,7 @@ class PostgresStore(
     Settling,
     Tree,
     MarketStore,
+    PlanStore,
     VoucherStore,
     AgreementStore,
     DisputeStore,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
 from suanwang.api import answering_prices
 from suanwang.api.answering import answer
-from suanwang.api.asking import Asked, Body, Route, Strict, possible_instant
+from suanwang.api.asking import Asked, Body, Route, Strict, model_of, possible_instant
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import price_models
 from suanwang.domain import pricing
@@ -29,7 +29,7 @@ class NewPriceList:
 
 NEW_PRICE_LIST = Strict(NewPriceList)
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "valid_from": "2026-12-01T00:00:00+08:00",
     "asked": {
         "core_hour_yuan": "0.10",
@@ -44,6 +44,16 @@ _EXAMPLE = {
         ],
     },
 }
+_EXAMPLE["asked"]["packages"] = [
+    {
+        "name": "month of 100 h",
+        "plan": "subscription",
+        "device": "huawei-ascend-910b",
+        "device_hours": 100,
+        "fee_yuan": "350",
+    }
+]
+_PLAN = {"plan": "march", "project": "demo", "site": "guian", "package": "month of 100 h", "months": 1}
 
 
 @router.post(
@@ -84,3 +94,32 @@ def prices(
     payer = None if project is None else ProjectId(project)
     found = ask.network.prices.now(ask.caller, payer, interruptible=interruptible)
     return answer({"items": [answering_prices.asking(each) for each in found]})
+
+
+@router.get("/packages", response_model=price_models.PackageList)
+def packages(ask: Asked) -> Response:
+    """What may be subscribed to or committed to, at every site."""
+    return answer({"items": [answering_prices.on_offer(each) for each in ask.network.plans.on_offer(ask.caller)]})
+
+
+@router.get("/plans", response_model=price_models.PlanList)
+def plans(ask: Asked, project: Annotated[str | None, Query(max_length=63)] = None) -> Response:
+    """Months of plans that the caller pays, earns or watches."""
+    found = ask.network.plans.of(ask.caller, None if project is None else ProjectId(project))
+    return answer({"items": [answering_prices.plan_month(each) for each in found]})
+
+
+@router.post("/plans", status_code=201, response_model=price_models.PlanList, openapi_extra=takes("NewPlan", _PLAN))
+def buy(ask: Asked, body: Body) -> Response:
+    """Buy a package for some months. Sending the same `plan` again changes nothing."""
+    caller, wanted = ask.caller, model_of(price_models.NewPlan, body)
+    found = ask.network.plans.buy(
+        caller,
+        wanted.plan,
+        ProjectId(wanted.project),
+        SiteId(wanted.site),
+        wanted.package,
+        months=wanted.months,
+        begins=None if wanted.begins is None else possible_instant(wanted.begins, "begins"),
+    )
+    return answer({"items": [answering_prices.plan_month(each) for each in found]}, 201)

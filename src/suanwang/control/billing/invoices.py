@@ -94,7 +94,12 @@ class Invoices:
 
     def _made(self, project: Project, month: Month, charges: Sequence[Charge]) -> dict[str, object]:
         return invoice(
-            project.id, project.title, project.labels, month, charges, list(self._purchases(project.id, month))
+            project.id,
+            project.title,
+            project.labels,
+            month,
+            charges,
+            [*self._purchases(project.id, month), *self._fees(project.id, month)],
         )
 
     def _project(self, caller: Principal, project: ProjectId) -> Project:
@@ -122,6 +127,19 @@ class Invoices:
                     )
             if cursor is None or (trades and trades[-1].at < month.from_at):
                 return
+
+    def _fees(self, project: ProjectId, month: Month) -> Iterator[Purchase]:
+        for each, paid in self._store.plan_months((project,), month.from_at):
+            if paid and month.from_at <= each.from_at < month.to_at:
+                yield Purchase(
+                    id=each.key,
+                    order=each.plan,
+                    site=each.site_id,
+                    device=each.package.device,
+                    seller=each.provider,
+                    at=each.from_at,
+                    amount_fen=each.fee_fen,
+                )
 
     def _history(self, job_id: JobId) -> list[Charge]:
         return list(self._charges(BillQuery(job_id=job_id), None, None))

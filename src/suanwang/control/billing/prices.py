@@ -5,7 +5,7 @@ Owns who may publish, what a list must hold, and its number. What it comes to fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
-from suanwang.domain.pricing import Asked, Customer, Discount, Formula, PriceList, Pricing
+from suanwang.domain.pricing import Asked, Customer, Discount, Formula, Package, PlanMonth, PriceList, Pricing
 from suanwang.domain.site import Offering, Price, Site
 from suanwang.electricity.pricing import bound, month_of, next_month, pricing_at
 from suanwang.ports import Clock, Store
@@ -24,7 +24,8 @@ from suanwang.ports import Clock, Store
 TRIES = 5
 MOST_WAITING = 20
 """Versions of a site whose date is still to come."""
-MOST_DISCOUNTS = 50
+MOST_DISCOUNTS, MOST_PACKAGES = 50, 20
+MOST_MONTHS = 60
 MOST_NAME, MOST_NOTE = 60, 500
 MOST_YUAN, MOST_FACTOR = Decimal(1_000_000), Decimal(1000)
 MOST_HOURS = 10**9
@@ -118,16 +119,19 @@ class Prices:
         """What every site, or one, asks `project` now, its own discounts taken; without one, what it asks everybody."""
         if project is not None and not caller.may_see(project):
             raise NotFound(f"no project {project[:100]!r} of yours", field="project", allowed="see `project list`")
-        organisation = next((each.organisation for each in self._store.projects() if each.id == project), "")
-        payer, now = Customer(project or "", organisation, interruptible), self._clock.now()
+        now, sites = self._clock.now(), self._store.sites() if site is None else [self._site(site)]
+        payer = Customer()
+        if project is not None:
+            payer = payers(self._store, sites, now).get(project, Customer(project))
+        payer = replace(payer, interruptible=interruptible)
         return [
             self._asking(each, device, payer, now)
-            for each in (self._store.sites() if site is None else [self._site(site)])
+            for each in sites
             for device in (None, *(pool.model for pool in each.offering.devices))
         ]
 
     def _asking(self, site: Site, device: str | None, payer: Customer, now: datetime) -> Asking:
-        price = bound(site.offering, device, payer, now)
+        price = bound(site, device, payer, now)
         used_us = 0
         if device is not None and payer.project and price.dated:
             month = month_of(now)
@@ -157,12 +161,28 @@ def _says(version: PriceList, asked: Asked) -> bool:
     return _values(version) == _values(asked)
 
 
-def organisations(store: Store, sites: Sequence[Site]) -> Mapping[ProjectId, str]:
-    """Of projects, where some site's price list asks for them."""
-    asked = any(
-        each.organisations for site in sites for version in site.offering.price.lists for each in version.discounts
-    )
-    return {each.id: each.organisation for each in store.projects()} if asked else {}
+def payers(store: Store, sites: Sequence[Site], now: datetime) -> Mapping[ProjectId, Customer]:
+    """What price lists look at in projects: organisations where a list asks for them, and plans whose hours are not used up.
+    Of a plan the month that runs counts once its fee is paid, and the months to come."""
+    lists = [version for site in sites for version in site.offering.price.lists]
+    if not lists:
+        return {}
+    found: dict[ProjectId, Customer] = {}
+    if any(each.organisations for version in lists for each in version.discounts):
+        found = {each.id: Customer(each.id, each.organisation) for each in store.projects()}
+    for month, paid in store.plan_months(None, now):
+        begun = month.from_at <= now
+        if begun and (not paid or _used(store, month) >= month.below_us):
+            continue
+        payer = found.get(month.project, Customer(month.project))
+        found[month.project] = replace(
+            payer, covers=(*payer.covers, (month.site_id, month.package.device, month.cover))
+        )
+    return found
+
+
+def _used(store: Store, month: PlanMonth) -> int:
+    return store.device_us(month.project, month.site_id, month.package.device, month.from_at, month.to_at)
 
 
 def with_lists(offering: Offering, lists: tuple[PriceList, ...]) -> Offering:
@@ -218,7 +238,33 @@ def checked(asked: Asked, offering: Offering) -> Asked:
     for at, name in enumerate(names):
         if name in names[:at]:
             raise InvalidRequest(f"two discounts are named {name!r}", field=f"discounts.{at}.name", allowed="one each")
-    return replace(asked, device_hour=formulas, discounts=discounts)
+    packages = tuple(_package(each, there, f"packages.{at}") for at, each in enumerate(asked.packages))
+    if len(packages) > MOST_PACKAGES or len({each.name for each in packages}) < len(packages):
+        raise InvalidRequest(
+            "too many packages, or two of one name", field="packages", allowed=f"up to {MOST_PACKAGES}"
+        )
+    return replace(asked, device_hour=formulas, discounts=discounts, packages=packages)
+
+
+def _package(value: Package, there: Collection[str], field: str) -> Package:
+    name = _name(value.name, field)
+    model = value.device if value.device in there else catalog.accelerator(value.device, field=f"{field}.device").id
+    if model not in there:
+        allowed = ", ".join(sorted(there)) or "none"
+        raise InvalidRequest(f"the site has no {model}", field=f"{field}.device", allowed=allowed)
+    _number(value.fee_yuan, f"{field}.fee_yuan", MOST_YUAN, 2)
+    if not 1 <= value.device_hours <= MOST_HOURS:
+        raise InvalidRequest("this is no month", field=f"{field}.device_hours", allowed=f"1 to {MOST_HOURS:,}")
+    if not 1 <= value.months <= MOST_MONTHS:
+        raise InvalidRequest("this is no term", field=f"{field}.months", allowed=f"1 to {MOST_MONTHS}")
+    return replace(value, name=name, device=model)
+
+
+def _name(text: str, field: str) -> str:
+    name = text.strip()
+    if not 0 < len(name) <= MOST_NAME or any(ord(c) < 32 for c in name):
+        raise InvalidRequest("this is no name", field=f"{field}.name", allowed=f"1 to {MOST_NAME} characters")
+    return name
 
 
 def _formula(value: Formula, offering: Offering, field: str) -> Formula:
@@ -236,9 +282,11 @@ def _formula(value: Formula, offering: Offering, field: str) -> Formula:
 
 
 def _discount(value: Discount, field: str) -> Discount:
-    name = value.name.strip()
-    if not 0 < len(name) <= MOST_NAME or any(ord(c) < 32 for c in name):
-        raise InvalidRequest("a discount needs a name", field=f"{field}.name", allowed=f"1 to {MOST_NAME} characters")
+    name = _name(value.name, field)
+    if value.below_us is not None:
+        raise InvalidRequest(
+            "only plans pay hours ahead", field=f"{field}.below_us", allowed="left out; see `packages`"
+        )
     _number(value.percent, f"{field}.percent", Decimal(100), 4)
     if not value.percent:
         raise InvalidRequest("0 % is no discount", field=f"{field}.percent", allowed="more than 0, up to 100")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from suanwang.control.billing.prices import organisations
+from suanwang.control.billing.prices import payers
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Job, Terms
 from suanwang.domain.pricing import Customer, Formula
@@ -142,10 +142,11 @@ def _with(store: Store, rights: Sequence[Reservation], first: int, end: int) -> 
 
 def terms_of(store: Store, right: Reservation, site: Site, sites: tuple[SiteId, ...] | None, now: datetime) -> Terms:
     """What a job under the right is promised; `sites` are where its task itself may run."""
-    payer = Customer(right.project, organisations(store, [site]).get(right.project, ""))
+    known = payers(store, [site], now).get(right.project, Customer(right.project))
+    payer = replace(known, covers=())  # A right is paid by itself: it uses up no plan.
     model = None if right.device == CORE else right.device
     return Terms(
-        price=_paid(bound(site.offering, model, payer, now), right.device),
+        price=_paid(bound(site, model, payer, now), right.device),
         reservation=right.id,
         not_before=begins(right.first),
         until=begins(right.end),

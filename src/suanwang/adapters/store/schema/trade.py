@@ -182,6 +182,24 @@ listings = Table(
 )
 """Versions of things on sale; nothing of a row changes but `withdrawn_at`, once. `words` is what is searched."""
 
+plan_months = Table(
+    "plan_months",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("site_id", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("from_at", INSTANT, nullable=False),
+    Column("to_at", INSTANT, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("paid", Boolean, nullable=False, server_default=text("false")),
+    Column("retry_at", INSTANT, nullable=False),
+    Column("value", JSON, nullable=False),
+    PrimaryKeyConstraint("project", "site_id", "device", "from_at"),
+    Index("plan_months_end_idx", "to_at"),
+    Index("plan_months_due_idx", "retry_at", postgresql_where=text("NOT paid")),
+)
+"""Never taken back: a commitment is due whether it is used or not."""
+
 listing_copies = Table(
     "listing_copies",
     metadata,
