@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.services, pytest.mark.xdist_group("demo"), pytest.mark
 
 
 def test_the_page_works_from_its_first_line_to_its_last(tmp_path: Path) -> None:
-    said = "".join(said_by("market.md", tmp_path, scripts=6))
+    said = "".join(said_by("market.md", tmp_path, scripts=7))
     for expected in (
         "cores-of-today",
         "on demand",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from suanwang.trading.market.book import Ask, Bid, arranged
 from suanwang.trading.market.checking import faults
 from suanwang.trading.market.clearing import Cleared, clear
-from suanwang.trading.market.mcafee import clear_lots
+from suanwang.trading.market.mcafee import Lots, clear_lots, lot_faults
 from suanwang.trading.market.product import Zone
 from suanwang.trading.market.values import Match
 
@@ -213,10 +213,29 @@ def test_lots_are_traded_at_prices_that_nobody_minds(limits: list[int], prices: 
     lots = clear_lots(wanted, sold)
     assert len(lots.buyers) == len(lots.sellers)
     assert lots.left_fen >= 0
+    assert list(lot_faults(wanted, sold, lots)) == []
+    best = sum(max(0, b - s) for b, s in zip(sorted(limits, reverse=True), sorted(prices), strict=False))
+    assert (lots.bound_fen, lots.surplus_fen <= best) == (best, True)
+    got = sum(wanted[name] for name in lots.buyers) - sum(sold[name] for name in lots.sellers)
+    assert lots.surplus_fen == got
     assert all(wanted[name] >= lots.buyer_pays_fen for name in lots.buyers)
     assert all(sold[name] <= lots.seller_gets_fen for name in lots.sellers)
     possible = sum(1 for b, s in zip(sorted(limits, reverse=True), sorted(prices), strict=False) if b >= s)
     assert possible - 1 <= len(lots.buyers) <= possible, "at most one pair goes without"
+
+
+@pytest.mark.parametrize(
+    ("word", "lots"),
+    [
+        ("one seller", Lots(buyers=("b",))),
+        ("sold twice", Lots(buyers=("b", "c"), sellers=("a", "a"), buyer_pays_fen=5, seller_gets_fen=5)),
+        ("more than buyers pay", Lots(buyers=("b",), sellers=("a",), buyer_pays_fen=5, seller_gets_fen=6)),
+        ("more than its limit", Lots(buyers=("b",), sellers=("a",), buyer_pays_fen=8, seller_gets_fen=5)),
+        ("asked 4", Lots(buyers=("b",), sellers=("a",), buyer_pays_fen=5, seller_gets_fen=3)),
+    ],
+)
+def test_the_check_of_lots_sees_what_is_wrong(word: str, lots: Lots) -> None:
+    assert any(word in fault for fault in lot_faults({"b": 7, "c": 7}, {"a": 4}, lots))
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=4), st.lists(st.integers(1, 7), min_size=1, max_size=4))

@@ -500,3 +500,97 @@ def test_sellers_get_what_they_asked_whatever_the_commission(net: World, market:
     (trade,), _ = market.trades(ALICE, order.id, None, 10)
     assert trade.amount_fen - trade.commission_fen == earned
     assert trade.commission_fen == trade.amount_fen * 2 // 100
+
+
+def a_lot(market: Market, name: str, price: int, by: Principal, site: str, **changes: Any) -> Offer:
+    return an_offer(
+        market,
+        name,
+        price,
+        by,
+        site=SiteId(site),
+        device="core",
+        count=1,
+        plan=Plan.LOT,
+        end=T14 + timedelta(hours=2),
+        **changes,
+    )
+
+
+def lot_order(market: Market, name: str, limit: int, by: Principal = ALICE, **changes: Any) -> Order:
+    wanted = {"way": Way.LOT, "devices": ("core",), "places": ("guizhou",), "count": 1}
+    return an_order(market, name, limit, by, **{**wanted, **changes})
+
+
+def test_standard_lots_clear_by_their_own_rule(net: World, market: Market) -> None:
+    for name in ("a", "b", "c"):
+        net.network.people.create_project(net.operator, f"lots-{name}", name)
+    buyers = [Principal(name=name, role=Role.USER, projects=(ProjectId(f"lots-{name}"),)) for name in ("a", "b", "c")]
+    a_lot(market, "one", 98, GUIAN, "guian")
+    a_lot(market, "two", 490, GUIAN, "guian")
+    orders = [
+        lot_order(market, name, limit, by, project=by.projects[0])
+        for name, limit, by in zip("abc", (900, 700, 300), buyers, strict=True)
+    ]
+    again = lot_order(market, "d", 5000, buyers[0], project=buyers[0].projects[0])
+    assert market.depth(ALICE, "core", window_of(T14)) == [], "not for sale at a posted price"
+    assert turn(net, call_at(orders[0].first, net.network.rules)) == 1
+    ended = [market.order(by, order.id) for order, by in zip(orders, buyers, strict=True)]
+    # One provider sells one lot: of two the first by name counts; one pair that could trade goes without.
+    assert [order.state for order in ended] == [OrderState.UNFILLED] * 3
+    assert market.order(buyers[0], again.id).state is OrderState.UNFILLED
+    auction = market.calling(ALICE, T14).auction
+    assert auction is not None
+    assert (auction.surplus_fen, auction.bound_fen, auction.prices) == (0, 2 * (900 - 100), ())
+    assert balances(net)["provider:guian-cloud"] == (0, 0)
+
+
+def test_lots_of_several_sellers_trade_and_the_network_has_what_lies_between(net: World, market: Market) -> None:
+    wuhu = offering(provider="wuhu-cloud", price=Price(core_hour_yuan=Decimal("0.2")))
+    net.network.sites.change(net.operator, SiteId("wuhu"), wuhu)
+    a_lot(market, "one", 98, GUIAN, "guian")
+    a_lot(market, "two", 490, WUHU, "wuhu")
+    for name, limit, by in (("a", 900, ALICE), ("b", 700, BOB)):
+        lot_order(market, name, limit, by, project=by.projects[0])
+    turn(net, call_at(window_of(T14), net.network.rules))
+    first, second = market.order(ALICE, "order-no-a"), market.order(BOB, "order-no-b")
+    assert (first.state, second.state) == (OrderState.FILLED, OrderState.UNFILLED)
+    (trade,), _ = market.trades(ALICE, first.id, None, 10)
+    # Both could trade, and nobody stands behind them: the buyer pays what the other bid, the seller gets what the other asked.
+    assert (trade.amount_fen, trade.seller) == (1400, "provider:guian-cloud")
+    assert trade.commission_fen == 1400 - 1000 + 20
+    auction = market.calling(ALICE, T14).auction
+    assert auction is not None
+    (priced,) = auction.prices
+    assert (priced.price_fen, priced.seller_fen, priced.lot_hours, priced.units) == (700, 500, 2, 1)
+    assert balances(net)["operator:network"] == (420, 0)
+    (right,), _ = market.reservations(ALICE, None, 10)
+    assert (right.counts, right.site) == ((1, 1), "guian")
+    assert priced.zone.site == "guizhou", "one region, whichever site"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"count": 2}, "count"),
+        ({"places": ()}, "places"),
+        ({"places": ("guian",)}, "places"),
+        ({"devices": ("core", "gpu")}, "devices"),
+        ({"divisible": True}, "divisible"),
+        ({"interruptible": True}, "interruptible"),
+        ({"limit_fen": None}, "limit_fen"),
+    ],
+)
+def test_what_is_no_lot_is_said(market: Market, changes: dict[str, Any], field: str) -> None:
+    limit = changes.pop("limit_fen", 100) if "limit_fen" in changes else 100
+    with pytest.raises(InvalidRequest) as refused:
+        lot_order(market, "a", limit, **changes)
+    assert refused.value.field == field
+
+
+def test_a_lot_is_one_unit_and_sold_in_calls_alone(market: Market) -> None:
+    with pytest.raises(InvalidRequest, match="one unit"):
+        an_offer(market, "one", 98, device="core", count=2, plan=Plan.LOT)
+    a_lot(market, "one", 98, GUIAN, "guian")
+    with pytest.raises(Conflict, match="on sale now"):
+        an_order(market, "a", None, way=Way.NOW, devices=("core",), count=1)

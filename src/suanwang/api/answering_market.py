@@ -159,6 +159,8 @@ def auction_row(value: Auction) -> Row:
                 "start": begins(priced.window),
                 "price_fen": priced.price_fen,
                 "units": priced.units,
+                "lot_hours": priced.lot_hours,
+                "seller_fen": priced.seller_fen,
             }
             for priced in value.prices
         ],

@@ -185,14 +185,16 @@ def bid(
     place: Places = None,
     divisible: Divisible = False,
     interruptible: Interruptible = False,
+    lot: Annotated[
+        bool, typer.Option("--lot", help="For exactly one standard lot, by McAfee's rule: one unit, in one region.")
+    ] = False,
     project: Project = None,
     key: Id = None,
     as_json: Json = False,
 ) -> None:
     """Stand, sealed, for the call of the first hour. The most it can come to is held on the account until then."""
-    order = _order(
-        Way.STANDING, device, count, start, hours, place, limit_price, divisible, interruptible, project, key
-    )
+    way = Way.LOT if lot else Way.STANDING
+    order = _order(way, device, count, start, hours, place, limit_price, divisible, interruptible, project, key)
     with network(context) as client:
         _show([client.place_order(order)], as_json, _orders, one=True)
 
@@ -508,9 +510,10 @@ def _auctions(rows: Sequence[market_models.AuctionView]) -> Table:
 def _prices(rows: Sequence[market_models.ZonePrice]) -> Table:
     from suanwang.cli import tables
 
-    made = tables.table("from", "site", "device", "unit_price", "quantity", right=("unit_price", "quantity"))
+    made = tables.table("from", "site", "device", "unit_price", "quantity", "lot", right=("unit_price", "quantity"))
     for row in rows:
-        made.add_row(_hour(row.start), row.site, row.device, tables.fen(row.price_fen), str(row.units))
+        lot = "" if row.lot_hours is None else f"{row.lot_hours} h"
+        made.add_row(_hour(row.start), row.site, row.device, tables.fen(row.price_fen), str(row.units), lot)
     return made
 
 

@@ -279,6 +279,8 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "plan_on_demand": ("on demand", "按需"),
         "plan_committed": ("committed", "承诺使用"),
         "plan_subscription": ("subscription", "包时段"),
+        "plan_lot": ("standard lot", "标准份"),
+        "lot": ("Lot", "标准份"),
         "plan_interruptible": ("interruptible", "可中断"),
         "order_open": ("standing", "挂单中"),
         "order_filled": ("filled", "已成交"),

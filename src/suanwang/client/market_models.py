@@ -195,7 +195,8 @@ class TradePage(Page):
 
 
 class ZonePrice(Answer):
-    """The price of one zone in the hour that begins at `start`, commission included, and the units at it."""
+    """The price of one zone in the hour that begins at `start`, commission included, and the units at it. Of standard lots of
+    `lot_hours` `site` is their region, the price what buyers pay, and `seller_fen` what sellers get with the commission."""
 
     site: str
     device: str
@@ -203,6 +204,8 @@ class ZonePrice(Answer):
     start: datetime
     price_fen: int
     units: int
+    lot_hours: int | None = None
+    seller_fen: int | None = None
 
 
 class AuctionView(Answer):

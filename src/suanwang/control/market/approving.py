@@ -21,7 +21,7 @@ from suanwang.ports import Clock, Store
 from suanwang.trading.agreements import Agreement, Approval, Side
 from suanwang.trading.ledger import Owner, account_id
 from suanwang.trading.market.product import HOUR, begins
-from suanwang.trading.market.values import Consent, Order, OrderState, Way
+from suanwang.trading.market.values import Consent, Order, OrderState
 
 if TYPE_CHECKING:
     from suanwang.control.market.ordering import Market
@@ -65,7 +65,7 @@ def waits(store: Store, order: Order, worth_fen: int, rules: Rules, now: datetim
             allowed="a limit per unit and hour",
         )
     within = timedelta(hours=min(of.within_h for _, of in asked))
-    latest = freeze_at(order.first, rules) if order.way is Way.STANDING else begins(order.first) + HOUR - _MARGIN
+    latest = freeze_at(order.first, rules) if order.stands else begins(order.first) + HOUR - _MARGIN
     consents = tuple(
         Consent(agreement=agreement.id, version=agreement.version, side=side, provider=agreement.provider, names=names)
         for agreement, of in asked

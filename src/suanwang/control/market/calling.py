@@ -18,11 +18,12 @@ from suanwang.domain.errors import Unavailable
 from suanwang.domain.job import Event
 from suanwang.ports import Deal, OfferQuery, Store
 from suanwang.trading.ledger import Owner, Verdict, account_id
-from suanwang.trading.market.dealing import Filled, Owners, fill_order, sold, void
+from suanwang.trading.market.dealing import Filled, Owners, Price, fill_order, sold, void
 from suanwang.trading.market.matching import gross_fen
+from suanwang.trading.market.mcafee import clear_lots, lot_calls, lot_faults
 from suanwang.trading.market.product import Zone, begins, window_of
 from suanwang.trading.market.terms import STANDARD, SaleTerms
-from suanwang.trading.market.values import CALLED_PLANS, Auction, Match, Offer, Order, OrderState, Priced
+from suanwang.trading.market.values import CALLED_PLANS, Auction, Match, Offer, Order, OrderState, Plan, Priced, Way
 from suanwang.trading.owning import weights
 from suanwang.trading.settlement import opened
 
@@ -97,15 +98,19 @@ def _deal(store: Store, rules: Rules, first: int, orders: Sequence[Order], lost:
     offers = {offer.id: offer for offer in offers_for(store, taking, first)}
     cleared = cleared_of(taking, list(offers.values()), rules, improve_s=rules.improve_s, tries=rules.improve_tries)
     owners = sharing_owners(store, {offer.site for offer in offers.values()})
-    filled = _filled(taking, cleared, offers, owners, rules, first, now, terms_at(store, now))
+    terms = terms_at(store, now)
+    others = [order for order in taking if order.way is not Way.LOT]
+    lots = _lots(taking, offers, owners, rules, first, now, terms)
+    filled = [*_filled(others, cleared, offers, owners, rules, first, now, terms), *lots.filled]
     gone = tuple(
         replace(order, state=OrderState.LAPSED, ended_at=now, revision=order.revision + 1)
         for order in orders
         if order.id in lost
     )
     trades = tuple(trade for each in filled for trade in each.trades)
+    called = {order.id for order in others}
     units: dict[tuple[Zone, int], int] = {}
-    for trade in trades:
+    for trade in (trade for trade in trades if trade.order_id in called):
         for window, count in enumerate(trade.counts, trade.first):
             units[trade.zone, window] = units.get((trade.zone, window), 0) + count
     auction = Auction(
@@ -113,11 +118,14 @@ def _deal(store: Store, rules: Rules, first: int, orders: Sequence[Order], lost:
         called_at=now,
         orders=len(orders),
         filled=sum(bool(each.trades) for each in filled),
-        surplus_fen=cleared.surplus_fen,
-        bound_fen=cleared.bound_fen,
-        prices=tuple(
-            Priced(zone=zone, window=window, price_fen=price, units=units[zone, window])
-            for (zone, window), price in sorted(cleared.prices.items())
+        surplus_fen=cleared.surplus_fen + lots.surplus_fen,
+        bound_fen=cleared.bound_fen + lots.bound_fen,
+        prices=(
+            *(
+                Priced(zone=zone, window=window, price_fen=price, units=units[zone, window])
+                for (zone, window), price in sorted(cleared.prices.items())
+            ),
+            *lots.prices,
         ),
     )
     event = Event(
@@ -145,6 +153,73 @@ def _deal(store: Store, rules: Rules, first: int, orders: Sequence[Order], lost:
         accounts=tuple(account for each in filled for account in each.accounts),
         events=(event, *told),
     )
+
+
+def _pays(fen: int) -> Price:
+    """The same price in every window."""
+    return lambda _match, _window: fen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lots:
+    """What became of a call's standard lots."""
+
+    filled: tuple[Filled, ...]
+    prices: tuple[Priced, ...]
+    surplus_fen: int
+    bound_fen: int
+
+
+def _lots(
+    orders: Sequence[Order],
+    offers: Mapping[str, Offer],
+    owners: Owners,
+    rules: Rules,
+    first: int,
+    now: datetime,
+    terms: SaleTerms,
+) -> _Lots:
+    filled: dict[str, Filled] = {}
+    prices: list[Priced] = []
+    surplus = bound = 0
+    for lot in lot_calls(orders, list(offers.values())):
+        bids = {order.id: order.limit_fen for order in lot.orders.values()}
+        asks = {offer.id: gross_fen(offer.price_fen, rules.commission_bp) for offer in lot.offers.values()}
+        made = clear_lots(bids, asks)
+        wrong = next(lot_faults(bids, asks, made), None)
+        assert wrong is None, f"lots must not be traded: {wrong}"
+        surplus += made.surplus_fen * lot.hours
+        bound += made.bound_fen * lot.hours
+        known = {order.id: order for order in lot.orders.values()}
+        for buyer, seller in zip(made.buyers, made.sellers, strict=True):
+            match = Match(bid=buyer, ask=seller, zone=offers[seller].zone, first=first, counts=(1,) * lot.hours)
+            filled[buyer] = fill_order(
+                known[buyer],
+                (match,),
+                offers,
+                _pays(made.buyer_pays_fen),
+                rules.commission_bp,
+                now,
+                first,
+                owners,
+                terms,
+                seller_fen=made.seller_gets_fen,
+            )
+        if made.buyers:
+            prices.append(
+                Priced(
+                    zone=Zone(lot.region, lot.device),
+                    window=first,
+                    price_fen=made.buyer_pays_fen,
+                    units=len(made.buyers),
+                    lot_hours=lot.hours,
+                    seller_fen=made.seller_gets_fen,
+                )
+            )
+    for order in orders:
+        if order.way is Way.LOT and order.id not in filled:
+            filled[order.id] = fill_order(order, (), offers, _pays(0), rules.commission_bp, now, first)
+    return _Lots(filled=tuple(filled.values()), prices=tuple(prices), surplus_fen=surplus, bound_fen=bound)
 
 
 def _filled(
@@ -186,7 +261,7 @@ def offers_for(store: Store, orders: Sequence[Order], first: int) -> Sequence[Of
     end = max((order.end for order in orders), default=first)
     devices = sorted({device for order in orders for device in order.devices})
     found, _ = store.offers(OfferQuery(devices=models_asked(devices), first=first, end=end), None, MOST_OFFERS)
-    return [offer for offer in found if offer.plan in CALLED_PLANS]
+    return [offer for offer in found if offer.plan in CALLED_PLANS or offer.plan is Plan.LOT]
 
 
 def cleared_of(
@@ -199,6 +274,8 @@ def cleared_of(
     bounded: bool = True,
 ) -> Cleared:
     """The result of a call of these orders, checked."""
+    offers = [offer for offer in offers if offer.plan in CALLED_PLANS]
+    orders = [order for order in orders if order.way is not Way.LOT]
     # Imported here: compiling and solving are for those who call.
     from suanwang.trading.market.book import Ask, Bid
     from suanwang.trading.market.checking import faults

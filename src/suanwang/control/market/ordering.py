@@ -84,7 +84,7 @@ class Market(Selling):
         waiting = self._waiting(order, now)
         if waiting is not None:
             return self._stand(caller, waiting, now)
-        return self._stand(caller, order, now) if order.way is Way.STANDING else self._buy(caller, order, now)
+        return self._stand(caller, order, now) if order.stands else self._buy(caller, order, now)
 
     def _waiting(self, order: Order, now: datetime) -> Order | None:
         """The order as it waits for approval, where an agreement asks for it."""
@@ -101,7 +101,7 @@ class Market(Selling):
         if any(each.by is None for each in order.consents):
             kept = replace(order, revision=order.revision + 1)
             return kept if self._store.deal(Deal(orders=(kept,), events=(event,)), now).done else None
-        if order.way is Way.STANDING:
+        if order.stands:
             stands = replace(order, state=OrderState.OPEN, revision=order.revision + 1)
             return stands if self._store.deal(Deal(orders=(stands,), events=(event,)), now).done else None
         if being_made(self._store, self.rules, now):
@@ -295,6 +295,8 @@ class Market(Selling):
                 "name at least one device", field="devices", allowed="catalogue names, classes such as gpu, or core"
             )
         self._check_places(wish.places)
+        if wish.way is Way.LOT:
+            self._check_lot(wish)
         if wish.limit_fen is None and wish.way is not Way.NOW:
             raise InvalidRequest("this order needs a limit", field="limit_fen", allowed=f"1 to {MOST_PRICE_FEN}")
         limit = MOST_PRICE_FEN if wish.limit_fen is None else wish.limit_fen
@@ -318,6 +320,21 @@ class Market(Selling):
             raise too_much("limit_fen")
         return order
 
+    def _check_lot(self, wish: Wish) -> None:
+        """A lot is one unit of one device in one region, at whichever site."""
+        regions = {site.offering.region for site in self._store.sites()}
+        for field, fits, allowed in (
+            ("devices", len(wish.devices) == 1, "one device"),
+            ("places", len(wish.places) == 1 and wish.places[0] in regions, "one region"),
+            ("count", wish.count == 1, "1"),
+            ("divisible", not wish.divisible, "no"),
+            ("interruptible", not wish.interruptible, "no"),
+        ):
+            if not fits:
+                raise InvalidRequest(
+                    "a standard lot is one unit of one device in one region", field=field, allowed=allowed
+                )
+
     def _check_places(self, places: Sequence[str]) -> None:
         if not places:
             return
@@ -331,7 +348,7 @@ class Market(Selling):
 
     def _check_window(self, order: Order, now: datetime) -> None:
         check_ahead(begins(order.first), order.first, now)
-        if order.way is Way.STANDING:
+        if order.stands:
             if now >= call_at(order.first, self.rules):
                 raise self._called(order.first)
         elif freeze_at(order.first, self.rules) <= now < begins(order.first) and self._store.sealed(order.first):

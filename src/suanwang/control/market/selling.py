@@ -77,6 +77,8 @@ class Selling:
         check_range("least_hours", wanted.least_hours, windows)
         if wanted.plan not in (Plan.COMMITTED, Plan.SUBSCRIPTION) and wanted.least_hours != 1:
             raise InvalidRequest("only committed use has a least term", field="least_hours", allowed="1")
+        if wanted.plan is Plan.LOT and (wanted.count != 1 or wanted.reservation is not None):
+            raise InvalidRequest("a standard lot is one unit of a site", field="count", allowed="1, and no right")
         gross_fen(wanted.price_fen, self.rules.commission_bp)
         if wanted.reservation is not None:
             return self._resell(caller, wanted, first, windows, now)
@@ -242,7 +244,9 @@ class Selling:
         fitting = [
             (offer, offer.left[window - offer.first])
             for offer in found
-            if offer.left[window - offer.first] and place in (None, offer.site, offer.region)
+            if offer.plan is not Plan.LOT
+            and offer.left[window - offer.first]
+            and place in (None, offer.site, offer.region)
         ]
         return sorted(fitting, key=lambda each: (each[0].price_fen, each[0].id))
 

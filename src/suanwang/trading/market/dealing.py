@@ -92,15 +92,17 @@ def fill_order(
     terms: SaleTerms | None = None,
     *,
     held: bool | None = None,
+    seller_fen: int | None = None,
 ) -> Filled:
     """The order, ended at `now`, with its trades, the rights it got, and the chains that pay for them.
 
-    `held` is whether it has a hold; by default those of calls have.
+    `held` is whether it has a hold; by default those of calls have. With `seller_fen` the sellers get
+    that per unit and hour, commission included, instead of what the buyer pays; the network has the rest.
     `order` is as stored, or new with revision 0 where it was never held. Without a match it ends unfilled, and its hold is
     given back. Accounts of `owners` are open. Under `terms` a part of what providers get is kept back as deposits.
     """
     trades = tuple(
-        _trade(order, number, match, offers[match.ask], price, commission_bp, now, auction)
+        _trade(order, number, match, offers[match.ask], price, commission_bp, now, auction, seller_fen)
         for number, match in enumerate(matches, 1)
     )
     deposits = _deposits(order, trades, offers, terms)
@@ -130,8 +132,10 @@ def _trade(
     commission_bp: int,
     now: datetime,
     auction: int | None,
+    seller_fen: int | None,
 ) -> Trade:
     amount = sum(units * price(match, window) for window, units in enumerate(match.counts, match.first))
+    sold_for = amount if seller_fen is None else sum(match.counts) * seller_fen
     return Trade(
         id=f"{order.id}.{number}",
         order_id=order.id,
@@ -142,7 +146,7 @@ def _trade(
         first=match.first,
         counts=match.counts,
         amount_fen=amount,
-        commission_fen=amount * commission_bp // WHOLE_BP,
+        commission_fen=amount - sold_for + sold_for * commission_bp // WHOLE_BP,
         auction=auction,
         at=now,
     )

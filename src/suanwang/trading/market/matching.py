@@ -95,6 +95,8 @@ def _sources(order: Order, offers: Sequence[Offer]) -> list[_Source]:
 
 
 def _term_fits(order: Order, offer: Offer) -> bool:
+    if offer.plan is Plan.LOT:
+        return False
     if offer.plan is Plan.SUBSCRIPTION:
         return (order.first, order.end) == (offer.first, offer.end)
     return order.windows >= offer.least_windows

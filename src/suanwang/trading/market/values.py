@@ -23,6 +23,8 @@ class Plan(StrEnum):
     """At least `least_windows` at once; sold at its posted price only."""
     SUBSCRIPTION = "subscription"
     """All its windows at once; sold at its posted price only."""
+    LOT = "lot"
+    """One unit over all its windows, a standard lot: sold in calls alone, to orders for exactly that lot."""
     INTERRUPTIBLE = "interruptible"
     """As on demand, but the provider may take it back; a zone of its own."""
 
@@ -87,6 +89,8 @@ class Way(StrEnum):
     """As `now`, but no unit above the limit; the rest is cancelled."""
     STANDING = "standing"
     """Stays sealed until the call of its first window."""
+    LOT = "lot"
+    """As `standing`, for exactly one standard lot: cleared by the rule of McAfee."""
 
 
 class OrderState(StrEnum):
@@ -154,6 +158,11 @@ class Order:
     @property
     def end(self) -> int:
         return self.first + self.windows
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is for a call."""
+        return self.way in (Way.STANDING, Way.LOT)
 
     @property
     def limit_free(self) -> bool:
@@ -259,6 +268,11 @@ class Priced:
     window: int
     price_fen: int
     units: int
+    lot_hours: int | None = None
+    """Of standard lots that begin in the window: their length. Then the zone names their region, and the price is what
+    buyers pay."""
+    seller_fen: int | None = None
+    """And this, commission included, what sellers get of it; the network has the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

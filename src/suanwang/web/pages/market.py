@@ -36,10 +36,12 @@ PLANS: Mapping[str, str] = {
     Plan.COMMITTED: N_("committed use"),
     Plan.SUBSCRIPTION: N_("subscription"),
     Plan.INTERRUPTIBLE: N_("interruptible"),
+    Plan.LOT: N_("standard lot, for calls alone"),
 }
 WAYS: Mapping[str, str] = {
     Way.NOW: N_("buy now at posted prices"),
     Way.STANDING: N_("stand sealed for the call"),
+    Way.LOT: N_("stand for one standard lot"),
     Way.IOC: N_("what my limit allows now, rest cancelled"),
 }
 STATES: Mapping[str, str] = {
