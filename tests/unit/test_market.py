@@ -594,3 +594,25 @@ def test_a_lot_is_one_unit_and_sold_in_calls_alone(market: Market) -> None:
     a_lot(market, "one", 98, GUIAN, "guian")
     with pytest.raises(Conflict, match="on sale now"):
         an_order(market, "a", None, way=Way.NOW, devices=("core",), count=1)
+
+
+def test_messages_out_of_order_and_again_change_nothing_twice(net: World, market: Market) -> None:
+    an_offer(market, "one", 500)
+    with pytest.raises(NotFound, match="no order"):
+        market.cancel(ALICE, "order-no-a")  # It overtook the order that it takes back.
+    stands = an_order(market, "a", 1000)
+    assert stands.state is OrderState.OPEN
+    turn(net, call_at(stands.first, net.network.rules))
+    ended = market.order(ALICE, stands.id)
+    assert ended.state is OrderState.FILLED
+    # The same order again, long after the instant it was good for: answered as it ended, never bought twice.
+    again = an_order(market, "a", 1000, not_after=net.clock.at - timedelta(hours=1))
+    assert again == ended
+    with pytest.raises(Conflict, match="has ended"):
+        market.cancel(ALICE, stands.id)
+    # Under another's name it is another order, and nothing of the first is told.
+    with pytest.raises(NotFound):
+        market.order(BOB, stands.id)
+    with pytest.raises(Conflict, match="identifier was used"):
+        an_order(market, "a", 1000, by=BOB, project=ProjectId("other"))
+    assert len(market.trades(ALICE, None, None, 10)[0]) == 1

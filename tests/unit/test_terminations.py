@@ -161,6 +161,8 @@ def test_a_provider_takes_back_what_is_on_sale_then_what_was_bought_last(net: Wo
     rights = {right.id: right.counts for right in client(net).rights()}
     assert rights == {early: [3, 3, 3, 3], late: [1, 1, 3, 3]}
     assert balance(net, DEMO) == -2400 + 480
+    part = client(net).cancel_right(late, trial=True)
+    assert (part.counts, part.worth_fen) == ([1, 1, 3, 3], 800), "what there is, hour by hour"
     # What is taken back is free again, and no more of it.
     listed(net, count=4, hours=2, price=50)
     with pytest.raises(Conflict, match="listed or sold"):

@@ -175,18 +175,20 @@ class Terminations:
     ) -> tuple[Termination, Drawn, Reservation]:
         if right.sold is None:
             raise Conflict("this right was bought before rights could be cancelled", field="right")
-        first = max(right.first, window_of(now) + 1)
-        bp = right.sold.terms.refund_bp(first, now) if first < right.end else None
+        begin = max(right.first, window_of(now) + 1)
+        used = in_use(self._store, right)
+        free = [max(units - used, 0) for units in right.counts[begin - right.first :]]
+        most = max(free, default=0)
+        wanted = most if count is None else count
+        if not 0 < wanted <= most:
+            raise Conflict(f"{most} units of {right.id} can be given back", field="count", allowed=f"up to {most}")
+        # Some of its hours may have fewer units, or none: those that there are go back, from the first of them on.
+        ahead = next(at for at, units in enumerate(free) if units)
+        first, counts = begin + ahead, tuple(min(wanted, units) for units in free[ahead:])
+        bp = right.sold.terms.refund_bp(first, now)
         if bp is None:
             steps = ", ".join(f"{step.hours} h" for step in right.sold.terms.refunds)
             raise Conflict("it is too late to cancel this right", field="right", allowed=f"{steps or 'never'} before")
-        free = min(right.counts[first - right.first :]) - in_use(self._store, right)
-        wanted = max(free, 0) if count is None else count
-        if not 0 < wanted <= free:
-            raise Conflict(
-                f"{max(free, 0)} units of {right.id} can be given back", field="count", allowed=f"up to {max(free, 0)}"
-            )
-        counts = (wanted,) * (right.end - first)
         sold = behind(right, counts)
         assert sold is not None, "it was looked at a moment ago"
         due = sold.worth_fen * bp // WHOLE_BP
