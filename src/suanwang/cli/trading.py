@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from suanwang.cli.exits import UsageError
 from suanwang.cli.options import Json, Limit, network
 from suanwang.domain.errors import InvalidRequest
 from suanwang.trading.grouping import PaperKind
-from suanwang.trading.ledger import MOST_FEN
+from suanwang.trading.ledger import MOST_FEN, Phase
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -191,6 +192,59 @@ def paper(
     size = None if since is None else _size_of(since)
     with network(context) as client:
         _write(client.paper(kind, name, since=size), output)
+
+
+def trace(
+    context: typer.Context,
+    of: Annotated[str, typer.Argument(help="A job, a usage record (JOB-1:3) or a transfer (JOB-1:3/0).")],
+    as_json: Json = False,
+) -> None:
+    """Follow a job from its first event to the last fen in each account, or a transfer back to what it is of."""
+    from suanwang.cli import tables
+    from suanwang.cli.terminal import console, emit, say
+
+    with network(context) as client:
+        found = client.trace(of)
+    if as_json:
+        emit(found)
+        return
+    if found.origin is not None:
+        moved = found.origin.transfer
+        say(f"{moved.id}: {tables.fen(moved.amount_fen)}, {moved.debit} → {moved.credit}, leaf {moved.leaf}")
+        say(f"of {found.origin.of} {found.origin.name}")
+    if found.job is None:
+        return
+    say(f"{found.job}: {found.name}, {found.project}, {found.owner}, {found.state}")
+    out = console()
+    if found.events:
+        out.print(_table(("at", "event", "site"), ((tables.instant(e.at), e.kind, e.site or "") for e in found.events)))
+    rows: list[tuple[str, ...]] = []
+    for record in found.records:
+        line = record.line
+        rows.append((line.usage_id, f"{line.rated_yuan:f}", tables.fen(line.amount_fen), "", "", ""))
+        rows += [("", "", "", *_moved(each)) for each in record.transfers]
+    rows += [("", "", "", *_moved(each)) for each in found.uses]
+    out.print(
+        _table(("usage", "exactly", "amount", "transfer", "way", "moved"), rows, right=("exactly", "amount", "moved"))
+    )
+    gained = ((each.account, tables.fen(each.change_fen)) for each in found.accounts)
+    out.print(_table(("account", "change"), gained, right=("change",)))
+
+
+def _moved(each: ledger_models.TransferView) -> tuple[str, str, str]:
+    from suanwang.cli import tables
+
+    held = each.phase in (Phase.PENDING, Phase.VOID)
+    return each.id, f"{each.debit} → {each.credit}", f"({each.phase})" if held else tables.fen(each.amount_fen)
+
+
+def _table(names: tuple[str, ...], rows: Iterable[tuple[str, ...]], right: tuple[str, ...] = ()) -> Table:
+    from suanwang.cli import tables
+
+    made = tables.table(*names, right=right)
+    for row in rows:
+        made.add_row(*row)
+    return made
 
 
 def verify(

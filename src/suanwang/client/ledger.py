@@ -101,6 +101,10 @@ class LedgerCalls:
         path = f"/v1/evidence/{kind.value}"
         return self._get(path, ledger_models.PaperDocument, {"name": name, "since": since}).model_dump(mode="json")
 
+    def trace(self, of: str) -> ledger_models.TraceView:
+        """From a job's first event to the last fen; `of` is a job, a usage record or a transfer."""
+        return self._get("/v1/trace", ledger_models.TraceView, {"of": of})
+
     def audit(self) -> ledger_models.AuditView:
         """The whole ledger against its own transfers; for operators and regulators."""
         return self._get("/v1/ledger/audit", ledger_models.AuditView)

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import Field
 
-from suanwang.client.models import Answer, Asked, Page
+from suanwang.client.models import Answer, Asked, BillLineView, EventView, Page, UsageRecordView
+from suanwang.domain.lifecycle import JobState
 from suanwang.trading.budgets import Period, Scope
 from suanwang.trading.ledger import MOST_FEN, Owner, Phase
 
@@ -159,6 +160,48 @@ class BillDocument(Answer):
     transfers: list[dict[str, Any]]
     checkpoint: CheckpointView
     consistency: dict[str, Any] | None
+
+
+class OriginView(Answer):
+    """What a transfer is of: `of` says of what kind (`bill`, `order`, `credit`, ...), `usage` which record where it is of one."""
+
+    transfer: TransferView
+    of: str
+    name: str
+    usage: str | None
+
+
+class TracedRecord(Answer):
+    """A usage record, its bill line, and every transfer that moved or held money for it."""
+
+    usage: UsageRecordView
+    line: BillLineView
+    settled: bool
+    transfers: list[TransferView]
+
+
+class ChangeView(Answer):
+    account: str
+    change_fen: int
+
+
+class TraceView(Answer):
+    """From a job's first event to the last fen. `accounts` is what each gained by all of it: they sum to zero.
+
+    Of a transfer that is of no job, `origin` alone is there.
+    """
+
+    job: str | None
+    project: str | None
+    owner: str | None
+    name: str | None
+    state: JobState | None
+    origin: OriginView | None
+    events: list[EventView]
+    records: list[TracedRecord]
+    uses: list[TransferView]
+    accounts: list[ChangeView]
+    billed_fen: int
 
 
 class PaperDocument(Answer):

@@ -16,6 +16,7 @@ from suanwang.control.billing.invoices import Invoices
 from suanwang.control.billing.papers import Papers
 from suanwang.control.billing.prices import Prices
 from suanwang.control.billing.proofs import Proofs
+from suanwang.control.billing.traces import Traces
 from suanwang.control.billing.vouchers import Vouchers
 from suanwang.control.billing.wallets import Wallets
 from suanwang.control.billing.watching import MoneyWatch
@@ -81,6 +82,7 @@ class Network:
         self.vouchers = Vouchers(store, clock)
         self.agreements = Agreements(store, clock)
         self.invoices = Invoices(store, clock)
+        self.traces = Traces(store, self.bills, self.wallets)
         self.papers = Papers(store, self.proofs, self.wallets, self.invoices, self.vouchers, self.agreements)
         self.listings = Listings(store, clock, self.rules, files)
         self.artefacts = Artefacts(store, clock, files)

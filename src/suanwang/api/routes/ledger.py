@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from suanwang.api import answering
 from suanwang.api.answering import answer
 from suanwang.api.asking import LARGEST_NUMBER, Asked, Body, Cursor, Limit, Route, model_of, paged
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import ledger_models
+from suanwang.control.billing.traces import Trace
 from suanwang.control.overview import MOST_MONTHS
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.ports import Flow
@@ -190,6 +192,47 @@ def evidence(
 ) -> Response:
     """A job's bill that proves itself: `suanwang verify` checks it without the network."""
     return answer(ask.network.proofs.evidence(ask.caller, JobId(job_id), since))
+
+
+@router.get("/trace", response_model=ledger_models.TraceView)
+def trace(
+    ask: Asked,
+    of: Annotated[
+        str,
+        Query(
+            min_length=1, max_length=400, description="A job, a usage record (`JOB-1:3`) or a transfer (`JOB-1:3/0`)"
+        ),
+    ],
+) -> Response:
+    """From a job's first event to the last fen: events, usage records, bill lines, transfers, accounts; and from a transfer back."""
+    return answer(_traced(ask.network.traces.trace(ask.caller, of)))
+
+
+def _traced(value: Trace) -> dict[str, Any]:
+    job, origin = value.job, value.origin
+    return {
+        "job": None if job is None else job.id,
+        "project": None if job is None else job.project,
+        "owner": None if job is None else job.owner,
+        "name": None if job is None else job.task.name,
+        "state": None if job is None else job.state,
+        "origin": None
+        if origin is None
+        else {"transfer": _transfer(origin.entry), "of": origin.kind, "name": origin.name, "usage": origin.usage_id},
+        "events": [answering.event(event) for event in value.events],
+        "records": [
+            {
+                "usage": answering.usage_record(each.charged.usage),
+                "line": answering.bill_line(each.charged.line),
+                "settled": each.charged.settled,
+                "transfers": [_transfer(entry) for entry in each.entries],
+            }
+            for each in value.records
+        ],
+        "uses": [_transfer(entry) for entry in value.uses],
+        "accounts": [{"account": name, "change_fen": fen} for name, fen in value.changes.items()],
+        "billed_fen": sum(each.charged.line.amount_fen for each in value.records),
+    }
 
 
 def _known(ask: Asked) -> None:

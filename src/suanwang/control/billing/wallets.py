@@ -51,6 +51,10 @@ class Wallets:
             raise NotFound(f"there is no account {wanted[:100]!r}", field="account", allowed="see `wallet list`")
         return found
 
+    def sees(self, caller: Principal, account: AccountId) -> bool:
+        visible = _visible(caller)
+        return visible is None or account in visible
+
     def transfers(
         self, caller: Principal, wanted: str, cursor: str | None, limit: int
     ) -> tuple[Sequence[Entry], str | None]:

@@ -21,6 +21,7 @@ from suanwang.web.visiting import PageRoute, Visit, Visited
 router = APIRouter(route_class=PageRoute)
 CALLS, DISPUTES, READ, FOUND = 20, 20, 300, 30
 FINDINGS = (
+    "meter.differs",
     "ledger.blocked",
     "ledger.overdrawn",
     "ledger.stray",

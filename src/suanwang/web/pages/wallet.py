@@ -184,11 +184,13 @@ def _row(visit: Visit, entry: Entry, account: AccountId) -> dict[str, object]:
     paid = transfer.debit == account
     kind, _, name = transfer.chain.partition("/")
     usage_id = name if kind in ("bill", "dispute") else None
+    other = transfer.credit if paid else transfer.debit
     return {
         "at": entry.at,
         "what": _words(visit, CODES).get(transfer.code, transfer.code),
-        "other": transfer.credit if paid else transfer.debit,
-        "other_name": account_name(visit, transfer.credit if paid else transfer.debit),
+        "other": other,
+        "other_name": account_name(visit, other),
+        "linked": visit.network.wallets.sees(visit.caller, other),
         "amount_fen": -transfer.amount_fen if paid else transfer.amount_fen,
         "usage_id": usage_id,
         "credit": transfer.chain.removeprefix("credit/") if transfer.chain.startswith("credit/") else None,
