@@ -9,14 +9,14 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.factories import NOW, job, pool, seconds, task
-from tests.factories import offering as declared
+from tests.factories import site as declared
 from tests.unit.test_metering import allocation
 
 from suanwang import catalog
 from suanwang.control.billing.metering import meter
 from suanwang.domain.job import BillLine
 from suanwang.domain.pricing import Customer, Discount, Formula, PriceList
-from suanwang.domain.site import Offering, Price
+from suanwang.domain.site import Price, Site
 from suanwang.domain.task import DeviceRequest
 from suanwang.electricity.pricing import HOUR_US, bound, next_change, pricing_at, rounded, units
 from suanwang.electricity.supply import milliseconds
@@ -55,7 +55,7 @@ def discounts(draw: st.DrawFn, *, volume: bool = True) -> Discount:
 
 
 @st.composite
-def offers(draw: st.DrawFn, *, volume: bool = True) -> Offering:
+def sites(draw: st.DrawFn, *, volume: bool = True) -> Site:
     instants = sorted(draw(st.lists(INSTANTS, max_size=3, unique=True)))
     lists = tuple(
         PriceList(
@@ -71,17 +71,13 @@ def offers(draw: st.DrawFn, *, volume: bool = True) -> Offering:
         for number, at in enumerate((NOW - seconds(7200), *instants), start=1)
     )
     price = Price(core_hour_yuan=Decimal(1), device_hour_yuan={CHIP: Decimal(9)}, electricity=GUIZHOU, lists=lists)
-    return declared(devices=(pool(CHIP),), price=price)
+    return declared("guian", devices=(pool(CHIP),), price=price)
 
 
 @settings(deadline=None, max_examples=30)
-@given(
-    offers(), st.lists(st.integers(1, 40_000_000_000), min_size=1, max_size=6), st.integers(0, 30), st.integers(1, 4)
-)
-def test_wherever_a_run_is_cut_it_costs_the_same(
-    offer: Offering, cuts_us: list[int], used_h: int, devices: int
-) -> None:
-    price = bound(offer, CHIP, Customer(), NOW)
+@given(sites(), st.lists(st.integers(1, 40_000_000_000), min_size=1, max_size=6), st.integers(0, 30), st.integers(1, 4))
+def test_wherever_a_run_is_cut_it_costs_the_same(site: Site, cuts_us: list[int], used_h: int, devices: int) -> None:
+    price = bound(site, CHIP, Customer(), NOW)
     of = job(of=task(devices=DeviceRequest(count=devices)))
     held, instants = allocation(price, device_model=CHIP), sorted(set(cuts_us))
     end = NOW + timedelta(microseconds=instants[-1])
@@ -117,16 +113,18 @@ def test_wherever_a_run_is_cut_it_costs_the_same(
 
 
 @settings(deadline=None, max_examples=30)
-@given(offers(), INSTANTS, PERCENT, PERCENT)
-def test_a_greater_discount_never_costs_more(offer: Offering, at: datetime, less: Decimal, more: Decimal) -> None:
+@given(sites(), INSTANTS, PERCENT, PERCENT)
+def test_a_greater_discount_never_costs_more(site: Site, at: datetime, less: Decimal, more: Decimal) -> None:
     less, more = min(less, more), max(less, more)
 
     def asked(percent: Decimal) -> tuple[Decimal, Decimal, Decimal]:
         lists = tuple(
             replace(each, discounts=(*each.discounts, Discount(name="x", percent=percent, projects=("demo",))))
-            for each in offer.price.lists
+            for each in site.offering.price.lists
         )
-        price = bound(replace(offer, price=replace(offer.price, lists=lists)), CHIP, Customer("demo"), NOW)
+        offer = site.offering
+        listed = replace(offer, price=replace(offer.price, lists=lists))
+        price = bound(replace(site, offering=listed), CHIP, Customer("demo"), NOW)
         made = pricing_at(price, at, 0)
         assert made is not None
         return units(made)[-1]
@@ -136,10 +134,10 @@ def test_a_greater_discount_never_costs_more(offer: Offering, at: datetime, less
 
 
 @settings(deadline=None, max_examples=30)
-@given(offers(volume=False), st.integers(0, 6), st.integers(1, 20))
-def test_plans_agree_with_bills(offer: Offering, begin: int, lasts: int) -> None:
+@given(sites(volume=False), st.integers(0, 6), st.integers(1, 20))
+def test_plans_agree_with_bills(site: Site, begin: int, lasts: int) -> None:
     """Over whole half hours; within one where a price changes, plans go by its mean."""
-    price = bound(offer, CHIP, Customer(), NOW)
+    price = bound(site, CHIP, Customer(), NOW)
     at, until = NOW + begin * timedelta(minutes=30), NOW + (begin + lasts) * timedelta(minutes=30)
     exact, now = Decimal(0), at
     while now < until:

@@ -25,7 +25,7 @@ HOUR_US = 3_600_000_000
 ZONE = timezone(timedelta(hours=8), "UTC+08:00")
 """Months of volume are those of invoices."""
 _ORDER = tuple(Kind)
-_WHOLE = Decimal(100)
+_NOTHING, _WHOLE = Decimal(0), Decimal(100)
 
 
 def brand_of(model: str | None) -> str:
@@ -105,7 +105,7 @@ def list_yuan(formula: Formula, yuan_per_kwh: Decimal, kw: Decimal) -> Decimal:
 def pricing_at(price: Price, at: datetime, used_us: int | None = None) -> Pricing | None:
     """How the unit prices at an instant come about; None where no list binds the run.
 
-    `used_us` are the device microseconds that its project has used in the month, where steps of volume count them.
+    `used_us` are the device microseconds that its project has used in the month, where the price counts them.
     """
     if not price.dated:
         return None
@@ -122,7 +122,7 @@ def pricing_at(price: Price, at: datetime, used_us: int | None = None) -> Pricin
             Taken(name=found.name, kind=found.kind, percent=found.percent, device_only=found.device_only)
             for found in _holding(each.discounts, at, used_us or 0)
         ),
-        used_us=used_us if counts_volume(price) else None,
+        used_us=used_us,
     )
 
 
@@ -136,16 +136,21 @@ class Units(NamedTuple):
 
 def units(pricing: Pricing) -> tuple[Units, ...]:
     """Unit prices of the list, then what each discount left; each rounded by itself, the last one is what is rated with."""
+    return tuple(Units(rounded(core), rounded(gb), rounded(device)) for core, gb, device in _left(pricing))
+
+
+def _left(pricing: Pricing) -> list[Units]:
+    """As `units`, not rounded."""
     core, gb = pricing.core_hour_yuan, pricing.memory_gb_hour_yuan
-    device = list_yuan(pricing.device, pricing.yuan_per_kwh or Decimal(0), pricing.kw)
-    found = [Units(rounded(core), rounded(gb), rounded(device))]
+    device = list_yuan(pricing.device, pricing.yuan_per_kwh or _NOTHING, pricing.kw)
+    found = [Units(core, gb, device)]
     for taken in pricing.taken:
         left = 1 - taken.percent / _WHOLE
         device *= left
         if not taken.device_only:
             core, gb = core * left, gb * left
-        found.append(Units(rounded(core), rounded(gb), rounded(device)))
-    return tuple(found)
+        found.append(Units(core, gb, device))
+    return found
 
 
 def _holding(discounts: Sequence[Discount], at: datetime, used_us: int) -> Iterator[Discount]:
@@ -178,13 +183,13 @@ def flat(price: Price, device: str | None, at: datetime, used_us: int | None = N
     made = pricing_at(price, at, used_us)
     if made is None:
         return price
-    last = units(made)[-1]
-    return replace(
-        price,
-        core_hour_yuan=last.core,
-        memory_gb_hour_yuan=last.gb,
-        device_hour_yuan={} if device is None else {device: last.device},
-        dated=(),
+    last = _left(made)[-1]
+    return Price(
+        core_hour_yuan=rounded(last.core),
+        memory_gb_hour_yuan=rounded(last.gb),
+        device_hour_yuan={} if device is None else {device: rounded(last.device)},
+        electricity=price.electricity,
+        electricity_passed_on=price.electricity_passed_on,
     )
 
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from suanwang.control.billing.metering import meter
+from suanwang.control.billing.prices import payers
 from suanwang.control.network import Network
 from suanwang.control.rules import Rules
 from suanwang.control.sharing import NOTHING, standings
@@ -28,6 +29,7 @@ from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.job import Allocation, BillLine, Job, Usage
 from suanwang.domain.lifecycle import ENDED, JobState, SiteState
+from suanwang.domain.pricing import Customer
 from suanwang.domain.site import Held, Site
 from suanwang.domain.task import Objective
 from suanwang.ports import BillQuery, JobQuery
@@ -88,6 +90,8 @@ class Recording:
     rules: Rules = field(default_factory=Rules)
     allowances: Mapping[ProjectId, Allowance] = field(default_factory=dict)
     """Of projects, as they are now."""
+    payers: Mapping[ProjectId, Customer] = field(default_factory=dict)
+    """What price lists look at in projects; without their plans, of which a replay does not count the hours."""
     left_out: tuple[str, ...] = ()
     """In words with counts."""
 
@@ -142,9 +146,12 @@ def record(network: Network, caller: Principal, from_at: datetime, to_at: dateti
     if not found:
         raise InvalidRequest("no job came and ended in this time", field="from", allowed="a time with finished work")
     found.sort(key=lambda one: (_ready(one.job), one.job.id))
+    sites = tuple(network.store.sites())
+    known = payers(network.store, sites, network.clock.now())
     return Recording(
         jobs=tuple(found),
-        sites=tuple(network.store.sites()),
+        sites=sites,
+        payers={project: replace(payer, covers=()) for project, payer in known.items()},
         places=network.places,
         meter_every_s=network.rules.meter_every_s,
         rules=network.rules,
@@ -325,10 +332,11 @@ class _Replay:
             places=self.recording.places,
             slowness=slowness(sites),
             fairness=self._fairness(),
+            payers=self.recording.payers,
         )
         for place in self.decide_with(seen).places:
             one = recorded[place.job.id]
-            step = lease(place, self.sites[place.site], now + _LEASE, now)
+            step = lease(place, self.sites[place.site], now + _LEASE, now, seen.payers)
             assert step.allocation is not None, "a lease makes an allocation"
             start = now + one.delay
             run = Run(job=one.job, allocation=replace(step.allocation, started_at=start), until=start + one.work)

@@ -8,12 +8,13 @@ there anything to do: hold again what can be had, and end the run in time where 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from suanwang.control.billing.budgets import binding, organisations, used_of
 from suanwang.control.billing.metering import meter
+from suanwang.control.billing.volumes import Volumes
 from suanwang.control.rules import Rules
 from suanwang.control.steps import stop_unpaid, suspend_unpaid
 from suanwang.domain.ids import ProjectId
@@ -74,8 +75,10 @@ def keep_holds(store: Store, rules: Rules, now: datetime) -> int:
     purses = Purses(money(store, rules, [each.job for each in held], budgets))
     chains: list[tuple[Transfer, ...]] = []
     steps: list[Step] = []
+    volumes = {site: Volumes(store, site, now) for site in {each.allocation.site_id for each in held}}
     for each in sorted(held, key=lambda each: (each.allocation.granted_at, each.allocation.id)):
-        amount = _amount(each, purses, rules, now)
+        used_us = volumes[each.allocation.site_id].of(each.job.project, each.allocation)
+        amount = _amount(each, purses, rules, now, used_us)
         if amount is None:
             steps += _stop(each, purses, now)
         elif amount != each.hold.amount_fen or each.hold.timeout_at <= now + AGES:
@@ -100,13 +103,15 @@ def _tight(store: Store, budgets: Sequence[Used]) -> Collection[AccountId]:
     ]
 
 
-def _amount(each: HeldLease, purses: Purses, rules: Rules, now: datetime) -> int | None:
+def _amount(
+    each: HeldLease, purses: Purses, rules: Rules, now: datetime, used_us: Mapping[datetime, int]
+) -> int | None:
     """What the lease is to hold from now on; None where that is too little for its run to go on."""
     have = each.hold.amount_fen
-    wanted = need_fen(each.job, each.allocation, each.owed_fen, now, rules.hold_span_s)
+    wanted = need_fen(each.job, each.allocation, each.owed_fen, now, rules.hold_span_s, used_us)
     purse = purses.least(each.job)
     can = wanted if purse is None else min(wanted, have + purse[1])
-    least = need_fen(each.job, each.allocation, each.owed_fen, now, rules.unpaid_lead_s)
+    least = need_fen(each.job, each.allocation, each.owed_fen, now, rules.unpaid_lead_s, used_us)
     if can < least - ROUNDED_FEN:
         return None
     over = purse is not None and purse[1] < 0
@@ -114,17 +119,19 @@ def _amount(each: HeldLease, purses: Purses, rules: Rules, now: datetime) -> int
     return can if over or abs(can - have) * WORTH >= wanted else have
 
 
-def need_fen(job: Job, allocation: Allocation, owed_fen: int, now: datetime, span_s: float) -> int:
+def need_fen(
+    job: Job, allocation: Allocation, owed_fen: int, now: datetime, span_s: float, used_us: Mapping[datetime, int]
+) -> int:
     """What a live lease must hold so that its run is paid for until `span_s` from now, or to its time limit where that is
     sooner; at least 0.
 
-    `owed_fen` is billed and not paid yet. Time that is not metered yet is metered here, by the prices of its hours; steps of
-    volume as at a month's beginning. A fen more, because bills round a running total.
+    `owed_fen` is billed and not paid yet. Time that is not metered yet is metered here, by the prices of its hours and
+    what its project has used of the month. A fen more, because bills round a running total.
     """
     begun = allocation if allocation.started_at is not None else replace(allocation, started_at=now)
     limit = (begun.started_at or now) + timedelta(seconds=job.task.resources.time_limit_s)
     until = min(now + timedelta(seconds=span_s), limit)
-    ahead = meter(job, begun, until, provider="", every_s=LONGEST_S, final=True)
+    ahead = meter(job, begun, until, provider="", every_s=LONGEST_S, final=True, used_us=used_us)
     yuan = ahead.job.usage.cost_yuan - job.usage.cost_yuan
     return max(0, owed_fen + (math.ceil(yuan * 100) + 1 if yuan > 0 else 0))
 

@@ -52,10 +52,11 @@ def meter(
     lines: list[BillLine] = []
     step = timedelta(seconds=every_s)
     price, used = allocation.price, dict(used_us or {})
+    counts = counts_volume(price)
     while until - start >= step or (final and until > start):
-        month = month_of(start) if counts_volume(price) else start
-        so_far, devices = used.get(month, 0), _devices(job)
-        end = next_change(price, start, min(start + step, until), devices, so_far)
+        month = month_of(start) if counts else start
+        so_far = used.get(month, 0) if counts else None
+        end = next_change(price, start, min(start + step, until), _devices(job), so_far)
         record = _record(job, allocation, start, end)
         pricing = pricing_at(price, start, so_far)
         electricity = electricity_rate(price, allocation.power_kw, start)
@@ -73,7 +74,7 @@ def meter(
         lines.append(line)
         job = replace(job, usage=total, billed_fen=billed)
         usage.append(record)
-        used[month] = so_far + device_us(record)
+        used[month] = (so_far or 0) + device_us(record)
         start = end
     return Metered(job=job, allocation=allocation, usage=tuple(usage), bill_lines=tuple(lines))
 

@@ -18,7 +18,7 @@ from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
 from suanwang.domain.pricing import Asked, Customer, Discount, Formula, Package, PlanMonth, PriceList, Pricing
 from suanwang.domain.site import Offering, Price, Site
-from suanwang.electricity.pricing import bound, month_of, next_month, pricing_at
+from suanwang.electricity.pricing import bound, counts_volume, month_of, next_month, pricing_at
 from suanwang.ports import Clock, Store
 
 TRIES = 5
@@ -140,7 +140,7 @@ class Prices:
         return Asking(
             site=site.id,
             device=device,
-            pricing=pricing_at(price, now, used_us),
+            pricing=pricing_at(price, now, used_us if counts_volume(price) else None),
             price=price,
             used_hours=Decimal(used_us) / HOUR_US,
             changes_at=min(later, default=None),
