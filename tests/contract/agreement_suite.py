@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from tests.contract.ledger_suite import DEMO, assert_whole, standing
-from tests.contract.store_values import PROJECT, SITE, a_line, a_record, an_event, at_once, ending, leased
+from tests.contract.store_values import PROJECT, SITE, a_job, a_line, a_record, an_event, at_once, ending, leased
 
 from suanwang.control.contracts.crediting import credit_due
 from suanwang.control.rules import Rules
-from suanwang.domain.ids import JobId
-from suanwang.domain.job import Event
+from suanwang.domain.ids import JobId, SiteId
+from suanwang.domain.job import Event, Prediction, Span
+from suanwang.domain.quote import Taught
+from suanwang.domain.task import DeviceRequest
 from suanwang.ports import PartyKey, Store
 from suanwang.trading.agreements import (
     Agreement,
@@ -40,6 +42,12 @@ SELLER = account_id(Owner.PROVIDER, PROVIDER)
 RULES = Rules()
 MONTH = month_number(datetime(2026, 3, 15, tzinfo=UTC))
 BEGIN, END = month_begins(MONTH), month_begins(MONTH + 1)
+PREDICTION = Prediction(
+    device="nvidia-a100-sxm-80gb",
+    work_class="dense_training",
+    published_hours=2.5,
+    hours=Span(low=1.0, mid=2.0, high=4.0),
+)
 LEVELS = (
     Level(
         measure=Measure.AVAILABILITY,
@@ -93,6 +101,27 @@ def a_month(store: Store, *, fen: int = 1000, away_h: float = 2) -> None:
             site_event("reachable", gone + timedelta(hours=away_h)),
         ]
     )
+
+
+def a_quoted_run(store: Store, hours: float, **changes: Any) -> JobId:
+    """A run of two cards that was reckoned to take two hours, and what it taught at the month's middle."""
+    task = a_job().task
+    two = replace(task.resources, devices=DeviceRequest(count=2))
+    job, allocation = leased(store, replace(a_job(), task=replace(task, nodes=1, resources=two)))
+    store.apply([ending(job, allocation)])
+    values: dict[str, Any] = {
+        "job_id": job.id,
+        "site": SITE,
+        "prediction": PREDICTION,
+        "measured_hours": hours,
+        "z": 0.0,
+        "outlier": False,
+        "factor_before": 1.0,
+        "factor_after": 1.0,
+        "at": BEGIN + timedelta(days=10),
+    }
+    assert store.add_lesson(Taught(**{**values, **changes}), None)
+    return job.id
 
 
 def earn(store: Store, amount_fen: int = 10_000) -> None:
@@ -176,6 +205,30 @@ class AgreementContract:
         assert (credit.bill_fen, credit.amount_fen) == (1000, 150)
         again = credit_of(agreement, MONTH, store.agreement_facts(agreement, BEGIN, END))
         assert repr(again) == repr(credit)
+
+    def test_throughput_is_found_from_what_quoted_runs_taught(self, store: Store) -> None:
+        steps = (CreditStep(bound=900_000, credit_bp=500), CreditStep(bound=500_000, credit_bp=2000))
+        level = Level(measure=Measure.THROUGHPUT, steps=steps)
+        agreement = signed(store, an_agreement(levels=(level,)))
+        a_month(store, fen=1000, away_h=2)
+        # Reckoned to take two hours on two cards: one run took four, the other one, twice as long as both is nobody's.
+        slow, fast = (a_quoted_run(store, hours) for hours in (4.0, 1.0))
+        for other in (
+            {"interrupted": True},
+            {"at": BEGIN - timedelta(seconds=1)},
+            {"at": END},
+            {"site": SiteId("wuhu")},
+            {"prediction": replace(PREDICTION, device="cpu@guian", work_class="cpu")},
+        ):
+            a_quoted_run(store, 100.0, **other)
+        assert len(store.agreement_lessons(agreement, BEGIN, END)) == 4
+        credit_due(store, RULES, END + timedelta(hours=2))
+        ((credit, _),) = owed(store)
+        (reached,) = credit.levels
+        assert (reached.value, reached.number, reached.missed) == (800_000, 2, 1)
+        assert [miss.job for miss in reached.misses] == [slow]
+        assert slow != fast
+        assert (reached.credit_bp, credit.amount_fen) == (500, 50)
 
     def test_a_month_that_is_over_is_paid_once(self, store: Store) -> None:
         signed(store, an_agreement())

@@ -81,6 +81,12 @@ def draft(
         str | None,
         typer.Option(help="Percent of jobs with bought room that start in time: 99:10", show_default=False),
     ] = None,
+    throughput: Annotated[
+        str | None,
+        typer.Option(
+            help="Percent of the units that quotes reckoned with:percent of the bill: 80:5", show_default=False
+        ),
+    ] = None,
     within: Annotated[int, typer.Option(min=1, help="Seconds that is in time for --promised.")] = 60,
     approve_over: Annotated[
         str | None,
@@ -105,6 +111,7 @@ def draft(
             ("availability", _steps(availability, "availability", scale=10_000)),
             ("start", _steps(start, "start", scale=1)),
             ("promised", _steps(promised, "promised", scale=10_000)),
+            ("throughput", _steps(throughput, "throughput", scale=10_000)),
         )
         if steps
     ]

@@ -84,6 +84,7 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "superseded": ("superseded", "已被新版取代"),
         "level start": ("start, p95", "启动时间 p95"),
         "level availability": ("availability", "可用率"),
+        "level throughput": ("throughput in units", "单元吞吐"),
         "level promised": ("promised starts", "承诺启动"),
         "resource": ("Resource", "资源"),
         "in_use": ("In use", "在用"),

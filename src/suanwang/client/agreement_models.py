@@ -26,7 +26,7 @@ from suanwang.trading.settlement import WHOLE_BP
 MONTH = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
 HEX_KEY = r"^[0-9a-f]{64}$"
 HEX_SIGNATURE = r"^[0-9a-f]{128}$"
-MEASURE = r"^(availability|promised|start)$"
+MEASURE = r"^(availability|promised|start|throughput)$"
 
 
 class NewStep(Asked):
@@ -37,7 +37,7 @@ class NewStep(Asked):
 
 
 class NewLevel(Asked):
-    """A service level: `availability`, `promised` (within `within_s`) or `start` (p95); the mildest step first."""
+    """A service level: `availability`, `promised` (within `within_s`), `start` (p95) or `throughput`; the mildest step first."""
 
     measure: str = Field(pattern=MEASURE)
     within_s: int | None = Field(default=None, ge=1, le=MOST_SECONDS)
@@ -63,7 +63,7 @@ class NewAgreement(Asked):
     first_month: str = Field(pattern=MONTH)
     last_month: str = Field(pattern=MONTH)
     notice_months: int = Field(default=1, ge=0, le=12)
-    levels: list[NewLevel] = Field(default=[], max_length=3)
+    levels: list[NewLevel] = Field(default=[], max_length=4)
     text: str = Field(default="", max_length=MOST_TEXT)
     approval: NewApproval | None = None
 

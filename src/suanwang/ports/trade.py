@@ -14,6 +14,7 @@ from suanwang.domain.job import (
     Event,
 )
 from suanwang.domain.pricing import PlanMonth
+from suanwang.domain.quote import Taught
 from suanwang.trading.agreements import Agreement
 from suanwang.trading.credits import Credit, Facts
 from suanwang.trading.disputes import Dispute
@@ -194,6 +195,9 @@ class Agreements(Protocol):
     def agreement_facts(self, agreement: Agreement, begin: datetime, end: datetime) -> Facts:
         """What was written down of the agreement's sites, and of its project's jobs and bills there, within a period,
         and how the period began. Without promises."""
+
+    def agreement_lessons(self, agreement: Agreement, begin: datetime, end: datetime) -> Sequence[Taught]:
+        """What the project's finished quoted runs at the agreement's sites taught within a period, by job."""
 
     def service_credits(
         self, parties: Collection[AccountId] | None, cursor: str | None, limit: int

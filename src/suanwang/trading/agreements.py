@@ -84,6 +84,8 @@ class Measure(StrEnum):
     """Share of the jobs with bought room that started within `within_s`."""
     START = "start"
     """From ready to start: what 95 of 100 starts stay within, in seconds."""
+    THROUGHPUT = "throughput"
+    """Units of the measure that quoted runs did for each unit of time, over those that their quotes reckoned with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

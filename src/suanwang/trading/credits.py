@@ -44,11 +44,25 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A quoted run that ended in one piece: what it was reckoned to take, and what it took."""
+
+    job: JobId
+    site: SiteId
+    ended_at: datetime
+    weight: int
+    """Thousandths of a unit, all its cards together: of its class of work, by the published rule."""
+    quoted_ms: int
+    measured_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What was written down. Events ascend in `seq`; those before the period say how it began."""
 
     site_events: Sequence[Event] = ()
     job_events: Sequence[Event] = ()
+    works: Sequence[Work] = ()
     promises: Mapping[JobId, Promise] = field(default_factory=dict)
     billed_fen: Mapping[SiteId, int] = field(default_factory=dict)
     """What the project's use of each site within the period came to."""
@@ -73,9 +87,9 @@ class Reached:
     site: SiteId
     measure: Measure
     value: int | None
-    """Millionths of a share, or milliseconds; None where nothing was to measure."""
+    """Millionths of a share (of throughput it may be more than all), or milliseconds; None where nothing was to measure."""
     number: int
-    """Starts, or milliseconds of the period, that it is of."""
+    """Starts, runs, or milliseconds of the period, that it is of."""
     misses: tuple[Miss, ...]
     missed: int
     """How many there were; `misses` are the first of them."""
@@ -170,6 +184,9 @@ def _reached(
             value, number, misses = _promised([start for start in starts if start.promised], level.within_s or 0)
         case Measure.START:
             value, number, misses = _p95([s for s in starts if s.started and not s.held], level.steps[0].bound)
+        case Measure.THROUGHPUT:
+            here = [work for work in facts.works if work.site == site and begin <= work.ended_at < end]
+            value, number, misses = _throughput(here, level.steps[0].bound)
     bill = _bill(facts, site)
     share = 0 if value is None else credit_bp(level, value)
     return Reached(
@@ -232,6 +249,21 @@ def _p95(starts: Sequence[_Start], bound_s: int) -> tuple[int | None, int, list[
     delays = sorted(start.delay_ms for start in starts)
     value = delays[-(-95 * len(delays) // 100) - 1]
     return value, len(starts), [_late(start) for start in starts if start.delay_ms > bound_s * 1000]
+
+
+def _throughput(works: Sequence[Work], bound: int) -> tuple[int | None, int, list[Miss]]:
+    """Unit-hours that the quotes reckoned with, over the unit-hours of the time that was taken: millionths, over all runs
+    together, so that a long run on many cards counts as what it is. A run misses where it alone is below the bound."""
+    taken = sum(work.weight * work.measured_ms for work in works)
+    if not taken:
+        return None, 0, []
+    value = WHOLE_PPM * sum(work.weight * work.quoted_ms for work in works) // taken
+    misses = [
+        Miss(from_at=work.ended_at - work.measured_ms * _MS, to_at=work.ended_at, events=(), job=work.job)
+        for work in sorted(works, key=lambda each: (each.ended_at, each.job))
+        if WHOLE_PPM * work.quoted_ms < bound * work.measured_ms
+    ]
+    return value, len(works), misses
 
 
 def _late(start: _Start) -> Miss:

@@ -17,9 +17,10 @@ from suanwang.adapters.store.codec import Codec, clean
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.paging import page_size, position
 from suanwang.adapters.store.record import insert_events
-from suanwang.adapters.store.rows import EVENT_COLUMNS, event_from, listed
+from suanwang.adapters.store.rows import EVENT_COLUMNS, TAUGHT, event_from, listed
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
+from suanwang.domain.quote import Taught
 from suanwang.ports import PartyKey
 from suanwang.trading.agreements import Agreement
 from suanwang.trading.credits import JOB_KINDS, Credit, Facts
@@ -146,6 +147,16 @@ class AgreementStore:
             job_events=sorted(jobs, key=lambda event: event.seq),
             billed_fen={SiteId(row[0]): row[1] for row in billed},
         )
+
+    def agreement_lessons(self, agreement: Agreement, begin: datetime, end: datetime) -> Sequence[Taught]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT l.lesson FROM lessons l JOIN jobs j ON j.id = l.job_id WHERE j.project = %s "
+                "AND l.lesson->>'site' = ANY(%s) AND (l.lesson->>'at')::timestamptz >= %s "
+                "AND (l.lesson->>'at')::timestamptz < %s ORDER BY l.job_id COLLATE \"C\"",
+                (clean(agreement.project), [clean(site) for site in agreement.sites], begin, end),
+            ).fetchall()
+        return [TAUGHT.load(row[0]) for row in rows]
 
     def unpaid_credits(self, now: datetime, limit: int) -> Sequence[Credit]:
         with self._database.reading() as connection:

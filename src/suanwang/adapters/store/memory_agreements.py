@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from suanwang.adapters.store.memory_ledger import MemoryLedger
-from suanwang.domain.ids import ProjectId, SiteId
-from suanwang.domain.job import BillLine, Event
+from suanwang.domain.ids import JobId, ProjectId, SiteId
+from suanwang.domain.job import BillLine, Event, Job
+from suanwang.domain.quote import Taught
 from suanwang.ports import PartyKey
 from suanwang.trading.agreements import Agreement, AgreementState
 from suanwang.trading.credits import ENDING_KINDS, JOB_KINDS, SITE_KINDS, Credit, Facts
@@ -24,6 +25,8 @@ class MemoryAgreements(MemoryLedger):
 
     _bills: list[BillLine]
     _events: list[Event]
+    _jobs: dict[JobId, Job]
+    _lessons: dict[JobId, Taught]
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,6 +114,16 @@ class MemoryAgreements(MemoryLedger):
                 job_events=[event for event in self._events if event.job_id in started and event.kind in JOB_KINDS],
                 billed_fen=dict(billed),
             )
+
+    def agreement_lessons(self, agreement: Agreement, begin: datetime, end: datetime) -> Sequence[Taught]:
+        with self._lock:
+            return [
+                self._lessons[name]
+                for name in sorted(self._lessons)
+                if self._jobs[name].project == agreement.project
+                and self._lessons[name].site in agreement.sites
+                and begin <= self._lessons[name].at < end
+            ]
 
     def service_credits(
         self, parties: Collection[AccountId] | None, cursor: str | None, limit: int

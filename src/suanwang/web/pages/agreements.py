@@ -38,6 +38,7 @@ MEASURES: Mapping[str, str] = {
     Measure.AVAILABILITY: N_("availability in the month"),
     Measure.PROMISED: N_("jobs with bought room started in time"),
     Measure.START: N_("ready to start, p95"),
+    Measure.THROUGHPUT: N_("units done, of those the quotes reckoned with"),
 }
 
 
