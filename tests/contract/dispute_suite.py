@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from tests.contract.ledger_suite import DEMO, NOW, OTHER, SELLER, a_transfer, filled
-from tests.contract.store_values import PROJECT, SITE, an_event, every_page
+from tests.contract.store_values import PROJECT, SITE, an_event, at_once, every_page
 
 from suanwang.domain.errors import Conflict
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.ports import Store
 from suanwang.trading.agreements import Side
-from suanwang.trading.disputes import Act, Dispute, DisputeStep, dispute_leaf, stepped
+from suanwang.trading.disputes import Act, Dispute, DisputeStep, credit_name, dispute_leaf, stepped
 from suanwang.trading.ledger import Owner, Transfer, Verdict, account_id
 
 PROVIDER = SELLER.partition(":")[2]
@@ -93,6 +94,29 @@ class DisputeContract:
         assert account.balance_fen == 40
         audit = store.audit()
         assert (audit.sum_fen, audit.wrong, audit.unlogged) == (0, (), 0)
+
+    def test_of_two_decisions_at_once_one_is_made(self, store: Store) -> None:
+        filled(store)
+        store.post([(a_transfer(DEMO, SELLER, 200),)], NOW)
+        opened = a_dispute()
+        keep(store, opened)
+
+        def decide(fen: int) -> Verdict | str | None:
+            decided = stepped(opened, a_step(Act.CREDITED, side=None, credit_fen=fen))
+            back = replace(a_transfer(SELLER, DEMO, fen), id=f"{credit_name(opened.usage_id)}/0")
+            back = replace(back, chain=credit_name(opened.usage_id))
+            try:
+                return keep(store, decided, [back])
+            except Conflict:
+                return "late"
+
+        done = at_once([partial(decide, fen) for fen in (10, 20, 30, 40)])
+        assert sorted(str(each) for each in done) == ["late", "late", "late", "posted"]
+        found, account = store.dispute(opened.usage_id), store.account(SELLER)
+        assert found is not None
+        assert account is not None
+        assert account.balance_fen == 200 - found.credit_fen
+        assert store.audit().wrong == ()
 
     def test_each_sees_his_own_newest_first(self, store: Store) -> None:
         for number in range(1, 6):
