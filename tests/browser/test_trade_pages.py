@@ -25,7 +25,7 @@ def world() -> World:
     """A network at work and in trade, with signed checkpoints."""
     made = World(signer=Ed25519Signer("07" * 32))
     on_sale(made)
-    busy(made)
+    made.finish(busy(made)["tune"])
     made.network.vouchers.fund(OPERATOR, "成都市经信局", 5_000_000, "b1")
     made.network.proofs.checkpoint()
     made.beat(60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -18,11 +19,12 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.unit.api_world import NOW, World, world
+from tests.unit.api_world import NOW, World, offering, world
 from tests.unit.signing import in_force
 
-from suanwang.domain.ids import AllocationId, JobId
+from suanwang.domain.ids import AllocationId, JobId, SiteId
 from suanwang.domain.job import Point
+from suanwang.domain.site import Price
 
 CHECKS = [
     not_a_server_error,
@@ -55,8 +57,12 @@ def running() -> Iterator[World]:
 
 def _known(made: World) -> Mapping[str, str]:
     """Path parameters that exist, so that what lies behind them is reached."""
+    made.network.sites.change(made.operator, SiteId("guian"), offering(price=Price(core_hour_yuan=Decimal(100))))
     job, _ = made.run("epoch 1\n", "epoch 2\n")
     made.network.turn()  # Settles what was billed.
+    lines = made.ask("GET", "/v1/bills/lines").json()["items"]
+    usage = next(line["usage_id"] for line in lines if line["amount_fen"] > 0)
+    assert made.ask("POST", "/v1/disputes", json={"usage": usage, "text": "Why?"}).status_code == 201
     made.store.add_output((), _steps(JobId(job["id"])))
     made.submit("waiting", resources={"cores": 8})
     sha256 = hashlib.sha256(b"data").hexdigest()
@@ -92,6 +98,7 @@ def _known(made: World) -> Mapping[str, str]:
         "order_id": "fuzzed-order-1",
         "right_id": "fuzzed-order-2.1",
         "job_id": job["id"],
+        "usage_id": usage,
         "site_id": "guian",
         "project": "demo",
         "name": "data",
@@ -111,8 +118,9 @@ def _experiment(made: World) -> str:
 
 
 def _caller(path: str) -> str:
-    """The operator may do most; for a party to an agreement nobody speaks but itself."""
-    return "alice" if "/agreements" in path else "olga"
+    """The operator may do most; for a party to an agreement or of a bill line nobody speaks but itself."""
+    parties = "/agreements" in path or ("/disputes" in path and not path.endswith("/decision"))
+    return "alice" if parties else "olga"
 
 
 def _steps(job_id: JobId) -> list[Point]:

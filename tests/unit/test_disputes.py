@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.api_world import World, offering, world
 from tests.unit.cli_shell import Shell
+from tests.unit.test_meters import ran
 from tests.unit.test_vouchers import issued
 from tests.unit.test_web_wallet import page
 
 from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.exchange import Phase, RunReport
 from suanwang.domain.ids import SiteId
 from suanwang.domain.site import Price
 from suanwang.trading.disputes import MOST_STATEMENTS, credit_shares
@@ -170,6 +172,44 @@ def test_what_cannot_be_given_back_keeps_the_dispute_open(net: World) -> None:
     assert "provider:wuhu-cloud cannot give its part back now" in reply.json()["detail"]
     assert net.ask("GET", f"/v1/disputes/{line['usage_id']}").json()["state"] == "open"
     assert decided(net, line, 0, "Enough was said.").json()["state"] == "rejected"
+
+
+def test_what_a_correction_took_back_is_not_given_back_again() -> None:
+    with world() as net:
+        net.network.sites.change(net.operator, SiteId("guian"), offering(price=Price(core_hour_yuan=Decimal("7.77"))))
+        job = ran(net, scheduler=(0, 10), seen=(0, 20))
+        (correction, *_) = [record for record in net.store.usage_records(job) if record.corrects is not None]
+        lines = {line.usage_id: line.amount_fen for line in net.network.bills.of_job(job)}
+        assert correction.corrects is not None
+        whole, taken = lines[correction.corrects], -lines[correction.id]
+        assert 0 < taken < whole
+        net.network.disputes.open(net.network.people.authenticate("secret-of-alice"), correction.corrects, "Too long.")
+        with pytest.raises(InvalidRequest, match="taken back by a correction already") as refused:
+            net.network.disputes.decide(net.operator, correction.corrects, whole - taken + 1, "All of it.")
+        assert refused.value.allowed == f"0 to {whole - taken}"
+        done = net.network.disputes.decide(net.operator, correction.corrects, whole - taken, "The rest of it.")
+        assert done.state == "credited"
+        assert net.store.audit().wrong == ()
+
+
+def test_a_credit_waits_for_the_end_of_the_run(net: World) -> None:
+    net.submit("long", resources={"cores": 8, "time_limit": "4h"})
+    agent = net.agent()
+    agent.tell()
+    net.network.turn()
+    (lease,) = agent.tell().start
+    common: dict[str, Any] = {"allocation_id": lease.allocation_id, "epoch": lease.epoch, "phase": Phase.RUNNING}
+    began = net.clock.at
+    for _ in range(3):
+        net.clock.at += timedelta(seconds=70)
+        agent.tell(RunReport(**common, started_at=began, seen_at=net.clock.at, seen_from=began))
+        net.network.turn()
+    line = next(net.network.bills.of_job(lease.job_id))
+    body = {"usage": line.usage_id, "text": "Too dear."}
+    assert net.ask("POST", "/v1/disputes", json=body).status_code == 201
+    reply = net.ask("POST", f"/v1/disputes/{line.usage_id}/decision", by="olga", json={"credit_fen": 1, "text": "Yes."})
+    assert reply.status_code == 409
+    assert "the run goes on" in reply.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ that paid him as a co-owner, operator and regulator all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from suanwang.control.billing.meters import DIFFERS
@@ -34,15 +34,19 @@ class Bills:
     def line(self, caller: Principal, usage_id: str) -> BillLine:
         """One line, for whoever pays it, earns a part of it, or watches. Raises `NotFound`."""
         job_id = JobId(usage_id.partition(":")[0].rpartition("-")[0])
-        cursor: str | None = None
-        while True:
-            lines, cursor = self._store.bill_lines(BillQuery(job_id=job_id), cursor, 1000)
-            found = next((each for each in lines if each.usage_id == usage_id), None)
-            if found is not None or cursor is None:
-                break
+        found = next((each for each in self.of_job(job_id) if each.usage_id == usage_id), None)
         if found is None or not self._party(caller, found):
             raise NotFound("there is no such bill line of yours", field="usage", allowed="follow a link of the bills")
         return found
+
+    def of_job(self, job_id: JobId) -> Iterator[BillLine]:
+        """Every line of a job, newest first, for a caller that was checked."""
+        cursor: str | None = None
+        while True:
+            lines, cursor = self._store.bill_lines(BillQuery(job_id=job_id), cursor, 1000)
+            yield from lines
+            if cursor is None:
+                return
 
     def _party(self, caller: Principal, line: BillLine) -> bool:
         if caller.role is not Role.PROVIDER or caller.provider is None:

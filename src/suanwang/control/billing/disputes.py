@@ -13,7 +13,8 @@ from suanwang.control.billing.bills import Bills
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
-from suanwang.domain.job import BillLine, Event
+from suanwang.domain.ids import AllocationId
+from suanwang.domain.job import AllocationState, BillLine, Event
 from suanwang.ports import Clock, Store
 from suanwang.trading.agreements import Side
 from suanwang.trading.disputes import (
@@ -105,6 +106,11 @@ class Disputes:
 
     def _credit(self, dispute: Dispute) -> Chain:
         entries = self._store.chain_entries([chain_name(dispute.usage_id)])
+        left = dispute.amount_fen - self._taken_back(dispute)
+        if dispute.credit_fen > left:
+            raise InvalidRequest(
+                "a part of this line was taken back by a correction already", field="credit_fen", allowed=f"0 to {left}"
+            )
         settled = [entry.transfer for entry in entries if entry.transfer.phase in (Phase.DIRECT, Phase.POST)]
         if not settled:
             raise Conflict("the line is not settled yet, so nothing can be given back", field="usage")
@@ -115,6 +121,16 @@ class Disputes:
             if voucher is not None and not voucher.live(self._clock.now()):
                 ended[account] = account_id(Owner.ISSUER, voucher.issuer)
         return credit_chain(dispute.usage_id, payer, settled, dispute.credit_fen, ended)
+
+    def _taken_back(self, dispute: Dispute) -> int:
+        """What corrections of the line's record came to. They come with the end of a run, so a credit waits for that: raises
+        `Conflict`."""
+        allocation = self._store.allocation(AllocationId(dispute.usage_id.rpartition(":")[0]))
+        if allocation is not None and allocation.state in (AllocationState.LEASED, AllocationState.RUNNING):
+            raise Conflict("the run goes on, and its end may correct this line: decide then", field="usage")
+        records = self._store.usage_records(dispute.job_id)
+        corrections = {record.id for record in records if record.corrects == dispute.usage_id}
+        return -sum(line.amount_fen for line in self._bills.of_job(dispute.job_id) if line.usage_id in corrections)
 
     def _keep(self, dispute: Dispute, chain: Chain = ()) -> Dispute:
         step = dispute.steps[-1]

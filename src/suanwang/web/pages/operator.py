@@ -30,6 +30,7 @@ FINDINGS = (
     "site.lost",
     "agreement.credited",
     "market.called",
+    "market.defaulted",
     "voucher.closed",
 )
 

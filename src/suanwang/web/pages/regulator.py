@@ -34,11 +34,13 @@ GROUPS: Mapping[str, str] = {
     "voucher.": N_("Vouchers"),
     "dispute.": N_("Disputes"),
     "market.": N_("Market"),
+    "plan.": N_("Plans"),
     "listing.": N_("Shop"),
     "agreement.": N_("Agreements"),
     "site.": N_("Sites"),
     "project.": N_("Projects"),
     "token.": N_("Tokens"),
+    "file.": N_("Files"),
     "job.": N_("Jobs"),
 }
 
