@@ -95,6 +95,22 @@ def test_an_interruptible_job_runs_in_the_cheap_hours_alone() -> None:
     assert played.end_ms[1] == 3 * HOUR_MS
 
 
+def test_work_that_may_go_on_elsewhere_runs_where_each_hour_is_cheap() -> None:
+    """The first site is cheap for an hour, the second in all others; over the whole run the second is cheaper."""
+    first = np.ones(24)
+    first[0] = 0.2
+    price = np.stack([first, np.full(24, 0.5)])
+    made = one_site([3.0, 3.0], interruptible=np.array([True, False]))
+    rows = plain_rows(np.array([[1.0, 0.0, 0.0], [100.0, 0.0, 0.0]]))
+    made = replace(made, rows=rows, allowed=np.ones((1, 2), np.bool_), outlook=outlook_of(price, price))
+    played = made.played("joint")
+    check(made, played)
+    mine = played.segments.job == 0
+    assert played.segments.row[mine].tolist() == [0, 1]
+    assert played.segments.end_ms[mine].tolist() == hours(1, 3).tolist(), "moving on at once is no waiting"
+    assert played.segments.row[~mine].tolist() == [1]
+
+
 def test_who_takes_up_again_spends_time_on_it_but_not_its_own() -> None:
     """A limit as long as the run is kept, though two pauses cost half an hour each."""
     dear = np.where(np.arange(24) % 3 == 0, 0.1, 1.0)[None]

@@ -19,7 +19,7 @@ from suanwang.domain.job import Allocation, AllocationState, Job
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import Period, Tariff, Tier
-from suanwang.domain.task import Checkpoint, Flexibility, Task
+from suanwang.domain.task import Checkpoint, Flexibility, Objective, Task
 
 HOUR_S = 3600
 MIDNIGHT_MIN = (NOW.hour + 8) % 24 * 60
@@ -30,6 +30,9 @@ TARIFF = Tariff(
 )
 """Flat now, dear from one hour ahead until three hours ahead."""
 PRICE = Price(core_hour_yuan=Decimal(0), electricity=TARIFF, electricity_passed_on=True)
+STEADY = Price(
+    core_hour_yuan=Decimal(0), electricity=Tariff(flat_yuan_per_kwh=Decimal("0.60")), electricity_passed_on=True
+)
 KEPT = Content(sha256="a" * 64, size=5, folder=True)
 LAST = Content(sha256="b" * 64, size=6, folder=True)
 
@@ -41,7 +44,12 @@ class Site:
         self.small = SmallNetwork(Rules(lease_ttl_s=600, fence_margin_s=10, suspect_after_s=300))
         self.agent: Principal = self.small.join("guian", price=replace(PRICE, **price))
 
+        self.others: list[Principal] = []
         self.checkpoint: Content | None = KEPT
+
+    def beside(self, **changes: Any) -> None:
+        """Another site, of a steady price."""
+        self.others.append(self.small.join("wuhu", price=STEADY, **changes))
 
     def begin(self, of: Task) -> Job:
         (job,) = self.small.submit(of)
@@ -72,6 +80,8 @@ class Site:
         """In minutes, the agent speaking and the loop turning in each."""
         for _ in range(round(hours * 60)):
             self.small.clock.advance(60)
+            for agent in self.others:
+                self.small.sync(agent)
             if job is not None and self.small.job(job.id).state is JobState.RUNNING:
                 self.tell(job)
             else:
@@ -130,6 +140,36 @@ def test_a_run_is_suspended_for_the_dear_hours_and_goes_on_after(site: Site) -> 
     assert (again.state, again.attempts, again.epoch) == (JobState.LEASED, 1, 2)
     reply = site.small.sync(site.agent)
     assert [lease.checkpoint for lease in reply.start] == [LAST]
+
+
+PRICE_ALONE = Objective(price=1, carbon=0, finish=0)
+
+
+def test_it_begins_where_this_step_is_best_and_moves_on_at_once(site: Site) -> None:
+    """Two hours cost less at the steady site, the first of them less at the other, and it is allowed no waiting."""
+    site.beside()
+    flexibility = Flexibility(may_be_interrupted=True)
+    job = site.begin(interruptible(objective=PRICE_ALONE, flexibility=flexibility))
+    assert site.run_of(job).site_id == "guian"
+    (other,) = site.small.submit(interruptible(objective=PRICE_ALONE, flexibility=Flexibility()))
+    site.small.network.turn()
+    assert site.small.store.allocations(other.id)[-1].site_id == "wuhu"
+    site.pass_time(1, job)
+    moved = site.small.job(job.id)
+    assert moved.hold is not None
+    assert moved.hold.start_at <= site.small.clock.now()
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_run_leaves_for_a_site_that_has_room_alone(site: Site, full: bool) -> None:
+    site.beside(nodes=1, cores_per_node=1)
+    job = site.begin(interruptible(cores=1, objective=PRICE_ALONE, flexibility=Flexibility(may_be_interrupted=True)))
+    if full:
+        (other,) = site.small.submit(interruptible(cores=1, objective=PRICE_ALONE, flexibility=Flexibility()))
+        site.small.network.turn()
+        assert site.small.store.allocations(other.id)[-1].site_id == "wuhu"
+    site.pass_time(1, job)
+    assert (site.small.job(job.id).hold is None) is full
 
 
 def test_a_suspended_run_is_billed_for_exactly_what_it_ran(site: Site) -> None:

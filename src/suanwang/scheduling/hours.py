@@ -18,7 +18,7 @@ from suanwang.electricity.tariff import STEP_MS
 from suanwang.scheduling import figures
 from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
 from suanwang.scheduling.feasibility import Shape
-from suanwang.scheduling.margins import WORTH_WAITING
+from suanwang.scheduling.margins import SLACK, WORTH_WAITING
 from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows
 
 if TYPE_CHECKING:
@@ -93,28 +93,22 @@ def may_pause(job: Job) -> bool:
     return job.task.flexibility.may_be_interrupted and job.task.checkpoint is not None and not by_right
 
 
-def other_steps(
-    job: Job, of: Shape, rows: Rows, index: Ints, now: datetime, scores: Floats
-) -> tuple[Bools, Later | None]:
-    """Of a queued job that may pause: the rows with room (finite `scores[k]`) where its work had better be done in other
-    steps than this one; and, where those are all rows with room, the first such step."""
+def row_of_step(
+    job: Job, of: Shape, rows: Rows, index: Ints, now: datetime, has_room: Bools
+) -> tuple[int, Later | None]:
+    """Of a queued job that may pause: the row of `index`, of those that have room, to begin on; and, where its work had
+    better be done in other steps than this one there, the first of those."""
     from suanwang.scheduling.policies import joint
 
     now_ms = milliseconds(now)
     board = _board(job, of, rows, index, now_ms, done_ms=_kept_ms(job))
-    figures_of = joint.leasts(board, 0, now_ms)
-    elsewhen = np.zeros(len(index), np.bool_)
-    soonest, there = NEVER_MS, -1
-    for place in np.argsort(scores, kind="stable").tolist():
-        if not np.isfinite(scores[place]):
-            break
-        found, first = joint.better_steps(board, 0, place, now_ms, *figures_of, 1.0)
-        if not found:
-            return elsewhen, None
-        elsewhen[place] = True
-        if first < soonest:
-            soonest, there = int(first), place
-    return elsewhen, None if there < 0 else _later(board, there, now_ms, soonest, figures_of)
+    board.jobs["interruptible"] = 1
+    board.rows["awake"] = has_room
+    place = joint.choose(board, 0, now_ms, True)
+    if place != joint.LATER:
+        return int(place), None
+    there, at_ms = int(board.jobs["aim_row"][0]), int(board.jobs["aim_ms"][0])
+    return there, _later(board, there, now_ms, at_ms, joint.leasts(board, 0, now_ms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +133,7 @@ def pause(
     board = _board(job, of, rows, index, now_ms, done_ms=done_ms, lasted_ms=int(1000 * lasted_s))
     board.jobs["row"] = place
     board.jobs["interruptible"] = 1
+    board.rows["awake"] &= has_room(of, rows, index)
     board.jobs["due_ms"] -= np.maximum(0, board.jobs["limit_ms"] - (board.jobs["late_ms"] - done_ms))
     if not joint.pauses(board, 0, now_ms):
         return None
@@ -147,6 +142,12 @@ def pause(
     return Pause(
         later=_later(board, place, now_ms, at_ms, figures_of), now=_later(board, place, now_ms, now_ms, figures_of)
     )
+
+
+def has_room(of: Shape, rows: Rows, index: Ints) -> Bools:
+    """`[k]`: whether the row has what one more such job needs free."""
+    room = (rows.free_cores[index] >= of.cores) & (rows.free_memory_gb[index] >= of.memory_gb - SLACK)
+    return room & (rows.free_devices[index] >= of.devices) if of.devices else room
 
 
 def _later(board: Board, place: int, now_ms: int, at_ms: int, least: tuple[float, float, float]) -> Later:

@@ -268,10 +268,11 @@ class _Placer:
             if not hours.may_wait(job, self._now):
                 self._seating.keep(self._numbers[job.id], ranking.rows, index)
             return "no room now"
+        if hours.may_pause(job) and hours.varies(ranking.shape, ranking.rows):
+            return self._in_step(job, ranking, scores)
         kept = self._keeps(job, ranking, scores, place) if hours.may_wait(job, self._now) else None
         if kept is not None:
             return kept
-        place = int(scores.argmin())  # Of a job that may pause, rows with better steps ahead are out.
         if self._waits(job, ranking, best):
             return HELD
         return self._placed(job, ranking, scores, place)
@@ -348,14 +349,20 @@ class _Placer:
         of, rows, index = ranking.shape, ranking.rows, ranking.index
         if not hours.varies(of, rows):
             later = self._full_site(ranking, scores.item(place))
-        elif hours.may_pause(job):
-            elsewhen, later = hours.other_steps(job, of, rows, index, self._now, scores)
-            if later is None:
-                scores[elsewhen] = np.inf
         else:
             later = hours.better_hour(job, of, rows, index, self._now, scores.item(place))
+        return None if later is None else self._kept_for(later, job, ranking, scores, place)
+
+    def _in_step(self, job: Job, ranking: _Ranking, scores: Floats) -> Place | Keep:
+        """A job that may pause begins where this step is best, or is kept for steps that are better there."""
+        of, rows, index = ranking.shape, ranking.rows, ranking.index
+        place, later = hours.row_of_step(job, of, rows, index, self._now, np.isfinite(scores))
         if later is None:
-            return None
+            return self._placed(job, ranking, scores, place)
+        return self._kept_for(later, job, ranking, scores, place)
+
+    def _kept_for(self, later: hours.Later, job: Job, ranking: _Ranking, scores: Floats, place: int) -> Keep:
+        """`job` kept, though it could start on the row at `place` now."""
         instead, there = self._rank(ranking, place), self._rank(ranking, later.place)
         waits_s = (later.at_ms - milliseconds(self._now)) / 1000
         expected = replace(

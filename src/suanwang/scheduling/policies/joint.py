@@ -78,13 +78,18 @@ def last_start_ms(board: Board, j: int, r: int) -> int:
 
 
 @kernel
-def score_of_now(board: Board, j: int, r: int, now_ms: int, price: float, carbon: float, finish: float) -> float:
-    """`score_now`, with what a deadline adds to it."""
-    score = score_now(board, j, r, price, carbon, finish)
+def lateness(board: Board, j: int, r: int, now_ms: int) -> float:
+    """What a deadline adds to the score of a start now."""
     job = board.jobs[j]
     if job.due_ms < NEVER_MS and now_ms + transfer_ms(board, j, r) + left_ms(board, j, r, job.late_ms) > job.due_ms:
-        score += TOO_LATE
-    return score
+        return TOO_LATE
+    return 0.0
+
+
+@kernel
+def score_of_now(board: Board, j: int, r: int, now_ms: int, price: float, carbon: float, finish: float) -> float:
+    """`score_now`, with what a deadline adds to it."""
+    return score_now(board, j, r, price, carbon, finish) + lateness(board, j, r, now_ms)
 
 
 @kernel
@@ -189,7 +194,13 @@ def step_score(board: Board, j: int, r: int, now_ms: int, at: int, price: float,
     costs, emits = board.ahead[PRICE, issue, row.site], board.ahead[CARBON, issue, row.site]
     yuan = row.electricity_share * kw * (costs[k + 1] - costs[k]) + hourly_yuan(board, j, r) * step / HOUR_MS
     score = job.by_price / price * yuan + job.by_carbon / carbon * kw * (emits[k + 1] - emits[k])
-    return score * row.slowness + job.by_finish * step / finish * at
+    return score * row.slowness + job.by_finish * step / finish * (at + row.slowness)
+
+
+@kernel
+def step_of_now(board: Board, j: int, r: int, now_ms: int, price: float, carbon: float, finish: float) -> float:
+    """`step_score` of the present step, with what a deadline adds to it."""
+    return step_score(board, j, r, now_ms, 0, price, carbon, finish) + lateness(board, j, r, now_ms)
 
 
 @kernel
@@ -232,7 +243,7 @@ def moves(board: Board, j: int, now_ms: int, price: float, carbon: float, finish
     bar -= abs(bar) * (1.0 - MOVE)
     for r in range(board.rows.shape[0]):
         there = r != job.row and fits(board, j, r) and may_start(board, j, r, now_ms, True)
-        if there and step_score(board, j, r, now_ms, 0, price, carbon, finish) < bar:
+        if there and step_of_now(board, j, r, now_ms, price, carbon, finish) < bar:
             return True
     return False
 
@@ -242,10 +253,13 @@ def pauses(board: Board, j: int, now_ms: int) -> bool:
     """Whether a running job that may be interrupted had better go on in other steps, or at once on another row; sets when
     it is looked at again."""
     job = board.jobs[j]
-    if job.interruptible == 0 or not patient(board, j, now_ms):
+    if job.interruptible == 0:
         return False
     price, carbon, finish = leasts(board, j, now_ms)
-    elsewhen, first = better_steps(board, j, job.row, now_ms, price, carbon, finish, STAY)
+    elsewhen, first = False, -1
+    # Moving on at once asks no patience.
+    if patient(board, j, now_ms):
+        elsewhen, first = better_steps(board, j, job.row, now_ms, price, carbon, finish, STAY)
     if elsewhen:
         job.aim_row, job.aim_ms, job.until_ms = job.row, first, look_again_ms(board, now_ms, first)
     elif moves(board, j, now_ms, price, carbon, finish):
@@ -256,7 +270,10 @@ def pauses(board: Board, j: int, now_ms: int) -> bool:
 
 @kernel
 def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
-    """The row to start on now, `BLOCKED`, or `LATER` with `aim_row`, `aim_ms` and `until_ms` set."""
+    """The row to start on now, `BLOCKED`, or `LATER` with `aim_row`, `aim_ms` and `until_ms` set.
+
+    Work that may go on elsewhere in any step takes the row that is best in this one; other work that for its whole run.
+    """
     job, count = board.jobs[j], board.rows.shape[0]
     some = False
     for r in range(count):
@@ -268,11 +285,15 @@ def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
     price, carbon, finish = leasts(board, j, now_ms)
     waits = patient(board, j, now_ms)
     pausing = waits and job.interruptible != 0
+    roams = job.interruptible != 0 and job.data_gb == 0
     best, chosen = FAR, BLOCKED
     for r in range(count):
         if (board.watch[j] != FRESH and board.dirty[r] == 0) or not may_start(board, j, r, now_ms, backfill):
             continue
-        score = score_of_now(board, j, r, now_ms, price, carbon, finish)
+        if roams:
+            score = step_of_now(board, j, r, now_ms, price, carbon, finish)
+        else:
+            score = score_of_now(board, j, r, now_ms, price, carbon, finish)
         if score < best - abs(best) * ALIKE:
             best, chosen = score, r
     if not waits:
