@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_a_bill_is_settled_proven_and_checked_without_the_network(tmp_path: Path
         job = ok(run("submit", "-", "--watch", home=tmp_path, stdin="name: second\nrun: sleep 2\n")).split()[0]
         lines = settled(tmp_path, job)
         ok(run("bill", "evidence", job, "--since", "old.json", "-o", "bill.json", home=tmp_path))
+        followed = asked(tmp_path, "trace", job)
+        assert [each["kind"] for each in followed["events"]][:: len(followed["events"]) - 1] == [
+            "job.accepted",
+            "job.succeeded",
+        ]
+        assert sum(each["change_fen"] for each in followed["accounts"]) == 0
+        assert followed["billed_fen"] == sum(line["amount_fen"] for line in lines)
+        month = datetime.now(timezone(timedelta(hours=8))).strftime("%Y-%m")
+        ok(run("evidence", "account", f"project:{followed['project']}/{month}", "-o", "paper.json", home=tmp_path))
         accounts = asked(tmp_path, "wallet", "list")
         assert sum(row["balance_fen"] for row in accounts) == 0
         totals = asked(tmp_path, "bill", "totals")
@@ -61,6 +71,7 @@ def test_a_bill_is_settled_proven_and_checked_without_the_network(tmp_path: Path
         assert asked(tmp_path, "wallet", "audit")["whole"] is True
         process.send_signal(signal.SIGINT)
         process.wait(60)
+    assert "transfers" in ok(run("verify", "paper.json", "--key", old["key"], home=tmp_path))
     done = run("verify", "bill.json", "--key", old["key"], "--checkpoint", "old.json", home=tmp_path)
     assert f"the bill of {job} holds: {len(lines)} lines" in ok(done)
     bill = json.loads((tmp_path / "bill.json").read_text())

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import html
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.unit.api_world import World, offering, world
 from tests.unit.cli_shell import Shell
@@ -26,6 +29,8 @@ from suanwang.trading.grouping import PaperKind
 from suanwang.trading.market.values import Way
 from suanwang.trading.proven import read_checkpoint
 from suanwang.trading.proving import Check
+from suanwang.web import mount_web
+from suanwang.web.visiting import SESSION
 
 CREDIT = "demo-guian/1/2026-03"
 NAMES = {
@@ -42,6 +47,7 @@ NAMES = {
 def net() -> Iterator[World]:
     """A month with jobs, a voucher, rights bought at once and in a call, and an agreement that was not kept."""
     with world() as made:
+        mount_web(made.app, made.network)
         dear = offering(price=Price(core_hour_yuan=Decimal("7.77")))
         made.network.sites.change(made.operator, SiteId("guian"), dear)
         in_force(made, levels=[{"measure": "availability", "steps": [{"bound": 999_000, "credit_bp": 5000}]}])
@@ -214,3 +220,22 @@ def test_fetched_and_verified_by_the_command_line(
     assert done.code == 3
     assert "closing_fen" in done.err
     assert "the account does not hold" in done.err
+
+
+def test_downloaded_from_the_pages(net: World) -> None:
+    """Every link to a paper gives one that holds."""
+    headers = {"Accept": "text/html", "Cookie": f"{SESSION}=secret-of-alice"}
+
+    def page(path: str) -> httpx.Response:
+        return net.ask("GET", path, by=None, headers=headers)
+
+    found = 0
+    for path in ("/invoices?month=2026-03", "/invoices?month=2026-03&by=site", "/wallet?account=project:demo"):
+        for link in re.findall(r'href="(/wallet/papers/[^"]+)"', page(path).text):
+            reply = page(html.unescape(link))
+            assert reply.status_code == 200, reply.text
+            assert "attachment" in reply.headers["content-disposition"]
+            assert verify(reply.json()).failures == ()
+            found += 1
+    assert found == 5
+    assert page("/wallet/papers/invoice.json?name=other/2026-03").status_code == 404

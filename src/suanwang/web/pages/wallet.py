@@ -14,7 +14,9 @@ from suanwang.domain.ids import JobId
 from suanwang.domain.job import Event
 from suanwang.electricity.pricing import units
 from suanwang.trading.budgets import Period, Scope, Used
+from suanwang.trading.grouping import PaperKind
 from suanwang.trading.holding import RUNS
+from suanwang.trading.invoicing import ZONE
 from suanwang.trading.ledger import NETWORK, AccountId, Entry, Owner, Phase, account_id
 from suanwang.trading.market.dealing import MARKET
 from suanwang.web.labels import N_
@@ -122,6 +124,7 @@ def show(
         periods=_words(visit, PERIODS),
         unsettled=unsettled,
         blocked=blocked,
+        month=visit.network.clock.now().astimezone(ZONE).strftime("%Y-%m"),
         owners=_words(visit, OWNERS),
         first=f"/wallet?{urlencode(kept)}" if cursor else None,
         next=f"/wallet?{urlencode({**kept, 'cursor': after})}" if after else None,
@@ -162,8 +165,18 @@ def line_page(visit: Visit, usage_id: str, status: int = 200, **answered: object
 def evidence(visit: Visited, job_id: str) -> Response:
     """The job's bill that proves itself, as a file."""
     visit.needs_login()
-    document = visit.network.proofs.evidence(visit.caller, JobId(job_id))
-    headers = {"Content-Disposition": 'attachment; filename="bill.json"', "X-Content-Type-Options": "nosniff"}
+    return _file("bill.json", visit.network.proofs.evidence(visit.caller, JobId(job_id)))
+
+
+@router.get("/wallet/papers/{kind}.json")
+def paper(visit: Visited, kind: PaperKind, name: Annotated[str, Query(max_length=400)]) -> Response:
+    """An invoice, a statement, an account's month and the like with its proofs, as a file."""
+    visit.needs_login()
+    return _file(f"{kind}.json", visit.network.papers.evidence(visit.caller, kind, name))
+
+
+def _file(name: str, document: Mapping[str, object]) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
     return Response(orjson.dumps(document, option=orjson.OPT_INDENT_2), media_type="application/json", headers=headers)
 
 
