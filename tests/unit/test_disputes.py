@@ -11,8 +11,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.unit.api_world import World, offering, world
 from tests.unit.cli_shell import Shell
 from tests.unit.test_meters import ran
@@ -26,28 +24,9 @@ from suanwang.domain.site import Price
 from suanwang.trading.disputes import MOST_STATEMENTS, credit_shares
 from suanwang.trading.evidence import verify
 from suanwang.trading.ledger import BANK, AccountId, Transfer
-from suanwang.trading.settlement import due
 from suanwang.trading.settlement import opened as new_account
 from suanwang.web import mount_web
 from suanwang.web.visiting import SESSION
-
-
-@settings(deadline=None)
-@given(
-    st.integers(0, 10**6),
-    st.integers(1, 10**6),
-    st.lists(st.integers(0, 10**6), min_size=1, max_size=6).filter(any),
-    st.data(),
-)
-def test_a_credit_gives_back_the_same_shares(before: int, amount: int, weights: list[int], data: st.DataObject) -> None:
-    moved = due(before, amount, weights)
-    credit = data.draw(st.integers(1, amount))
-    shares = credit_shares(credit, moved)
-    assert sum(shares) == credit
-    for share, part in zip(shares, moved, strict=True):
-        assert min(part, 0) <= share <= max(part, 0)
-        assert abs(share * amount - credit * part) < amount
-    assert credit_shares(amount, moved) == moved
 
 
 @pytest.mark.parametrize("credit", [0, 101])

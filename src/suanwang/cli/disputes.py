@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from suanwang.client import dispute_models
 
 app = typer.Typer(no_args_is_help=True, help="Disputes about bill lines 账单争议: open, say, decide, show, list.")
-Usage = Annotated[str, typer.Argument(metavar="LINE", help="The bill line's usage record, as `bill list` shows it.")]
+Usage = Annotated[str, typer.Argument(metavar="LINE", help="The bill line's usage record, as `bill lines` shows it.")]
 Why = Annotated[str, typer.Argument(metavar="TEXT", help="Why, in a few sentences.")]
 
 
