@@ -82,6 +82,10 @@ def test_an_order_is_quoted_bought_and_taken_back(world: World, address: str, op
     expect(page.locator("#mine tbody tr").first.locator("[data-fen]")).to_have_attribute("data-fen", "11400")
     page.get_by_role("button", name="Take back order order-browse").click()
     expect(page.locator("#order-order-browser-2")).to_contain_text("taken back")
+    page.get_by_label("Units to give back of order-browse").last.fill("1")
+    page.get_by_role("button", name="Give back for").last.click()
+    (ended,), _ = world.network.terminations.terminations(USER, None, 10)
+    expect(page.locator("#ended tbody [data-fen]")).to_have_attribute("data-fen", str(ended.due_fen))
     account = world.store.accounts(None, None, 100)[0]
     assert sum(each.balance_fen for each in account) == 0
 
@@ -89,6 +93,7 @@ def test_an_order_is_quoted_bought_and_taken_back(world: World, address: str, op
 @pytest.mark.parametrize(("language", "width"), [("en", 1280), ("zh", 1280), ("en", 390), ("zh", 390)])
 def test_the_page_is_accessible_and_fits(world: World, open_page: OpenPage, language: str, width: int) -> None:
     on_sale(world)
+    world.network.terminations.cancel(USER, "order-browser-1.1", "give-back-one", 1)
     page = open_page("/market", token=world.operator_token, language=language, width=width)
     for near in (timedelta(hours=5), timedelta(minutes=18), timedelta(minutes=14)):
         world.clock.at = FIRST - near

@@ -62,7 +62,8 @@ def default_due(store: Store, rules: Rules, now: datetime) -> int:
     """End the rights whose hours have begun at sites that are lost, and make their holders whole; returns how many."""
     since = timedelta(seconds=rules.default_after_s)
     gone = {s.id: s for s in store.sites() if s.state is SiteState.LOST and now - s.state_since >= since}
-    if not gone:
+    if not gone or being_made(store, rules, now):
+        # A call's result is found over the offers as they stand: whatever is bought instead is bought after it.
         return 0
     window = window_of(now)
     rights = [right for right in store.reserved(window, window + 1) if right.site in gone and right.sold is not None]
@@ -97,7 +98,7 @@ class _Bought:
 def _replacement(store: Store, rules: Rules, lost: _Lost, now: datetime) -> _Bought | None:
     """The same units of the same device over the same hours at other sites, where what there is covers their price."""
     right, units = lost.right, set(lost.counts)
-    if len(units) != 1 or being_made(store, rules, now):
+    if len(units) != 1:
         return None
     order = Order(
         id=f"{right.id}.{lost.first}",
