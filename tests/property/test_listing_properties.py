@@ -18,6 +18,7 @@ from suanwang.domain.file import Content
 from suanwang.domain.identity import Principal
 from suanwang.domain.lifecycle import ENDED
 from suanwang.ports import Traces
+from suanwang.trading.holding import RUNS
 from suanwang.trading.ledger import Owner, account_id
 from suanwang.trading.listings import Charge, Kind, UseState, parts
 
@@ -133,7 +134,8 @@ class Trade:
         moved = [entry.transfer for entry in store.entries(PAYER, None, 5000)[0] if entry.transfer.debit == PAYER]
         billed = sum(each.amount_fen for each in moved if each.chain.startswith("bill/"))
         assert buyer.balance_fen == 1000 - billed - sum(spent)
-        assert buyer.held_fen == sum(use.price_fen for use in uses if use.state is UseState.HELD)
+        runs = sum(hold.amount_fen for hold in store._book.holds.values() if hold.credit == RUNS)
+        assert buyer.held_fen - runs == sum(use.price_fen for use in uses if use.state is UseState.HELD)
         assert (0 if seller is None else seller.balance_fen) == sum(parts(price, 250)[0] for price in spent)
 
     def heal(self) -> None:

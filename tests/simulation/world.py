@@ -19,6 +19,7 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 
 from suanwang.adapters.store.memory import MemoryStore
+from suanwang.control.billing.budgets import used_of
 from suanwang.control.network import Network
 from suanwang.control.rules import Rules
 from suanwang.domain.connector import RunOrder
@@ -36,6 +37,8 @@ from suanwang.electricity.tariff import next_change_ms
 from suanwang.ports import Extent
 from suanwang.sensing.agent import Agent, Kept
 from suanwang.sensing.connectors.fake import Behaviour, FakeConnector
+from suanwang.trading.budgets import Period as BudgetPeriod
+from suanwang.trading.budgets import Scope
 from suanwang.trading.holding import lease_of
 from suanwang.trading.ledger import Owner, account_id
 from suanwang.trading.settlement import chain_name
@@ -289,8 +292,8 @@ class World:
     """`World(seed).run()` plays one history and returns the hash of its events. Raises `Broken`."""
 
     def __init__(self, seed: int, *, sites: int = 3, jobs: int = 7, prepaid: bool = False) -> None:
-        """`prepaid`: the project may not owe, has little, and is given more now and then; every other task may be
-        interrupted."""
+        """`prepaid`: the project may not owe, has little, and is given more now and then; the user has a budget; every other
+        task may be interrupted."""
         self.seed = seed
         self.prepaid = prepaid
         self.random = random.Random(seed)
@@ -310,11 +313,16 @@ class World:
         if prepaid:
             self._repeat(lambda network: network.wallets.set_limit(OPERATOR, PROJECT, 0))
             self._give(self.random.choice([15, 30, 60]))
+            self._allow(self.random.choice([40, 80, 10_000]))
 
     def _give(self, amount_fen: int) -> None:
         self.given += 1
         key = f"bank-{self.given}"
         self._repeat(lambda network: network.wallets.top_up(OPERATOR, PROJECT, amount_fen, key))
+
+    def _allow(self, limit_fen: int) -> None:
+        scope, name, period = Scope.PERSON, USER.name, BudgetPeriod.TOTAL
+        self._repeat(lambda network: network.budgets.put(OPERATOR, scope, name, limit_fen, period))
 
     def _repeat(self, call: Callable[[Network], object]) -> None:
         """As its caller's client does, until there is an answer."""
@@ -395,6 +403,7 @@ class World:
         self.network = self._network()
         if self.prepaid:
             self._give(1_000_000)
+            self._allow(10_000_000)
         for site in self.sites:
             site.cut, site.cut_until, site.down_until, site.connector.faults.down = False, None, None, False
 
@@ -410,6 +419,7 @@ class World:
             self._cancel(self.random.choice(self.submitted))
         with suppress(OutcomeUnknown):
             self.serve(lambda network: network.turn())
+            self.check_budgets()
         for site in self.sites:
             self._step(site)
             self.check()
@@ -501,6 +511,9 @@ class World:
             except Exception as error:
                 if "can never succeed" in str(error):
                     return
+                if "has ¥0.00 left" in str(error):
+                    self.to_submit += 1  # Tried again later.
+                    return
                 raise
             self.submitted.extend(job.id for job in done.jobs)
             return
@@ -541,6 +554,12 @@ class World:
             if held.cores > 8:
                 raise Broken(f"seed {self.seed}: {site_id} was promised {held.cores} of 8 cores")
         self.check_holds()
+
+    def check_budgets(self) -> None:
+        """After a turn no more is spent and held than a budget allows, but for the fen by which leases are found."""
+        for each in used_of(self.store, self.store.budgets(), self.clock.now()):
+            if each.left_fen < -len(self.store._live):
+                raise Broken(f"seed {self.seed}: {each} is passed")
 
     def check_holds(self) -> None:
         """Each live lease holds once, and nobody else; no account is overdrawn, what it holds counted as spent."""

@@ -78,10 +78,10 @@ def keep_holds(store: Store, rules: Rules, now: datetime) -> int:
     volumes = {site: Volumes(store, site, now) for site in {each.allocation.site_id for each in held}}
     for each in sorted(held, key=lambda each: (each.allocation.granted_at, each.allocation.id)):
         used_us = volumes[each.allocation.site_id].of(each.job.project, each.allocation)
-        amount = _amount(each, purses, rules, now, used_us)
-        if amount is None:
+        amount, lasts = _amount(each, purses, rules, now, used_us)
+        if not lasts:
             steps += _stop(each, purses, now)
-        elif amount != each.hold.amount_fen or each.hold.timeout_at <= now + AGES:
+        if amount != each.hold.amount_fen or each.hold.timeout_at <= now + AGES:
             purses.took(each.job, amount - each.hold.amount_fen)
             chains.append(renewed(each.hold, amount, now))
     if chains:
@@ -105,18 +105,16 @@ def _tight(store: Store, budgets: Sequence[Used]) -> Collection[AccountId]:
 
 def _amount(
     each: HeldLease, purses: Purses, rules: Rules, now: datetime, used_us: Mapping[datetime, int]
-) -> int | None:
-    """What the lease is to hold from now on; None where that is too little for its run to go on."""
+) -> tuple[int, bool]:
+    """What the lease is to hold from now on, and whether that is enough for its run to go on."""
     have = each.hold.amount_fen
     wanted = need_fen(each.job, each.allocation, each.owed_fen, now, rules.hold_span_s, used_us)
     purse = purses.least(each.job)
     can = wanted if purse is None else min(wanted, have + purse[1])
     least = need_fen(each.job, each.allocation, each.owed_fen, now, rules.unpaid_lead_s, used_us)
-    if can < least - ROUNDED_FEN:
-        return None
-    over = purse is not None and purse[1] < 0
+    lasts, over = can >= least - ROUNDED_FEN, purse is not None and purse[1] < 0
     can = max(can, 1)  # By which the lease is found in the next turn.
-    return can if over or abs(can - have) * WORTH >= wanted else have
+    return (can if over or abs(can - have) * WORTH >= wanted else have), lasts
 
 
 def need_fen(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from suanwang.control.billing.budgets import check_order
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
@@ -98,6 +99,7 @@ class Plans:
             raise InvalidRequest("it cannot begin then", field="begins", allowed="from this month on, within a year")
         made = self._months(caller, plan, project, site, wanted, first, count, now)
         self._check_means(made[0], now)
+        check_order(self._store, project, caller.name, made[0].fee_fen, now)
         event = Event(
             kind="plan.bought",
             at=now,
