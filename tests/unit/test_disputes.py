@@ -263,6 +263,8 @@ def test_the_page_opens_answers_and_decides(net: World) -> None:
     assert "No dispute" in page(net, "/disputes", "alice", state="open").text
     assert "已退还" in page(net, "/disputes", lang="zh").text
     assert "Given back after a dispute" in page(net, "/wallet").text
+    billed = page(net, "/invoices", "alice").text
+    assert "was given back in this month" in billed
 
 
 def test_the_command_line(
