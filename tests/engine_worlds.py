@@ -18,6 +18,7 @@ from suanwang.scheduling.columns import (
     ENDED_LIMIT,
     ENDED_LOST,
     ENDED_OPEN,
+    ENDED_PREEMPTED,
     ENDED_SUSPENDED,
     NEVER_MS,
     JobColumns,
@@ -220,6 +221,9 @@ def shared(given: World, seed: int) -> World:
             half_life_ms=4 * HOUR_MS,
             mean_every_ms=10 * MINUTE_MS,
             starved_after_ms=int(chance.integers(1, 10)) * HOUR_MS,
+            notice_ms=int(chance.choice([-1, 1, 2 * MINUTE_MS, HOUR_MS])),
+            protect_ms=int(chance.choice([0, HOUR_MS])),
+            most_interruptions=int(chance.integers(0, 4)),
         ),
     )
 
@@ -295,6 +299,17 @@ def _may_ever(given: World) -> npt.NDArray[np.bool_]:
     return (_amounts(given, job, row) <= most + 1e-6).all(axis=1).reshape(count, width)
 
 
+def _check_taken(given: World, how: list[int], j: int) -> None:
+    """It is told before it is taken for others, and not again and again."""
+    if ENDED_PREEMPTED not in how:
+        return
+    assert given.sharing is not None
+    assert given.sharing.notice_ms > 0
+    last = len(how) - how[::-1].index(ENDED_PREEMPTED)
+    interrupted = sum(one in (ENDED_SUSPENDED, ENDED_PREEMPTED) for one in how[:last])
+    assert interrupted <= given.sharing.most_interruptions
+
+
 def _check_jobs(given: World, played: Played) -> None:
     """No job is lost or runs twice at once; each run is as long as its work, its data's way and its limit make it."""
     jobs, truth, rows, segments = given.jobs, given.truth, given.rows, played.segments
@@ -311,7 +326,8 @@ def _check_jobs(given: World, played: Played) -> None:
             assert not mine
             continue
         assert played.first_start_ms[j] == (segments.start_ms[mine[0]] if mine else -1)
-        done, before = 0, int(jobs.ready_ms[j])
+        done, more, before = 0, 0, int(jobs.ready_ms[j])
+        _check_taken(given, [int(segments.how[n]) for n in mine], j)
         for n in mine:
             r, start, end = int(segments.row[n]), int(segments.start_ms[n]), int(segments.end_ms[n])
             assert given.allowed[jobs.kind[j], r]
@@ -321,7 +337,7 @@ def _check_jobs(given: World, played: Played) -> None:
             again = int(truth.resume_ms[j]) if done else 0
             took, slow = end - start, float(rows.slowness[r])
             whole = int((int(truth.run_ms[j]) - done) * slow) + again
-            left = int(jobs.limit_ms[j]) - done + again
+            left = int(jobs.limit_ms[j]) - done + more + again
             match int(segments.how[n]):
                 case how if how in (ENDED_DONE, ENDED_LIMIT):
                     assert n == mine[-1]
@@ -329,8 +345,9 @@ def _check_jobs(given: World, played: Played) -> None:
                     assert (how == ENDED_LIMIT) == (whole > left)
                     assert played.state[j] == ENDED
                     assert played.end_ms[j] == end
-                case how if how == ENDED_SUSPENDED:
+                case how if how in (ENDED_SUSPENDED, ENDED_PREEMPTED):
                     assert jobs.interruptible[j]
+                    more += max(0, int((took - way - again) / slow)) * (how == ENDED_PREEMPTED)
                     done += max(0, int((took - way - again) / slow))
                 case how if how == ENDED_LOST:
                     reached = done + max(0, int((took - way - again) / slow))
@@ -341,5 +358,5 @@ def _check_jobs(given: World, played: Played) -> None:
                 case how:
                     assert how == ENDED_OPEN
             assert took <= way + max(0, min(whole, left))
-        if not mine or segments.how[mine[-1]] in (ENDED_SUSPENDED, ENDED_LOST):
+        if not mine or segments.how[mine[-1]] in (ENDED_SUSPENDED, ENDED_LOST, ENDED_PREEMPTED):
             assert played.state[j] == WAITING

@@ -486,5 +486,10 @@ class Leasing:
             SITE: [(after(1 + limit_s), 8, 16), (after(90 + limit_s), 8, 16)],
             SiteId("wuhu"): [(after(1 + elsewhere.task.resources.time_limit_s), 8, 16)],
         }
+        told, running = replace(begun, ends_by=after(200)), replace(running, revision=running.revision + 1)
+        assert store.apply([Step(job=running, allocation=told)]) == frozenset()
+        assert store.allocation(told.id) == told
+        assert after(200) in [end.at for end in store.endings()[SITE]], "who was told ends by then"
+        begun = told
         store.apply([ending(running, begun)])
         assert len(store.endings()[SITE]) == 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,16 +23,17 @@ from suanwang.control.sharing import keep_means
 from suanwang.domain.allowance import Allowance
 from suanwang.domain.connector import RunState
 from suanwang.domain.exchange import Phase, RunReport
+from suanwang.domain.file import Content
 from suanwang.domain.ids import AllocationId, JobId, ProjectId
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.precision import DeviceKind
 from suanwang.domain.site import Offering, Price
-from suanwang.domain.task import DeviceRequest, Flexibility, Objective, Priority, Task
+from suanwang.domain.task import Checkpoint, DeviceRequest, Flexibility, Objective, Priority, Task
 from suanwang.electricity.daily import modelled_day
 from suanwang.electricity.outlook import Issues
 from suanwang.electricity.supply import milliseconds, published
 from suanwang.electricity.tariff import STEP_MS
-from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns, Sharing
+from suanwang.scheduling.columns import ENDED_PREEMPTED, NEVER_MS, JobColumns, Outlook, RowColumns, Sharing
 from suanwang.scheduling.policies import policy
 from suanwang.twin.engine import Truth, play
 from tests.factories import DEMO, NOW, OTHER, STRANGER, USER, SmallNetwork, pool, task
@@ -44,6 +46,8 @@ PATIENT = Rules(
     half_life_s=4 * 3600,
     mean_every_s=600,
     starved_after_s=3 * 3600,
+    protect_s=900,
+    most_interruptions=2,
 )
 CALLERS = {DEMO: USER, OTHER: STRANGER}
 PROJECTS = tuple(CALLERS)
@@ -62,6 +66,10 @@ class Work:
     at_ms: int
     run_ms: int
     project: ProjectId = DEMO
+
+    @property
+    def interruptible(self) -> bool:
+        return self.task.flexibility.may_be_interrupted
 
 
 def works(seed: int, count: int, *, shared: bool = False, busy: int = 1) -> list[Work]:
@@ -94,7 +102,18 @@ def works(seed: int, count: int, *, shared: bool = False, busy: int = 1) -> list
     return found
 
 
-def offerings() -> dict[str, Offering]:
+def urgent(seed: int, count: int) -> list[Work]:
+    """Jobs of every priority that may not wait, most of which may be interrupted; prices are the same at all hours."""
+    dice = random.Random(seed)
+    found = []
+    for work in works(seed, count, shared=True, busy=6):
+        flexibility = Flexibility(may_be_interrupted=dice.random() < 0.7)
+        task = replace(work.task, flexibility=flexibility, objective=Objective(), checkpoint=Checkpoint(path="state"))
+        found.append(replace(work, task=replace(task, priority=dice.choice(list(Priority)))))
+    return found
+
+
+def offerings(*, flat: bool = False) -> dict[str, Offering]:
     from tests.factories import offering
 
     return {
@@ -105,10 +124,10 @@ def offerings() -> dict[str, Offering]:
             price=Price(
                 core_hour_yuan=Decimal("0.05"),
                 device_hour_yuan={} if name == "wuhu" else {DEVICES.model: Decimal(2)},
-                electricity=tariff_area(area).tariff,
-                electricity_passed_on=True,
+                electricity=None if flat else tariff_area(area).tariff,
+                electricity_passed_on=not flat,
             ),
-            carbon_daily=modelled_day(province, longitude),
+            carbon_daily=() if flat else modelled_day(province, longitude),
         )
         for name, (area, province, longitude) in AREAS.items()
     }
@@ -129,7 +148,9 @@ def allowances(seed: int) -> dict[ProjectId, Allowance]:
     }
 
 
-def lived(jobs: Sequence[Work], of: Mapping[ProjectId, Allowance] | None = None) -> list[tuple[int, str, int, str]]:
+def lived(
+    jobs: Sequence[Work], of: Mapping[ProjectId, Allowance] | None = None, *, flat: bool = False
+) -> list[tuple[int, str, int, str]]:
     """(instant, what, job, site) as the live network's own events and leases have it."""
     small = SmallNetwork(PATIENT)
     for project, allowance in (of or {}).items():
@@ -137,10 +158,11 @@ def lived(jobs: Sequence[Work], of: Mapping[ProjectId, Allowance] | None = None)
     began_ms = jobs[0].at_ms
     agents = {
         name: small.join(name, **{field: getattr(of, field) for field in Offering.__dataclass_fields__})
-        for name, of in offerings().items()
+        for name, of in offerings(flat=flat).items()
     }
     ids: list[JobId] = []
     ends: list[tuple[int, int]] = []
+    left_ms = [work.run_ms for work in jobs]
     events: list[tuple[int, str, int, str]] = []
     coming = list(enumerate(jobs))
     while coming or ends or any(small.job(one).state is JobState.QUEUED for one in ids):
@@ -158,13 +180,18 @@ def lived(jobs: Sequence[Work], of: Mapping[ProjectId, Allowance] | None = None)
             job = small.job(ids[number])
             assert job.allocation_id is not None
             assert job.site_id is not None
+            run = small.store.allocation(job.allocation_id)
+            assert run is not None
+            assert run.started_at is not None
+            left_ms[number] -= next_ms - milliseconds(run.started_at)
             report = RunReport(
                 allocation_id=AllocationId(job.allocation_id), epoch=job.epoch, phase=Phase.ENDED,
-                started_at=job.started_at, ended_at=small.clock.now(), seen_at=small.clock.now(),
-                outcome=RunState.SUCCEEDED, exit_code=0,
+                started_at=run.started_at, ended_at=small.clock.now(), seen_at=small.clock.now(),
+                outcome=RunState.CANCELLED if left_ms[number] else RunState.SUCCEEDED,
+                exit_code=None if left_ms[number] else 0,
             )  # fmt: skip
             small.sync(agents[job.site_id], runs=(report,))
-            events.append((next_ms, "end", number, job.site_id))
+            events.append((next_ms, "taken" if left_ms[number] else "end", number, job.site_id))
         while coming and coming[0][1].at_ms == next_ms:
             number, work = coming.pop(0)
             ids += [job.id for job in small.submit(work.task, caller=CALLERS[work.project])]
@@ -177,10 +204,18 @@ def lived(jobs: Sequence[Work], of: Mapping[ProjectId, Allowance] | None = None)
                 begun = RunReport(
                     allocation_id=AllocationId(job.allocation_id), epoch=job.epoch, phase=Phase.RUNNING,
                     native_id="1", started_at=small.clock.now(), seen_at=small.clock.now(),
+                    checkpoint=Content(sha256="0" * 64, size=1) if jobs[number].interruptible else None,
                 )  # fmt: skip
                 small.sync(agents[job.site_id], runs=(begun,))
                 events.append((next_ms, "start", number, job.site_id))
-                ends.append((next_ms + jobs[number].run_ms, number))
+                ends.append((next_ms + left_ms[number], number))
+            elif job.allocation_id is not None:
+                # Who was told ends when the notice is over, unless it ends before.
+                run = small.store.allocation(job.allocation_id)
+                assert run is not None
+                if run.ends_by is not None:
+                    told_ms = milliseconds(run.ends_by)
+                    ends = [(min(at, told_ms) if who == number else at, who) for at, who in ends]
     return events
 
 
@@ -203,14 +238,17 @@ def sharing_of(jobs: Sequence[Work], of: Mapping[ProjectId, Allowance], models: 
         half_life_ms=int(1000 * PATIENT.half_life_s),
         mean_every_ms=int(1000 * PATIENT.mean_every_s),
         starved_after_ms=int(1000 * PATIENT.starved_after_s),
+        notice_ms=int(1000 * PATIENT.notice_s),
+        protect_ms=int(1000 * PATIENT.protect_s),
+        most_interruptions=PATIENT.most_interruptions,
     )
 
 
 def played(
-    jobs: Sequence[Work], shared: Mapping[ProjectId, Allowance] | None = None
+    jobs: Sequence[Work], shared: Mapping[ProjectId, Allowance] | None = None, *, flat: bool = False
 ) -> list[tuple[int, str, int, str]]:
     """The same from the engine: one row for each site's cores, one for its devices, in one hall."""
-    offers = offerings()
+    offers = offerings(flat=flat)
     names = sorted(offers)
     rows = [(site, None) for site in names] + [(site, DEVICES) for site in names if offers[site].devices]
     site = np.array([names.index(name) for name, _ in rows], np.int64)
@@ -229,7 +267,7 @@ def played(
         weight=np.array([[o.price, o.carbon, o.finish] for o in (w.task.objective for w in jobs)], np.float64),
         wait_ms=np.array([1000 * w.task.flexibility.may_wait_s for w in jobs], np.int64),
         due_ms=np.full(count, NEVER_MS, np.int64),
-        interruptible=np.zeros(count, np.bool_),
+        interruptible=np.array([w.interruptible for w in jobs], np.bool_),
         data_gb=np.zeros(count),
         group=zero,
     )
@@ -264,10 +302,9 @@ def played(
     found = play(columns, truth, ways, allowed, outlook, policy("joint"), sharing=sharing)
     segments = found.segments
     events = []
-    for job, row, start_ms, end_ms in zip(
-        segments.job.tolist(), segments.row.tolist(), segments.start_ms.tolist(), segments.end_ms.tolist(), strict=True
-    ):
-        events += [(start_ms, "start", job, rows[row][0]), (end_ms, "end", job, rows[row][0])]
+    for job, row, start_ms, end_ms, how in zip(*(column.tolist() for column in segments), strict=True):
+        ended = "taken" if how == ENDED_PREEMPTED else "end"
+        events += [(start_ms, "start", job, rows[row][0]), (end_ms, ended, job, rows[row][0])]
     return events
 
 
@@ -291,6 +328,20 @@ def test_they_decide_alike_where_projects_take_turns_under_quotas(seed: int) -> 
     for ours, theirs in zip(live, twin, strict=False):
         assert ours == theirs, (NOW + timedelta(milliseconds=ours[0] - START_MS), jobs[ours[2]])
     assert digest(live) == digest(twin)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_they_take_the_same_runs_for_jobs_of_higher_priority(seed: int) -> None:
+    jobs, of = urgent(seed, 40), allowances(seed)
+    live, twin = sorted(lived(jobs, of, flat=True)), sorted(played(jobs, of, flat=True))
+    for ours, theirs in zip(live, twin, strict=False):
+        assert ours == theirs, (NOW + timedelta(milliseconds=ours[0] - START_MS), jobs[ours[2]])
+    assert digest(live) == digest(twin)
+
+
+def test_runs_are_taken_in_the_worlds_that_are_compared() -> None:
+    what = Counter(one[1] for seed in range(24) for one in played(urgent(seed, 40), allowances(seed), flat=True))
+    assert what["taken"] > 48
 
 
 def test_shares_and_quotas_change_what_happens_in_the_worlds_that_are_compared() -> None:

@@ -29,6 +29,12 @@ class Rules:
     """How often what projects hold is added to what they held lately."""
     starved_after_s: float = 86400.0
     """A job that has waited longer goes in front of everything of its priority."""
+    notice_s: float = 120.0
+    """How long before its end the owner of a run is told that a job of higher priority needs its room."""
+    protect_s: float = 3600.0
+    """A job that was interrupted once runs at least so long before it is ended for others again."""
+    most_interruptions: int = 5
+    """A job that was interrupted so often is not ended for others any more."""
     clock_tolerance_s: float = 30.0
     """A site whose clock is further off is marked."""
     log_limit: int = 8_000_000

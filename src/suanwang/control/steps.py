@@ -5,7 +5,7 @@ Owns what every move writes: the job, its allocation, the event, the meter, the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ from suanwang.domain.site import Site
 from suanwang.electricity.pricing import bound
 from suanwang.scheduling.pausing import Suspend
 from suanwang.scheduling.paying import customer
-from suanwang.scheduling.plan import Hopeless, Keep, Place
+from suanwang.scheduling.plan import Hopeless, Keep, Place, Preempt
 
 OUTCOME_REASONS: Mapping[RunState, str] = {
     RunState.FAILED: "the program ended with status {code}",
@@ -32,6 +32,7 @@ OUTCOME_REASONS: Mapping[RunState, str] = {
 
 NOTHING_USED: Mapping[datetime, int] = {}
 SUSPENDED = "its work goes on at a better hour"
+NEEDED = "a job of higher priority needs its room"
 UNPAID = "the money of {purse} is used up"
 
 
@@ -106,6 +107,22 @@ def stop_unpaid(job: Job, purse: str, now: datetime) -> Step:
         events=(_event("job.unpaid", moved, now, reason=reason, purse=purse, then="ended"),),
         notices=({"kind": "job.unpaid", "job": job.id, "project": job.project, "reason": reason},),
     )
+
+
+def preempt(found: Preempt, now: datetime) -> Iterator[Step]:
+    """Tell the owners of these runs when they end, and why; and the owner of the job for which room is made."""
+    at = _minute(found.at)
+    for job, allocation in found.runs:
+        moved = replace(job, revision=job.revision + 1)
+        yield Step(
+            job=moved,
+            allocation=replace(allocation, ends_by=found.at),
+            events=(_event("job.preempting", moved, now, reason=NEEDED, ends_at=at),),
+            notices=({"kind": "job.preempting", "job": job.id, "project": job.project, "reason": f"{NEEDED}, {at}"},),
+        )
+    winner = replace(found.job, revision=found.job.revision + 1)
+    event = _event("job.room_made", winner, now, site=found.site, runs=len(found.runs), start_at=at)
+    yield Step(job=winner, events=(event,))
 
 
 def lease(place: Place, site: Site, lease_until: datetime, now: datetime, payers: Mapping[ProjectId, Customer]) -> Step:
@@ -237,6 +254,8 @@ def end(
         step = _finish(metered, closed, Move.SUCCEED, "job.succeeded", "", report.exit_code, now)
     elif outcome is RunState.CANCELLED and job.state is JobState.RUNNING and job.hold is not None:
         step = _suspended(metered, closed, job.hold, now)
+    elif outcome is RunState.CANCELLED and job.state is JobState.RUNNING and asked_to_end(allocation, now):
+        step = _preempted(metered, closed, now)
     elif outcome is RunState.SITE_FAILED or (outcome is RunState.CANCELLED and job.state is not JobState.CANCELLING):
         step = _requeue(metered, closed, reason, now)
     elif outcome is RunState.CANCELLED:
@@ -321,21 +340,38 @@ def _requeue(metered: Metered, closed: Allocation, reason: str, now: datetime) -
     )
 
 
-def _suspended(metered: Metered, closed: Allocation, hold: Hold, now: datetime) -> Step:
+def asked_to_end(allocation: Allocation, now: datetime) -> bool:
+    """Whether a run is to end for others, and its notice is over."""
+    return allocation.ends_by is not None and allocation.ends_by <= now
+
+
+def _again(metered: Metered, closed: Allocation, now: datetime, hold: Hold | None, reason: str = "") -> Job:
     """Its site ended the run as asked: the job is queued again from its checkpoint. No attempt is used up, and what it ran
     for does not count as waiting, so the instant its patience is counted from moves on by that."""
     job = metered.job
     began, ended = closed.started_at or closed.granted_at, closed.ended_at or now
     ready_at = (job.ready_at or job.submitted_at) + max(timedelta(), ended - began)
-    moved = _move(
+    return _move(
         job,
         Move.REQUEUE,
         allocation_id=None,
         ready_at=min(ready_at, now),
-        reason=hold.unpaid,
+        reason=reason,
         attempts=job.attempts - 1,
-        hold=None if hold.unpaid else hold,
+        hold=hold,
     )
+
+
+def _preempted(metered: Metered, closed: Allocation, now: datetime) -> Step:
+    """Ended for a job of higher priority."""
+    moved = _again(metered, closed, now, None)
+    event = _event("job.preempted", moved, now, reason=NEEDED, epoch=closed.epoch)
+    return Step(job=moved, allocation=replace(closed, reason=NEEDED), events=(event,))
+
+
+def _suspended(metered: Metered, closed: Allocation, hold: Hold, now: datetime) -> Step:
+    """Ended until a better hour, or until somebody pays for it."""
+    moved = _again(metered, closed, now, None if hold.unpaid else hold, hold.unpaid)
     reason, told = hold.unpaid or SUSPENDED, dict[str, object]()
     if not hold.unpaid:
         told = {"site": hold.expect.site, "start_at": _minute(hold.start_at)}

@@ -17,7 +17,7 @@ from suanwang.control.contracts.listed import hold_uses
 from suanwang.control.leasing import lease_in_full, output_name
 from suanwang.control.rules import Rules
 from suanwang.control.standing import judged
-from suanwang.control.steps import changes, end, progress
+from suanwang.control.steps import asked_to_end, changes, end, progress
 from suanwang.domain.connector import RunState
 from suanwang.domain.errors import Conflict, InvalidRequest
 from suanwang.domain.exchange import Known, Lease, Phase, RunReport, SiteReport, SyncReply, SyncRequest
@@ -74,7 +74,7 @@ def sync(store: Store, rules: Rules, site_id: SiteId, request: SyncRequest, now:
     return SyncReply(
         now=now,
         lease_ttl_s=rules.lease_ttl_s,
-        known=tuple(_known(live[key], extents[key]) for key in outcome.alive if key in live),
+        known=tuple(_known(live[key], extents[key], now) for key in outcome.alive if key in live),
         start=tuple(start),
         ended=tuple(outcome.ended),
         fenced=tuple(outcome.fenced),
@@ -404,7 +404,7 @@ def _starts(
     return leases
 
 
-def _known(pair: tuple[Job, Allocation], extent: Extent) -> Known:
+def _known(pair: tuple[Job, Allocation], extent: Extent, now: datetime) -> Known:
     job, allocation = pair
     return Known(
         allocation_id=allocation.id,
@@ -413,7 +413,7 @@ def _known(pair: tuple[Job, Allocation], extent: Extent) -> Known:
         stderr=extent.stderr,
         points=extent.points,
         cancel=job.state is JobState.CANCELLING,
-        suspend=job.state is JobState.RUNNING and job.hold is not None,
+        suspend=job.state is JobState.RUNNING and (job.hold is not None or asked_to_end(allocation, now)),
     )
 
 

@@ -26,8 +26,8 @@ from suanwang.control.market.reserving import kept_from, sort_queue
 from suanwang.control.rules import Rules
 from suanwang.control.sharing import fairness, keep_means
 from suanwang.control.standing import slowness
-from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, let_go, ready
-from suanwang.control.suspending import suspend_due
+from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, let_go, preempt, ready
+from suanwang.control.suspending import suspend_due, taking
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
 from suanwang.domain.ids import SiteId
@@ -71,6 +71,8 @@ class Turn:
     """Runs that sites were asked to end, since their work had better go on at another hour."""
     step: int = 0
     """The step of the prices in which that was asked last."""
+    preempted: int = 0
+    """Runs whose owners were told that they end for jobs of higher priority."""
     unpaid: int = 0
     """Runs that sites were asked to end, since nobody can pay them any more."""
 
@@ -178,6 +180,7 @@ def snapshot(
         fairness=None if rules is None else fairness(store, rules, {job.project for job in jobs}),
         payers=payers(store, sites, now),
         money=None if rules is None else money(store, rules, jobs, used_of(store, store.budgets(), now)),
+        taking=None if rules is None else taking(store, rules),
     )
 
 
@@ -239,6 +242,7 @@ def _decided(turn: Turn, store: Store, rules: Rules, seen: Snapshot, decide_with
     ]
     steps += [hopeless(found, seen.now) for found in plan.hopeless]
     steps += [hold(kept, seen.now) for kept in plan.keeps]
+    steps += [step for found in plan.preempts for step in preempt(found, seen.now)]
     if over := [job for job in seen.jobs if job.hold is not None and job.hold.until <= seen.now]:
         decided = {step.job.id for step in steps}
         steps += [let_go(job) for job in over if job.id not in decided]
@@ -249,4 +253,5 @@ def _decided(turn: Turn, store: Store, rules: Rules, seen: Snapshot, decide_with
         stale=turn.stale + len(refused),
         waiting=turn.waiting + plan.stays,
         gap=plan.gap if plan.places else turn.gap,
+        preempted=turn.preempted + sum(job.id not in refused for found in plan.preempts for job, _ in found.runs),
     )

@@ -144,6 +144,8 @@ class Allocation:
     phase: str = ""
     """What the agent is at: staging, submitted, running, collecting."""
     started_at: datetime | None = None
+    ends_by: datetime | None = None
+    """When it is ended for a job of higher priority: its owner was told."""
     ended_at: datetime | None = None
     metered_until: datetime | None = None
     records: int = 0
@@ -269,6 +271,11 @@ class Job:
     hold: Hold | None = None
     """While it is kept for a better hour."""
     revision: int = 0
+
+    @property
+    def interruptions(self) -> int:
+        """How often the network ended a run of it, for a better hour or for other jobs: such runs use up no attempt."""
+        return self.epoch - self.attempts
 
 
 Place: TypeAlias = tuple[int, datetime, JobId]

@@ -115,6 +115,12 @@ class Sharing(NamedTuple):
     """How often what projects hold is added to what they held lately."""
     starved_after_ms: int
     """Who has waited longer goes in front of everything of its priority."""
+    notice_ms: int = -1
+    """How long before its end a run is told that others need its room; negative where no run is taken for others."""
+    protect_ms: int = 0
+    """A job that was interrupted once runs at least so long before it is taken again."""
+    most_interruptions: int = 0
+    """A job that was interrupted so often is not taken any more."""
 
 
 class Segments(NamedTuple):
@@ -128,5 +134,6 @@ class Segments(NamedTuple):
     """One of the `ENDED_…` below."""
 
 
-ENDED_DONE, ENDED_LIMIT, ENDED_SUSPENDED, ENDED_LOST, ENDED_OPEN = 0, 1, 2, 3, 4
-"""Finished; stopped at its limit; suspended; lost with its node or site; still running where the play stops."""
+ENDED_DONE, ENDED_LIMIT, ENDED_SUSPENDED, ENDED_LOST, ENDED_OPEN, ENDED_PREEMPTED = 0, 1, 2, 3, 4, 5
+"""Finished; stopped at its limit; suspended; lost with its node or site; still running where the play stops; ended with
+notice for a job of higher priority."""

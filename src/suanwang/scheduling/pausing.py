@@ -42,7 +42,13 @@ def pauses(snapshot: Snapshot, running: Sequence[tuple[Job, Allocation]]) -> Ite
 def _may_pause_now(snapshot: Snapshot, job: Job, allocation: Allocation) -> bool:
     """A checkpoint must be there already: one that is only promised may never be written."""
     began = allocation.started_at
-    if began is None or job.hold is not None or job.checkpoint is None or not hours.may_pause(job):
+    if (
+        began is None
+        or allocation.ends_by is not None
+        or job.hold is not None
+        or job.checkpoint is None
+        or not hours.may_pause(job)
+    ):
         return False
     return milliseconds(began) // STEP_MS < milliseconds(snapshot.now) // STEP_MS
 

@@ -30,11 +30,12 @@ from suanwang.scheduling.feasibility import (
     now_reason,
     shape,
 )
-from suanwang.scheduling.margins import WORTH_WAITING
-from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Stay
+from suanwang.scheduling.margins import DEPTH, WORTH_WAITING
+from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Preempt, Stay
 from suanwang.scheduling.purses import Purses
 from suanwang.scheduling.seating import Seating
 from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable, Snapshot, table
+from suanwang.scheduling.taking import Blocked, preempts
 
 SHAPES_KEPT = 256
 """Figures of so many shapes are kept: the members of an array are of one shape and come one after the other."""
@@ -104,7 +105,12 @@ def decide(snapshot: Snapshot) -> Plan:
             keeps.append(found)
     stays = len(snapshot.jobs) - len(places) - len(hopeless)
     return Plan(
-        places=tuple(places), hopeless=tuple(hopeless), stays=stays, keeps=tuple(keeps), gap=placer.gap(len(places))
+        places=tuple(places),
+        hopeless=tuple(hopeless),
+        stays=stays,
+        keeps=tuple(keeps),
+        preempts=tuple(placer.preempts()),
+        gap=placer.gap(len(places)),
     )
 
 
@@ -175,6 +181,8 @@ class _Placer:
         self._purses = Purses(snapshot.money)
         self._barred: tuple[_Barred, ...] = ()
         """Of the job that is looked at."""
+        self._blocked: list[tuple[Job, _Ranking]] = []
+        """Jobs that found no room, in their turns: as many as may have room kept for them."""
 
     # assignment
 
@@ -265,8 +273,11 @@ class _Placer:
         place = int(scores.argmin())
         best = scores.item(place)
         if best == np.inf:
-            if not hours.may_wait(job, self._now):
+            # What was interrupted finds its room in its turn, as if it might not wait.
+            if job.interruptions or not hours.may_wait(job, self._now):
                 self._seating.keep(self._numbers[job.id], ranking.rows, index)
+                if len(self._blocked) < DEPTH:
+                    self._blocked.append((job, ranking))
             return "no room now"
         if hours.may_pause(job) and hours.varies(ranking.shape, ranking.rows):
             return self._in_step(job, ranking, scores)
@@ -276,6 +287,22 @@ class _Placer:
         if self._waits(job, ranking, best):
             return HELD
         return self._placed(job, ranking, scores, place)
+
+    def preempts(self) -> Iterator[Preempt]:
+        """The runs that end for jobs that found no room; asked when all jobs have been taken."""
+        if self._snapshot.taking is None or not self._blocked:
+            return
+        blocked = []
+        for job, ranking in self._blocked:
+            # Others of its project may have started behind it.
+            barred = self._bars(ranking, job.project, self._shares), self._unpaid(ranking, job)
+            free = np.ones(len(ranking.index), np.bool_)
+            for one in barred:
+                free &= True if one is None else ~one.rows
+            index = ranking.index[free]
+            if len(index):
+                blocked.append(Blocked(job, self._numbers[job.id], ranking.rows, index))
+        yield from preempts(self._snapshot.taking, blocked, self._table, lambda: self._seating, self._now)
 
     def _awaited(self, job: Job, hold: Hold, ranking: _Ranking, scores: Floats) -> Place | str:
         """A job that waits for room on one row, until the next step."""

@@ -6,9 +6,10 @@ Owns the plan's values. Nothing here has happened yet: `control` carries a plan 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from suanwang.domain.ids import SiteId
-from suanwang.domain.job import Hold, Job, Why
+from suanwang.domain.job import Allocation, Hold, Job, Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,16 @@ class Hopeless:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preempt:
+    """End these runs at `at`: `job`, of higher priority, finds no room else, and has it at `site` then."""
+
+    job: Job
+    site: SiteId
+    runs: tuple[tuple[Job, Allocation], ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """In the order decided. `stays` is the number of jobs that stay queued; reasons are made for one job on request."""
 
@@ -58,6 +69,7 @@ class Plan:
     stays: int
     keeps: tuple[Keep, ...] = ()
     """Newly held, or held on; they count among `stays` too."""
+    preempts: tuple[Preempt, ...] = ()
     gap: float = 0.0
     """How far the starts are from the plan's own bound, in which every job has the network for itself: 0.05 where their
     scores are 5 % above it, 0 where nothing can be better."""

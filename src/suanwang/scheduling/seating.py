@@ -6,23 +6,25 @@ of the twin's engine; few jobs on few rows run them as plain Python, so that sma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 import numpy as np
 
 from suanwang.domain.ids import SiteId
-from suanwang.domain.job import Job
+from suanwang.domain.job import Allocation, Job
 from suanwang.domain.site import Ending
 from suanwang.electricity.supply import milliseconds
 from suanwang.electricity.tariff import STEP_MS
-from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
+from suanwang.scheduling import preempting
+from suanwang.scheduling.columns import NEVER_MS, RESOURCES, JobColumns, Outlook, RowColumns
 from suanwang.scheduling.feasibility import Shape
 from suanwang.scheduling.margins import DEPTH
 from suanwang.scheduling.policies import passing, rooms
 from suanwang.scheduling.policies.board import FRESH, Board, aligned, board_for, listed, unlisted
 from suanwang.scheduling.policies.compiled import compiled, plain
+from suanwang.scheduling.preempting import Room, Runs
 from suanwang.scheduling.snapshot import Bools, Ints, Rows, SiteTable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,6 +87,51 @@ class Seating:
         allowed = np.zeros_like(self._board.allowed)
         allowed[0, index + self._first(rows)] = True
         self._reserve(self._board._replace(allowed=allowed), number, -1)
+
+    def make_room(
+        self, wanted: Sequence[tuple[int, int, Rows, Ints]], runs: Sequence[tuple[Job, Allocation]], notice_ms: int
+    ) -> Iterator[tuple[int, int, list[tuple[Job, Allocation]]]]:
+        """Which of `wanted` (urgency, number, and where it may run) has room made for it, at which site, and the runs that
+        end for it."""
+        if not self._knows_ends:
+            self._learn_ends()
+        board, width = self._board, len(self._board.rows)
+        halls = {site.id: hall for hall, site in enumerate(self._table.sites)}
+        known = [one for one in runs if one[1].site_id in halls]
+        known.sort(key=lambda one: (one[0].submitted_at, one[0].id))
+        columns = self._runs(known, halls)
+        room = Room(np.zeros(len(halls)), np.zeros(len(halls)), np.zeros(width), np.zeros(len(halls), np.bool_))
+        self._ready(preempting.room_by)(board, self._now_ms + notice_ms, room)
+        make_room = self._ready(preempting.make_room)
+        awake = np.array([bool(row["awake"]) for row in board.rows], np.bool_)
+        least = columns.order.max(initial=-1)
+        taken, tried = np.zeros(len(known), np.int64), np.zeros(len(known), np.int64)
+        for at, (urgency, number, rows, index) in enumerate(wanted):
+            if urgency >= least:
+                continue
+            allowed = np.zeros(width, np.bool_)
+            allowed[index + self._first(rows)] = True
+            row = int(make_room(board, number, urgency, self._now_ms, allowed & awake, room, columns, taken, tried))
+            if row >= 0:
+                chosen = taken.nonzero()[0]
+                yield at, int(board.rows[row]["hall"]), [known[n] for n in chosen.tolist()]
+                columns.order[chosen] = -1  # Nobody takes it again.
+
+    def _runs(self, runs: Sequence[tuple[Job, Allocation]], halls: Mapping[SiteId, int]) -> Runs:
+        needs = [(job.task.nodes, job.task.resources) for job, _ in runs]
+        return Runs(
+            order=np.array([job.task.priority.rank for job, _ in runs], np.int64),
+            begun_ms=np.array([milliseconds(run.started_at or run.granted_at) for _, run in runs], np.int64),
+            row=np.array([self._row(halls[run.site_id], run.device_model) for _, run in runs], np.int64),
+            need=np.array(
+                [
+                    (nodes * need.cores, nodes * need.memory_gb, nodes * need.devices.count if need.devices else 0)
+                    for nodes, need in needs
+                ],
+                np.float64,
+            ).reshape(-1, RESOURCES),
+            turn=np.arange(len(runs)),
+        )
 
     def free(self, site: int, rows: Sequence[int]) -> tuple[int, float, int]:
         """Cores, GB of memory and, of the device pools `rows`, the most devices that are free."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from suanwang.domain.device import Position
 from suanwang.domain.ids import ProjectId, SiteId
-from suanwang.domain.job import Job
+from suanwang.domain.job import Allocation, Job
 from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.pricing import Customer
 from suanwang.domain.site import DevicePool, Ending, Held, Site
@@ -31,6 +31,20 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 NO_HELD = Held()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """By what runs of lower priority are ended for jobs that find no room."""
+
+    runs: Callable[[], Sequence[tuple[Job, Allocation]]]
+    """Those that keep checkpoints; asked for once, and only where a job finds no room."""
+    notice: timedelta
+    """How long before its end a run is told."""
+    protect: timedelta
+    """A job that was interrupted once runs at least so long before it is taken again."""
+    most_interruptions: int
+    """A job that was interrupted so often is not taken any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +63,8 @@ class Snapshot:
     """When live runs are over at the latest; asked for once, and only where a job finds no room."""
     fairness: Fairness | None = None
     """Where several projects wait, or one has a quota."""
+    taking: Taking | None = None
+    """Where runs may be ended for others."""
     payers: Mapping[ProjectId, Customer] = field(default_factory=dict)
     """What price lists look at in projects, where that is more than their names."""
     money: Money | None = None

@@ -18,6 +18,7 @@ from suanwang.scheduling.columns import (
     ENDED_LIMIT,
     ENDED_LOST,
     ENDED_OPEN,
+    ENDED_PREEMPTED,
     ENDED_SUSPENDED,
     NEVER_MS,
     RESOURCES,
@@ -37,6 +38,7 @@ from suanwang.scheduling.policies.reckoning import next_step_ms, transfer_ms
 from suanwang.scheduling.policies.rooms import fits, freer, give_back
 from suanwang.scheduling.policies.sharing import (
     ALL,
+    NOT_LEAVING,
     ON,
     Shares,
     barred,
@@ -45,6 +47,7 @@ from suanwang.scheduling.policies.sharing import (
     look_in_turns,
     ran,
     shares_for,
+    take_room,
 )
 
 WAITING, RUNNING, ENDED, REFUSED = 0, 1, 2, 3
@@ -242,6 +245,8 @@ def _check_sharing(sharing: Sharing, count: int, width: int) -> None:
     _check_column("weight", sharing.weight, (projects,), ())
     if (sharing.weight <= 0).any() or np.isnan(sharing.most).any() or (sharing.most < 0).any():
         raise InvalidRequest("a weight is not above 0, or a quota below it", field="sharing", allowed="above 0")
+    if min(sharing.protect_ms, sharing.most_interruptions) < 0 or sharing.notice_ms == 0:
+        raise InvalidRequest("a notice is 0, or a protection below it", field="sharing", allowed="above 0")
     if min(sharing.half_life_ms, sharing.mean_every_ms) < 1 or sharing.starved_after_ms < 0:
         raise InvalidRequest("a time of sharing is 0", field="sharing", allowed="above 0")
 
@@ -325,13 +330,15 @@ def _stop(truth: Truth, board: Board, shares: Shares, book: _Book, j: int, now_m
     _write(book, board, j, now_ms, how)
     if shares.numbers[ON] != 0:
         ran(shares, board, j, book.begun_ms[j], now_ms, how == ENDED_LOST)
+        if how == ENDED_PREEMPTED:
+            job.limit_ms += did  # Its next run may last as long again, as in the live network.
     give_back(board, j)
     book.number[j] += 1
     book.state[j] = WAITING
 
 
 @inlined
-def _start(truth: Truth, board: Board, heap: _Heap, book: _Book, now_ms: int) -> None:
+def _start(truth: Truth, board: Board, shares: Shares, heap: _Heap, book: _Book, now_ms: int) -> None:
     """Give every job that the look started its end."""
     for n in range(board.counts[STARTED]):
         j = board.started[n]
@@ -344,6 +351,8 @@ def _start(truth: Truth, board: Board, heap: _Heap, book: _Book, now_ms: int) ->
         if book.first_ms[j] < 0:
             book.first_ms[j] = now_ms
         book.state[j] = RUNNING
+        if shares.numbers[ON] != 0:
+            shares.until_ms[j] = now_ms + left
         _push(heap, now_ms + left, j, book.number[j])
     board.counts[STARTED] = 0
 
@@ -356,6 +365,8 @@ def _end(truth: Truth, board: Board, shares: Shares, book: _Book, j: int, now_ms
     _write(book, board, j, now_ms, ENDED_LIMIT if whole + again > job.limit_ms - job.done_ms else ENDED_DONE)
     if shares.numbers[ON] != 0:
         hold_more(shares, board, j, -1.0)
+        shares.leaves_ms[j] = NOT_LEAVING
+        book.number[j] += 1  # It may have been told to end, too.
     give_back(board, j)
     book.state[j] = ENDED
     book.over_ms[j] = now_ms
@@ -415,7 +426,8 @@ def _step(policy: int, truth: Truth, board: Board, shares: Shares, book: _Book, 
             idle = transfer_ms(board, j, job.row) + (truth.resume_ms[j] if job.done_ms > 0 else 0)
             did = max(0, int((now_ms - book.begun_ms[j] - idle) / board.rows[job.row].slowness))
             job.done_ms += did
-            pausing = _pauses(board, j, now_ms)
+            leaving = shares.numbers[ON] != 0 and shares.leaves_ms[j] != NOT_LEAVING
+            pausing = not leaving and _pauses(board, j, now_ms)
             job.done_ms -= did
             if pausing:
                 _stop(truth, board, shares, book, j, now_ms, ENDED_SUSPENDED)
@@ -488,7 +500,11 @@ def _play(
         while heap.size[0] > 0 and heap.at_ms[0] == now:
             j, current = heap.job[0], book.number[heap.job[0]] == heap.number[0]
             _pop(heap)
-            if current:
+            if current and in_turns and shares.leaves_ms[j] == now and shares.until_ms[j] > now:
+                _stop(truth, board, shares, book, j, now, ENDED_PREEMPTED)
+                enqueue(board, j)
+                begin = 0
+            elif current:
                 _end(truth, board, shares, book, j, now)
                 begin = 0
         while at[1] < faults.at_ms.shape[0] and faults.at_ms[at[1]] <= now:
@@ -510,11 +526,14 @@ def _play(
         if in_turns and board.counts[QUEUED] > 0:
             look_in_turns(policy, backfill, board, shares, now)
             book.counts[1] += 1
-            _start(truth, board, heap, book, now)
+            _start(truth, board, shares, heap, book, now)
+            for n in range(take_room(board, shares, book.begun_ms, now)):
+                j = shares.found[n]
+                _push(heap, shares.leaves_ms[j], j, book.number[j])
         elif board.counts[QUEUED] > 0:
             look_through(policy, backfill, begin, board, now)
             book.counts[1] += 1
-            _start(truth, board, heap, book, now)
+            _start(truth, board, shares, heap, book, now)
         else:
             board.dirty[:] = 0
             for h in range(width):

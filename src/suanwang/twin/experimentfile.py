@@ -129,6 +129,10 @@ class SharingSection(Section):
     by: Literal["groups", "homes"] = "groups"
     half_life_hours: Annotated[float, Field(gt=0, le=24 * 366, allow_inf_nan=False)] = LIVE.half_life_s / 3600
     starved_after_hours: Hours = LIVE.starved_after_s / 3600
+    preempt: bool = True
+    notice_minutes: Annotated[float, Field(ge=0.1, le=1440, allow_inf_nan=False)] = LIVE.notice_s / 60
+    protect_minutes: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)] = LIVE.protect_s / 60
+    most_interruptions: Annotated[int, Field(ge=0, le=1000)] = LIVE.most_interruptions
     projects: Annotated[dict[Line, ProjectSection], Field(max_length=1000, default_factory=dict)]
 
     def given(self) -> Projects:
@@ -138,6 +142,10 @@ class SharingSection(Section):
             priorities={name: Priority(one.priority) for name, one in self.projects.items() if one.priority},
             half_life_s=3600 * self.half_life_hours,
             starved_after_s=3600 * self.starved_after_hours,
+            preempt=self.preempt,
+            notice_s=60 * self.notice_minutes,
+            protect_s=60 * self.protect_minutes,
+            most_interruptions=self.most_interruptions,
         )
 
 

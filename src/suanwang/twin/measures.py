@@ -21,6 +21,7 @@ from suanwang.scheduling.columns import (
     ENDED_DONE,
     ENDED_LIMIT,
     ENDED_LOST,
+    ENDED_PREEMPTED,
     ENDED_SUSPENDED,
     NEVER_MS,
 )
@@ -83,7 +84,9 @@ class Measures:
     """Of the jobs that have one and for which it has passed or that ended."""
     moved_gb: float
     interruptions_count: float
-    """Suspended or lost."""
+    """Suspended, lost, or ended for others."""
+    preemptions_count: float
+    """Of those, ended for jobs of higher priority."""
     lost_core_h: float
     """Work that was done and did not count, because its node or site was lost."""
     lost_device_h: float
@@ -94,7 +97,8 @@ class Measures:
     """Largest group's mean over the smallest."""
     fair_dominant_jain: float
     """Jain's index over groups of their dominant share (Ghodsi et al. 2011, *Dominant resource fairness*): the largest
-    of its shares of all cores, memory and devices, over the time in which it had jobs that were ready."""
+    of its shares of all cores, memory and devices, over the time in which it had jobs that were ready, and over its
+    weight."""
     fair_dominant_spread_ratio: float
     fragmentation_share: float = NO_NUMBER
     """See `twin.fragmentation`; not a number where nodes are not modelled."""
@@ -166,9 +170,11 @@ def measure(
     *,
     until_ms: int,
     kept: Ints | None = None,
+    weight: Floats | None = None,
     fragmentation_share: float = NO_NUMBER,
 ) -> Measures:
-    """The measures of one play that stopped at `until_ms`; `kept[n]` as in `per_job`."""
+    """The measures of one play that stopped at `until_ms`; `kept[n]` as in `per_job`. Dominant shares are over
+    `weight[group]`, where groups have any."""
     jobs, segments = accounts.jobs, accounts.segments
     each, total = per_job(accounts, kept), accounts.by_row()
     ended = each.ended
@@ -178,7 +184,7 @@ def measure(
     wasted = accounts.duration_ms - (_all_or_nothing(accounts) if kept is None else kept)
     lost = np.where(segments.how == ENDED_LOST, wasted, 0) / HOUR_MS
     quarters = timeline.quarter_kw_by_site()
-    slowdown, dominant = _fairness(accounts, each, until_ms)
+    slowdown, dominant = _fairness(accounts, each, until_ms, weight)
     completion_h, waiting_h = each.completion_ms[ended] / HOUR_MS, each.waiting_ms[ended] / HOUR_MS
     return Measures(
         jobs_count=float(len(ended)),
@@ -195,7 +201,8 @@ def measure(
         peak_by_site_kw=float(timeline.peak_kw_by_site().sum()),
         deadlines_missed_count=float(missed),
         deadlines_missed_share=missed / int(dated.sum()) if dated.any() else 0.0,
-        interruptions_count=float(((segments.how == ENDED_LOST) | (segments.how == ENDED_SUSPENDED)).sum()),
+        interruptions_count=float(np.isin(segments.how, (ENDED_LOST, ENDED_SUSPENDED, ENDED_PREEMPTED)).sum()),
+        preemptions_count=float((segments.how == ENDED_PREEMPTED).sum()),
         lost_core_h=float((lost * jobs.need[segments.job, CORES]).sum()),
         lost_device_h=float((lost * jobs.need[segments.job, DEVICES]).sum()),
         fair_slowdown_jain=jain(slowdown),
@@ -317,7 +324,7 @@ def _amounts(total: Totals) -> dict[str, float]:
     }
 
 
-def _fairness(accounts: Accounts, each: PerJob, until_ms: int) -> tuple[Floats, Floats]:
+def _fairness(accounts: Accounts, each: PerJob, until_ms: int, weight: Floats | None) -> tuple[Floats, Floats]:
     """By group: mean bounded slowdown, and dominant share while it had jobs that were ready and had not ended."""
     jobs, ended = accounts.jobs, each.ended
     groups = int(jobs.group.max()) + 1 if len(jobs.group) else 0
@@ -329,6 +336,8 @@ def _fairness(accounts: Accounts, each: PerJob, until_ms: int) -> tuple[Floats, 
     for k, work in enumerate(accounts.work_by_group()):
         if capacity[k] > 0:
             shares = np.maximum(shares, work.floats() / (capacity[k] * np.maximum(present, 1)))
+    if weight is not None:
+        shares /= weight[:groups]
     return slowdown[count > 0] / count[count > 0], shares[present > 0]
 
 

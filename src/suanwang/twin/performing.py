@@ -115,6 +115,7 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
     drawn = draw(accounts, staged.start_ms, until_ms)
     kept = kept_ms(accounts, staged.truth.checkpoint_ms, staged.truth.resume_ms)
     each = per_job(accounts, kept)
+    weight = None if staged.sharing is None else staged.sharing.weight
     row: dict[str, Any] = {
         "play": one.id,
         "experiment": experiment.name,
@@ -123,7 +124,7 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
         "policy": chosen.name,
         "order": chosen.order,
         "seed": one.seed,
-        **measure(accounts, drawn, until_ms=until_ms, kept=kept).as_row(),
+        **measure(accounts, drawn, until_ms=until_ms, kept=kept, weight=weight).as_row(),
         **_by_patience(staged.jobs, each, played),
     }
     return Tables(

@@ -35,6 +35,11 @@ class Projects:
     priorities: Mapping[str, Priority] = field(default_factory=dict)
     half_life_s: float = LIVE.half_life_s
     starved_after_s: float = LIVE.starved_after_s
+    preempt: bool = True
+    """Whether runs that may be interrupted end for jobs of higher priority."""
+    notice_s: float = LIVE.notice_s
+    protect_s: float = LIVE.protect_s
+    most_interruptions: int = LIVE.most_interruptions
 
 
 def names_of(projects: Projects, trace: Trace) -> tuple[str, ...]:
@@ -90,4 +95,7 @@ def sharing(projects: Projects, trace: Trace, source_job: Ints, pools: Sequence[
         half_life_ms=round(1000 * projects.half_life_s),
         mean_every_ms=round(1000 * LIVE.mean_every_s),
         starved_after_ms=round(1000 * projects.starved_after_s),
+        notice_ms=round(1000 * projects.notice_s) if projects.preempt else -1,
+        protect_ms=round(1000 * projects.protect_s),
+        most_interruptions=projects.most_interruptions,
     )

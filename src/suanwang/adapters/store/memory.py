@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
 from suanwang.adapters.store.market_memory import MemoryMarket
@@ -24,6 +24,7 @@ from suanwang.adapters.store.memory_listings import MemoryListings
 from suanwang.adapters.store.memory_overview import MemoryOverview
 from suanwang.adapters.store.memory_plans import MemoryPlans
 from suanwang.adapters.store.memory_vouchers import MemoryVouchers
+from suanwang.adapters.store.rows import ends_at
 from suanwang.domain.errors import Conflict
 from suanwang.domain.file import FileRecord
 from suanwang.domain.identity import Project, Token
@@ -346,10 +347,9 @@ class MemoryStore(
             for key, job_id in self._live.items():
                 allocation, task = self._allocations[key], self._jobs[job_id].task
                 need = task.resources
-                began = allocation.started_at or allocation.granted_at
                 model = allocation.device_model if need.devices else None
                 end = Ending(
-                    at=began + timedelta(seconds=need.time_limit_s),
+                    at=ends_at(allocation, task),
                     cores=need.cores * task.nodes,
                     memory_gb=need.memory_gb * task.nodes,
                     device_model=model,

@@ -238,6 +238,7 @@ class Progress:
     native_id: str | None = None
     phase: str = ""
     started_at: datetime | None = None
+    ends_by: datetime | None = None
     ended_at: datetime | None = None
     metered_until: datetime | None = None
     records: int = 0
@@ -285,7 +286,8 @@ NO_PROGRESS = Progress()
 
 def ends_at(allocation: Allocation, task: Task) -> datetime:
     """When its run is over at the latest, as far as is known."""
-    return (allocation.started_at or allocation.granted_at) + timedelta(seconds=task.resources.time_limit_s)
+    last = (allocation.started_at or allocation.granted_at) + timedelta(seconds=task.resources.time_limit_s)
+    return last if allocation.ends_by is None else min(last, allocation.ends_by)
 
 
 def allocation_row(allocation: Allocation, task: Task) -> list[Any]:
@@ -330,6 +332,7 @@ def _progress(allocation: Allocation) -> str | None:
         native_id=allocation.native_id,
         phase=allocation.phase,
         started_at=allocation.started_at,
+        ends_by=allocation.ends_by,
         ended_at=allocation.ended_at,
         metered_until=allocation.metered_until,
         records=allocation.records,
@@ -383,6 +386,7 @@ def allocation_from(row: Row) -> Allocation:
         native_id=progress.native_id,
         phase=progress.phase,
         started_at=progress.started_at,
+        ends_by=progress.ends_by,
         ended_at=progress.ended_at,
         metered_until=progress.metered_until,
         records=progress.records,

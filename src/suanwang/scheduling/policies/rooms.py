@@ -135,6 +135,21 @@ def give_back(board: Board, j: int) -> None:
     freer(board, row.hall)
 
 
+@kernel
+def shorten(board: Board, j: int, end_ms: int) -> None:
+    """A run is over earlier than it might have been."""
+    job, ends, running = board.jobs[j], board.ends, board.running
+    at = board.halls[board.rows[job.row].hall].first
+    first = at
+    while running[at] != j:
+        at += 1
+    while at > first and ends[at - 1] > end_ms:
+        ends[at], running[at] = ends[at - 1], running[at - 1]
+        at -= 1
+    ends[at], running[at] = end_ms, j
+    job.end_ms = end_ms
+
+
 @inlined
 def freer(board: Board, h: int) -> None:
     """The rows of the hall have more room, or less of it is kept, than when the queue was last looked through."""

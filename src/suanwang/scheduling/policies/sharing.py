@@ -13,9 +13,32 @@ import numpy as np
 
 from suanwang.domain.allowance import over
 from suanwang.scheduling import turns
-from suanwang.scheduling.columns import CORES, DEVICES, MEMORY_GB, Floats, Ints, JobColumns, RowColumns, Sharing
+from suanwang.scheduling.columns import (
+    CORES,
+    DEVICES,
+    MEMORY_GB,
+    RESOURCES,
+    Bools,
+    Floats,
+    Ints,
+    JobColumns,
+    RowColumns,
+    Sharing,
+)
 from suanwang.scheduling.margins import DEPTH, SLACK
-from suanwang.scheduling.policies.board import ANY, DELAY, FAR, FRESH, HELD, QUEUED, SINCE, STARTED, UNSEEN, Board
+from suanwang.scheduling.policies.board import (
+    ANY,
+    DELAY,
+    FAR,
+    FRESH,
+    HELD,
+    PAUSABLE,
+    QUEUED,
+    SINCE,
+    STARTED,
+    UNSEEN,
+    Board,
+)
 from suanwang.scheduling.policies.compiled import inlined, kernel
 from suanwang.scheduling.policies.joint import BLOCKED, LATER, patient
 from suanwang.scheduling.policies.passing import (
@@ -28,9 +51,12 @@ from suanwang.scheduling.policies.passing import (
     measure_least,
     reserve,
 )
-from suanwang.scheduling.policies.rooms import fits, take
+from suanwang.scheduling.policies.rooms import fits, shorten, take
+from suanwang.scheduling.preempting import Room, Runs, make_room, room_by
 
 ON, HALF_LIFE_MS, EVERY_MS, STARVED_MS, MEAN_AT_MS = 0, 1, 2, 3, 4
+NOTICE_MS, PROTECT_MS, MOST, BLOCKED_COUNT = 5, 6, 7, 8
+NOT_LEAVING = -1
 FREE, SOME, ALL = 0, 1, 2
 _dominant, _mean_after, _over = kernel(turns.dominant), kernel(turns.mean_after), kernel(over)
 _begin_priority, _next_turn = kernel(turns.begin_priority), kernel(turns.next_turn)
@@ -40,7 +66,8 @@ class Shares(NamedTuple):
     """Projects while jobs are played; without sharing all of it is empty and `numbers[ON]` is 0."""
 
     numbers: Ints
-    """`[ON | HALF_LIFE_MS | EVERY_MS | STARVED_MS]`, and `[MEAN_AT_MS]`: when `lately` was reckoned."""
+    """`[ON | HALF_LIFE_MS | EVERY_MS | STARVED_MS | NOTICE_MS | PROTECT_MS | MOST]`; `[MEAN_AT_MS]`: when `lately` was
+    reckoned; `[BLOCKED_COUNT]`: used length of `blocked`."""
     project: Ints
     """`[j]`"""
     order: Ints
@@ -67,6 +94,22 @@ class Shares(NamedTuple):
     at: Ints
     devices: Floats
     """`[r]`: what is free there, while a quota keeps a job from it."""
+    leaves_ms: Ints
+    """`[j]`: when its run ends for another job, or `NOT_LEAVING`."""
+    until_ms: Ints
+    """`[j]`: when its run really ends."""
+    times: Ints
+    """`[j]`: how often it was interrupted."""
+    blocked: Ints
+    """Jobs that found no room in the present look, in their turns, as many as may have room kept for them."""
+    room: Room
+    runs: Runs
+    found: Ints
+    """The jobs of `runs`."""
+    taken: Ints
+    tried: Ints
+    may: Bools
+    """`[r]`: where a blocked job may run."""
 
 
 def shares_for(sharing: Sharing | None, jobs: JobColumns, rows: RowColumns) -> Shares:
@@ -83,9 +126,17 @@ def shares_for(sharing: Sharing | None, jobs: JobColumns, rows: RowColumns) -> S
         has = sharing.model >= 0
         np.add.at(whole, sharing.model[has], rows.capacity[has, DEVICES])
     begin_ms = int(jobs.ready_ms.min()) if count else 0
-    rules = (1, sharing.half_life_ms, sharing.mean_every_ms, sharing.starved_after_ms) if sharing else (0, 0, 0, 0)
+    numbers = np.zeros(9, np.int64)
+    numbers[NOTICE_MS] = -1
+    if sharing:
+        numbers[:4] = 1, sharing.half_life_ms, sharing.mean_every_ms, sharing.starved_after_ms
+        numbers[NOTICE_MS : MOST + 1] = sharing.notice_ms, sharing.protect_ms, sharing.most_interruptions
+    numbers[MEAN_AT_MS] = begin_ms
+    taking = numbers[NOTICE_MS] >= 0
+    halls = (width if rows.hall is None else int(rows.hall.max()) + 1) if taking else 0
+    size = count if taking else 0
     return Shares(
-        numbers=np.array([*rules, begin_ms], np.int64),
+        numbers=numbers,
         project=sharing.project if sharing else np.zeros(0, np.int64),
         order=np.ascontiguousarray(jobs.order[:count], np.int64),
         turn_ms=np.array(jobs.ready_ms[:count], np.int64),
@@ -103,6 +154,22 @@ def shares_for(sharing: Sharing | None, jobs: JobColumns, rows: RowColumns) -> S
         heap=np.zeros(projects, np.int64),
         at=np.zeros(len(turns.UNBEGUN), np.int64),
         devices=np.zeros(width),
+        leaves_ms=np.full(count, NOT_LEAVING, np.int64),
+        until_ms=np.zeros(count, np.int64),
+        times=np.zeros(count, np.int64),
+        blocked=np.zeros(DEPTH, np.int64),
+        room=Room(np.zeros(halls), np.zeros(halls), np.zeros(width), np.zeros(halls, np.bool_)),
+        runs=Runs(
+            order=np.zeros(size, np.int64),
+            begun_ms=np.zeros(size, np.int64),
+            row=np.zeros(size, np.int64),
+            need=np.zeros((size, RESOURCES)),
+            turn=np.zeros(size, np.int64),
+        ),
+        found=np.zeros(size, np.int64),
+        taken=np.zeros(size, np.int64),
+        tried=np.zeros(size, np.int64),
+        may=np.zeros(width, np.bool_),
     )
 
 
@@ -138,6 +205,8 @@ def ran(shares: Shares, board: Board, j: int, begun_ms: int, now_ms: int, lost: 
     """A run ends before its time, while it holds its room: what it ran for does not count as waiting. One that was lost
     stands behind those that are ready already, as in the live network."""
     hold_more(shares, board, j, -1.0)
+    shares.leaves_ms[j] = NOT_LEAVING
+    shares.times[j] += not lost
     shares.turn_ms[j] = now_ms if lost else min(now_ms, shares.turn_ms[j] + now_ms - begun_ms)
 
 
@@ -269,12 +338,14 @@ def look_in_turns(policy: int, backfill: bool, board: Board, shares: Shares, now
     """Start, hold or keep every queued job; started ones are in `board.started`."""
     _open(shares, board)
     total, open_halls, left = board.counts[QUEUED], board.halls.shape[0], DEPTH
+    taking = shares.numbers[NOTICE_MS] >= 0 and board.counts[PAUSABLE] > 0
+    shares.numbers[BLOCKED_COUNT] = 0
     at_home = policy in (NEAREST, WAIT_AWHILE)
     room, stale, place = True, True, 0
     while place < total:
         if stale:
             room, stale = any_room(board, backfill), False
-        if not room and not (at_home and board.counts[UNSEEN] > 0):
+        if not room and not (at_home and board.counts[UNSEEN] > 0) and not (taking and left > 0):
             break
         if place == shares.at[0]:
             _begin_priority(
@@ -298,8 +369,11 @@ def look_in_turns(policy: int, backfill: bool, board: Board, shares: Shares, now
                 board.jobs[j].aim_row = _own_row(shares, board, j)
         if (at_home and fresh) or _may_find_room(board, j, now_ms):
             chosen = choose(policy, board, j, now_ms, backfill)
-        if chosen == BLOCKED and left > 0 and not (policy == JOINT and patient(board, j, now_ms)):
+        waits = policy == JOINT and shares.times[j] == 0 and patient(board, j, now_ms)
+        if chosen == BLOCKED and left > 0 and not waits:
             left -= 1
+            shares.blocked[shares.numbers[BLOCKED_COUNT]] = j
+            shares.numbers[BLOCKED_COUNT] += 1
             if open_halls > 0:
                 held = reserve(board, j, board.jobs[j].aim_row if at_home else -1)
                 if held >= 0:
@@ -326,3 +400,62 @@ def look_in_turns(policy: int, backfill: bool, board: Board, shares: Shares, now
     if board.counts[SINCE] >= OFTEN:
         board.counts[SINCE] = 0
         measure_least(board)
+
+
+@inlined
+def _gather(board: Board, shares: Shares, begun_ms: Ints, now_ms: int) -> int:
+    """Runs that may be taken for others, into `shares.runs`; how many."""
+    count, runs, found, numbers = 0, shares.runs, shares.found, shares.numbers
+    for h in range(board.halls.shape[0]):
+        hall = board.halls[h]
+        for at in range(hall.first, hall.first + hall.busy):
+            j = board.running[at]
+            job = board.jobs[j]
+            if job.interruptible == 0 or shares.leaves_ms[j] != NOT_LEAVING or shares.times[j] >= numbers[MOST]:
+                continue
+            if shares.times[j] > 0 and now_ms - begun_ms[j] < numbers[PROTECT_MS]:
+                continue
+            if begun_ms[j] >= now_ms or board.ends[at] <= now_ms + numbers[NOTICE_MS]:
+                continue  # It was placed just now, or is over by itself.
+            found[count] = j
+            runs.order[count], runs.begun_ms[count], runs.row[count] = shares.order[j], begun_ms[j], job.row
+            runs.turn[count] = job.rank
+            runs.need[count, CORES], runs.need[count, MEMORY_GB] = job.cores, job.memory_gb
+            runs.need[count, DEVICES] = job.devices
+            count += 1
+    return count
+
+
+@kernel
+def take_room(board: Board, shares: Shares, begun_ms: Ints, now_ms: int) -> int:
+    """Runs that are told to end for jobs that found no room, in `shares.found[:n]`; how many."""
+    notice_ms = shares.numbers[NOTICE_MS]
+    if notice_ms < 0 or shares.numbers[BLOCKED_COUNT] == 0 or board.counts[PAUSABLE] == 0:
+        return 0
+    count = _gather(board, shares, begun_ms, now_ms)
+    least = -1
+    for n in range(count):
+        least = max(least, shares.runs.order[n])
+    room = shares.room
+    if count > 0:
+        room_by(board, now_ms + notice_ms, room)
+    for n in range(shares.numbers[BLOCKED_COUNT]):
+        j = shares.blocked[n]
+        if shares.order[j] >= least or barred(shares, board, j, 1.0) == ALL:
+            continue  # Others of its project may have started behind it.
+        for r in range(board.rows.shape[0]):
+            shares.may[r] = fits(board, j, r) and not _over_quota(shares, board, j, 1.0, r)
+        row = make_room(
+            board, j, shares.order[j], now_ms, shares.may, room, shares.runs, shares.taken[:count], shares.tried[:count]
+        )  # fmt: skip
+        for k in range(count if row >= 0 else 0):
+            if shares.taken[k] != 0:
+                shares.leaves_ms[shares.found[k]] = now_ms + notice_ms
+                shorten(board, shares.found[k], now_ms + notice_ms)
+                shares.runs.order[k] = -1  # Nobody takes it again.
+    told = 0
+    for k in range(count):
+        if shares.leaves_ms[shares.found[k]] != NOT_LEAVING:
+            shares.found[told] = shares.found[k]
+            told += 1
+    return told

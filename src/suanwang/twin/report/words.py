@@ -104,7 +104,13 @@ MEASURES: Sequence[Measure] = (
     _measure("deadlines_missed_count", "Deadlines missed", "错过截止时间的作业", JOBS, floor=0.5),
     _measure("deadlines_missed_share", "Deadlines missed, of those set", "错过截止时间的比例", share=True, main=True),
     _measure("moved_gb", "Data moved", "迁移数据量", GB, floor=1e-3),
-    _measure("interruptions_count", "Interruptions: suspended or lost", "中断次数（挂起或丢失）", floor=0.5),
+    _measure(
+        "interruptions_count",
+        "Interruptions: suspended, lost, ended for others",
+        "中断次数（挂起、丢失或被抢占）",
+        floor=0.5,
+    ),
+    _measure("preemptions_count", "Runs ended for jobs of higher priority", "被高优先级作业抢占的次数", floor=0.5),
     _measure("lost_core_h", "Core-hours lost with nodes and sites", "因故障损失的核时", CORE_H, floor=1e-3),
     _measure("lost_device_h", "Device-hours lost with nodes and sites", "因故障损失的卡时", CARD_H, floor=1e-3),
     _measure(

@@ -191,15 +191,16 @@ def timeline(visit: Visit, events: Sequence[Event], names: Mapping[SiteId, str])
             kind = "job.resumed"
         sentence = labels.EVENTS.get(kind)
         # A held job is at no site yet.
-        site_id = SiteId(str(event.data.get("site"))) if kind == "job.held" else event.site_id
+        site_id = SiteId(str(event.data.get("site"))) if kind in ("job.held", "job.room_made") else event.site_id
         site = names[site_id] if site_id is not None else "–"
         text = visit.translate(sentence).format(site=site) if sentence else kind
         count = 1
         if moments and moments[-1].kind == kind == "job.checkpointed":
             count = moments.pop().count + 1
         detail = visit.reason(str(event.data.get("reason") or ""), names)
-        if kind in ("job.held", "job.suspended") and event.data.get("start_at"):
-            start = visit.formats.instant(datetime.fromisoformat(str(event.data["start_at"])))
+        told = event.data.get("ends_at" if kind == "job.preempting" else "start_at")
+        if kind in ("job.held", "job.suspended", "job.preempting", "job.room_made") and told:
+            start = visit.formats.instant(datetime.fromisoformat(str(told)))
             detail = f"{detail}, {start}" if detail else start
         moments.append(Moment(at=event.at, kind=kind, text=text, detail=plain(detail), count=count))
     return moments[::-1]
