@@ -307,6 +307,23 @@ class MarketContract:
         assert store.deposits_due(FIRST + 3, 10) == []
         assert_whole(store)
 
+    def test_what_is_unpaid_is_owed_until_it_is_paid(self, store: Store) -> None:
+        filled(store)
+        deal = bought_under(STANDARD, an_offer(), an_order())
+        assert store.deal(deal, NOW).done
+        ended = a_termination(deal.reservations[0])
+        paid = replace(ended, id="other", seller_fen=540)
+        assert store.deal(Deal(terminations=(ended, paid)), NOW).done
+        assert store.debts_due(NOW - timedelta(seconds=1), 10) == []
+        assert store.debts_due(NOW, 10) == [ended]
+        assert set(store.debts_open([ended.id, paid.id])) == {ended.id}
+        later = NOW + timedelta(hours=1)
+        store.debt_tried(ended.id, later)
+        assert (store.debts_due(NOW, 10), store.debts_due(later, 10)) == ([], [ended])
+        store.debt_tried(ended.id, None)
+        store.debt_tried(ended.id, later)
+        assert (store.debts_due(later, 10), list(store.debts_open([ended.id]))) == ([], [])
+
     def test_no_deposit_pays_more_than_it_has(self, store: Store) -> None:
         filled(store)
         deal = bought_under(STANDARD, an_offer(), an_order())

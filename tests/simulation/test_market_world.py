@@ -19,7 +19,7 @@ import pytest
 from suanwang.adapters.store.memory import MemoryStore
 from suanwang.control.billing.settling import settle
 from suanwang.control.market.calling import call_due
-from suanwang.control.market.defaulting import default_due, return_deposits
+from suanwang.control.market.defaulting import collect, default_due, return_deposits
 from suanwang.control.market.ordering import Market
 from suanwang.control.market.requests import NewOffer, Wish
 from suanwang.control.market.terminating import Reclaim, Terminations
@@ -184,7 +184,7 @@ class MarketWorld:
     def _turn(self) -> None:
         """A replica's turn; each of its steps may be the last."""
         _, clock = self.dice.choice(self.replicas)
-        for part in (settle, call_due, default_due, return_deposits):
+        for part in (settle, call_due, default_due, collect, return_deposits):
             try:
                 part(self.store, RULES, clock.now())
             except (Died, SuanwangError):
@@ -355,6 +355,9 @@ class MarketWorld:
             assert each.kind is TerminationKind.DEFAULTED or each.unpaid_fen == each.pool_fen == 0
             paid = self.store.chain_entries([f"termination/{each.id}"])
             assert sum(entry.transfer.amount_fen for entry in paid) == each.paid_fen
+            rest = self.store.chain_entries([f"termination/{each.id}/rest"])
+            owed = 0 if each.id in self.store._debts else each.unpaid_fen
+            assert sum(entry.transfer.amount_fen for entry in rest) == owed
             if each.right is not None:
                 of_right.setdefault(each.right, []).append(each)
         for name, found in of_right.items():

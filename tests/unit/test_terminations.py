@@ -263,11 +263,22 @@ def test_hours_not_delivered_that_cannot_be_replaced_are_paid_back_as_far_as_the
     assert (ended.kind, ended.right, ended.worth_fen, ended.due_fen) == (TerminationKind.DEFAULTED, right, 1600, 1600)
     assert (ended.deposit_fen, ended.seller_fen, ended.replacement) == (160, 1408, None), "1936 is more than there was"
     assert ended.unpaid_fen == 32
+    before = balance(net, DEMO)
     net.network.turn()
     assert len(list(client(net).terminations())) == 1
     kept = net.store.job(JobId(job))
     assert kept is not None
     assert kept.terms is None
+    # What he did not have is owed until he has it, and tried every hour.
+    listed(net, start=start + 10 * HOUR)
+    bought(net, count=1, start=start + 10 * HOUR, by="bob", project="other")
+    net.network.turn()
+    assert next(client(net).terminations()).unpaid_fen == 32
+    net.clock.at += HOUR
+    net.network.turn()
+    net.network.turn()
+    (ended,) = client(net).terminations()
+    assert (ended.unpaid_fen, ended.seller_fen, balance(net, DEMO)) == (0, 1440, before + 32)
 
 
 def test_hours_not_delivered_are_bought_elsewhere_and_their_jobs_follow(net: World) -> None:

@@ -21,7 +21,7 @@ from suanwang.control.learning import teach
 from suanwang.control.leasing import bound_to
 from suanwang.control.market.approving import lapse_waiting
 from suanwang.control.market.calling import call_due
-from suanwang.control.market.defaulting import default_due, moved_on, return_deposits, vacate
+from suanwang.control.market.defaulting import collect, default_due, moved_on, return_deposits, vacate
 from suanwang.control.market.reserving import kept_from, sort_queue
 from suanwang.control.rules import Rules
 from suanwang.control.sharing import fairness, keep_means
@@ -101,6 +101,7 @@ def tick(
     called = call_due(store, rules, now)
     lapse_waiting(store, now)
     default_due(store, rules, now)
+    collect(store, rules, now)
     vacate(store, now)
     return_deposits(store, rules, now)
     credit_due(store, rules, now)

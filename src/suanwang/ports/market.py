@@ -43,6 +43,7 @@ class Deal:
     """Its `revision` is the stored one plus 1; of a stock that nobody listed from yet 1."""
     deposits: tuple[Deposit, ...] = ()
     terminations: tuple[Termination, ...] = ()
+    """What is unpaid of them is owed from then on."""
     accounts: tuple[Account, ...] = ()
     """Opened with it, those that there are not."""
     chains: tuple[Chain, ...] = ()
@@ -151,6 +152,15 @@ class Market(Protocol):
         self, query: TerminationQuery, cursor: str | None, limit: int
     ) -> tuple[Sequence[Termination], str | None]:
         """Rights that ended early, newest first."""
+
+    def debts_due(self, now: datetime, limit: int) -> Sequence[Termination]:
+        """Terminations of which something is still owed, to be tried now; the oldest first."""
+
+    def debts_open(self, terminations: Collection[str]) -> Collection[str]:
+        """Those of these of which something is still owed."""
+
+    def debt_tried(self, termination_id: str, retry_at: datetime | None) -> None:
+        """It was paid, or with `retry_at` it could not be and waits until then."""
 
     def sale_terms(self) -> Sequence[SaleTerms]:
         """All that were ever set, the latest `from_at` first."""

@@ -188,6 +188,35 @@ class MarketStore:
         ]
         return self._page("market_terminations", TERMINATION, conditions, cursor, limit)
 
+    def debts_due(self, now: datetime, limit: int) -> Sequence[Termination]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT t.value FROM market_debts d JOIN market_terminations t ON t.id = d.termination_id "
+                "WHERE d.retry_at <= %s ORDER BY t.seq LIMIT %s",
+                (now, page_size(limit)),
+            ).fetchall()
+        return [TERMINATION.load(row[0]) for row in rows]
+
+    def debts_open(self, terminations: Collection[str]) -> Collection[str]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT termination_id FROM market_debts WHERE termination_id = ANY(%s)",
+                ([clean(name) for name in terminations],),
+            ).fetchall()
+        return {row[0] for row in rows}
+
+    def debt_tried(self, termination_id: str, retry_at: datetime | None) -> None:
+        def work(connection: Connection) -> None:
+            if retry_at is None:
+                connection.execute("DELETE FROM market_debts WHERE termination_id = %s", (clean(termination_id),))
+            else:
+                connection.execute(
+                    "UPDATE market_debts SET retry_at = %s WHERE termination_id = %s",
+                    (retry_at, clean(termination_id)),
+                )
+
+        self._database.write(work)
+
     def sale_terms(self) -> Sequence[SaleTerms]:
         with self._database.reading() as connection:
             rows = connection.execute("SELECT value FROM market_terms ORDER BY from_at DESC LIMIT 1000").fetchall()
@@ -342,6 +371,11 @@ def _keep_ends(connection: Connection, deal: Deal) -> None:
             "until": termination.end,
         }
         _put(connection, "market_terminations", termination.id, None, columns, TERMINATION.dump(termination))
+        if termination.unpaid_fen:
+            connection.execute(
+                "INSERT INTO market_debts (termination_id, retry_at) VALUES (%s, %s)",
+                (clean(termination.id), termination.at),
+            )
 
 
 def _keep_stock(connection: Connection, deal: Deal) -> None:

@@ -36,6 +36,7 @@ class MemoryMarket(MemoryLedger):
         self._deposits: dict[str, Deposit] = {}
         self._terminations: dict[str, Termination] = {}
         self._terms: dict[datetime, SaleTerms] = {}
+        self._debts: dict[str, datetime] = {}
 
     def deal(self, deal: Deal, now: datetime) -> Dealt:
         with self._lock:
@@ -55,6 +56,7 @@ class MemoryMarket(MemoryLedger):
             self._trades.update({trade.id: trade for trade in deal.trades})
             self._deposits.update({deposit.id: deposit for deposit in deal.deposits})
             self._terminations.update({termination.id: termination for termination in deal.terminations})
+            self._debts.update({each.id: each.at for each in deal.terminations if each.unpaid_fen})
             if deal.auction is not None:
                 self._auctions[deal.auction.first] = deal.auction
             if deal.stock is not None:
@@ -221,6 +223,22 @@ class MemoryMarket(MemoryLedger):
 
         with self._lock:
             return _page(self._terminations.values(), wanted, cursor, limit)
+
+    def debts_due(self, now: datetime, limit: int) -> Sequence[Termination]:
+        with self._lock:
+            due = [each for name, each in self._terminations.items() if self._debts.get(name, now) <= now]
+            return [each for each in due if each.id in self._debts][:limit]
+
+    def debts_open(self, terminations: Collection[str]) -> Collection[str]:
+        with self._lock:
+            return set(terminations) & self._debts.keys()
+
+    def debt_tried(self, termination_id: str, retry_at: datetime | None) -> None:
+        with self._lock:
+            if retry_at is None:
+                self._debts.pop(termination_id, None)
+            elif termination_id in self._debts:
+                self._debts[termination_id] = retry_at
 
     def sale_terms(self) -> Sequence[SaleTerms]:
         with self._lock:

@@ -89,7 +89,8 @@ def terminations(ask: Asked, limit: Limit = 100, cursor: Cursor = None) -> Respo
     """Rights that ended early, of the caller's projects or sold by him, with who paid for it; newest first."""
     caller = ask.caller
     found, after = paged(lambda at, most: ask.network.terminations.terminations(caller, at, most), cursor, limit)
-    return answer({"items": [_termination(each) for each in found], "next": after})
+    owed = ask.network.terminations.owed(found)
+    return answer({"items": [_termination(each, owed=each.id in owed) for each in found], "next": after})
 
 
 @router.post(
@@ -155,7 +156,7 @@ def _deposit(value: Deposit) -> dict[str, Any]:
     }
 
 
-def _termination(value: Termination) -> dict[str, Any]:
+def _termination(value: Termination, *, owed: bool = True) -> dict[str, Any]:
     return {
         "id": value.id,
         "kind": value.kind,
@@ -170,10 +171,10 @@ def _termination(value: Termination) -> dict[str, Any]:
         "worth_fen": value.worth_fen,
         "due_fen": value.due_fen,
         "deposit_fen": value.deposit_fen,
-        "seller_fen": value.seller_fen,
+        "seller_fen": value.seller_fen + (0 if owed else value.unpaid_fen),
         "network_fen": value.network_fen,
         "pool_fen": value.pool_fen,
-        "unpaid_fen": value.unpaid_fen,
+        "unpaid_fen": value.unpaid_fen if owed else 0,
         "replacement": value.replacement,
         "away_at": value.away_at,
         "at": value.at,

@@ -36,6 +36,7 @@ from suanwang.trading.market.termination import (
     chain_of,
     drawn,
     pool_limit,
+    rest_of,
     returned,
 )
 from suanwang.trading.market.terms import Sold
@@ -223,6 +224,25 @@ def return_deposits(store: Store, rules: Rules, now: datetime) -> int:
         needed = (opened(deposit.seller),)
         deal = Deal(deposits=(closed,), chains=(chain,) if chain else (), accounts=needed)
         done += store.deal(deal, now).done
+    return done
+
+
+def collect(store: Store, rules: Rules, now: datetime) -> int:
+    """Take what is still owed for hours that were not delivered from sellers who have it by now; returns how many debts."""
+    done = 0
+    for ended in store.debts_due(now, _AT_ONCE):
+        transfer = rest_of(ended)
+        event = Event(
+            kind="market.debt_paid",
+            at=now,
+            project=ended.project,
+            site_id=ended.site,
+            data={"termination": ended.id, "amount_fen": transfer.amount_fen, "transfer": transfer.id},
+        )
+        paid = store.post([(transfer,)], now, [event])[0].done
+        # Refused, it is tried again later; a turn that dies between the two finds it posted.
+        store.debt_tried(ended.id, None if paid else now + timedelta(seconds=rules.credit_retry_s))
+        done += paid
     return done
 
 

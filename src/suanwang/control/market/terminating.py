@@ -6,7 +6,7 @@ on the market. What ends because a site is lost is the loop's: `control.market.d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -125,6 +125,11 @@ class Terminations:
         else:
             query = TerminationQuery(projects=projects_of(caller))
         return self._store.terminations(query, cursor, min(limit, _PAGE))
+
+    def owed(self, found: Sequence[Termination]) -> Collection[str]:
+        """Those of these of which something is still unpaid."""
+        names = [each.id for each in found if each.unpaid_fen]
+        return self._store.debts_open(names) if names else ()
 
     def deposits(self, caller: Principal, cursor: str | None, limit: int) -> tuple[Sequence[Deposit], str | None]:
         """Of the caller's sales; operator and regulator see all."""

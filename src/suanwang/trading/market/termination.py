@@ -174,6 +174,19 @@ def chain_of(
     ]
 
 
+def rest_of(ended: Termination) -> Transfer:
+    """What was not paid when it ended, from its seller, once he has it."""
+    name = f"termination/{ended.id}/rest"
+    return Transfer(
+        id=name,
+        chain=name,
+        debit=ended.seller,
+        credit=account_id(Owner.PROJECT, ended.project),
+        amount_fen=ended.unpaid_fen,
+        code=f"right_{ended.kind}",
+    )
+
+
 def returned(deposit: Deposit, balance_fen: int, shares: Mapping[str, int] | None) -> Sequence[Transfer]:
     """What is left of a deposit, back to its seller, or to a co-owned site's owners by share."""
     if not balance_fen:

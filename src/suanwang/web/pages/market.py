@@ -274,6 +274,7 @@ def _page(
         waiting=visit.network.approvals.waiting(caller),
         ended=visit.network.terminations.terminations(caller, None, SHOWN)[0],
         ends=ENDS,
+        owed=visit.network.terminations.owed,
         terms=visit.network.terminations.terms(caller)[0],
         guarantee=visit.network.terminations.guarantee(caller),
         operates=caller.role is Role.OPERATOR,

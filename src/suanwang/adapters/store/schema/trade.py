@@ -129,6 +129,15 @@ market_terminations = Table(
 )
 """Rights that ended early; append-only."""
 
+market_debts = Table(
+    "market_debts",
+    metadata,
+    Column("termination_id", Text, primary_key=True),
+    Column("retry_at", INSTANT, nullable=False),
+    Index("market_debts_retry_idx", "retry_at"),
+)
+"""Terminations that are not paid whole; a row goes when it is."""
+
 market_terms = Table(
     "market_terms",
     metadata,
