@@ -273,6 +273,10 @@ def test_the_whole_trade_on_a_real_cluster(net: RealNetwork) -> None:
     # Proven with the network gone, by what was kept before it all.
     for job in jobs:
         user.say("bill", "evidence", job.id, "--since", "old.json", "-o", f"{job.id}.json")
+    month = datetime.now(timezone(timedelta(hours=8))).strftime("%Y-%m")
+    papers = {"order": trade.order, "invoice": f"{PROJECT}/{month}", "account": f"project:{PROJECT}/{month}"}
+    for kind, name in papers.items():
+        user.say("evidence", kind, name, "--since", "old.json", "-o", f"{kind}.json")
     net.down()
     old = json.loads((net.folder / "old.json").read_text())
     assert old["size"] > 0
@@ -283,6 +287,10 @@ def test_the_whole_trade_on_a_real_cluster(net: RealNetwork) -> None:
         told = json.loads(done.stdout)
         assert (told["holds"], told["amount_fen"], told["unsettled"]) == (True, job.billed_fen, [])
         assert told["voucher_fen"] == int(job.billed_fen * SHARE)
+    for kind, name in papers.items():
+        done = command("verify", f"{kind}.json", "--key", old["key"], "--checkpoint", "old.json", home=net.folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"the {kind} {name} holds" in done.stdout
 
 
 def assert_invoiced(net: RealNetwork, billed: int, subsidised: int, purchased: int) -> None:
