@@ -187,6 +187,18 @@ def test_a_run_that_may_not_is_ended_before_the_money_is_overspent(net: World) -
     assert (account.held_fen, account.balance_fen >= 0) == (0, True)
 
 
+def test_a_project_that_pays_by_invoice_later_holds_nothing_and_may_owe(net: World) -> None:
+    limit = {"project": "demo", "limit_fen": None}
+    assert net.ask("PUT", "/v1/ledger/limits", by="olga", json=limit).json()["available_fen"] is None
+    agent = ready(net)
+    job = running(net, agent)
+    goes_on(net, agent, job, 0.5)
+    account = net.store.account(account_id(Owner.PROJECT, "demo"))
+    assert account is not None
+    assert (account.balance_fen, account.held_fen) == (-5_000, 0)
+    assert net.ask("PUT", "/v1/ledger/limits", by="olga", json={**limit, "limit_fen": 4_999}).status_code == 409
+
+
 def test_operators_set_budgets_and_users_see_their_own(net: World) -> None:
     assert len(budget(net, 500)) == 1
     assert len(budget(net, 700, "project", "demo", period="total")) == 2
@@ -276,6 +288,7 @@ def test_budgets_by_the_command_line(
     assert "in all" in shown
     assert [row["limit_fen"] for row in shell("budget", "list", "--json").json] == [5000, 9950]
     assert shell("budget", "set", "person", "alice", "1").code == 4
+    assert shell("wallet", "limit", "demo", "none", "--json", by="olga").json["limit_fen"] is None
     assert shell("budget", "remove", "person", "bob", by="olga").code == 5
     assert shell("budget", "remove", "person", "alice", by="olga").code == 0
     assert "alice" not in shell("budget", "list").out

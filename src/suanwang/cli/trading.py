@@ -131,11 +131,14 @@ def top_up(
 def limit(
     context: typer.Context,
     project: Annotated[str, typer.Argument(help="The project.")],
-    yuan: Annotated[str, typer.Argument(help="How far it may owe, in yuan; 0 makes it prepaid.")],
+    yuan: Annotated[
+        str,
+        typer.Argument(help="How far it may owe, in yuan; 0 makes it prepaid, `none` lets it pay by invoice later."),
+    ],
     as_json: Json = False,
 ) -> None:
     """Change how far a project may owe. For operators."""
-    amount = fen_of(yuan)
+    amount = None if yuan == "none" else fen_of(yuan)
     with network(context) as client:
         _changed(client.set_limit(project, amount), as_json)
 

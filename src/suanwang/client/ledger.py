@@ -64,8 +64,8 @@ class LedgerCalls:
         body = {"id": key or uuid.uuid4().hex, "project": project, "amount_fen": amount_fen}
         return self._change("POST", "/v1/ledger/top-ups", ledger_models.AccountView, body)
 
-    def set_limit(self, project: str, limit_fen: int) -> ledger_models.AccountView:
-        """How far a project may owe; 0 makes it prepaid."""
+    def set_limit(self, project: str, limit_fen: int | None) -> ledger_models.AccountView:
+        """How far a project may owe; 0 makes it prepaid, None lets it pay by invoice later."""
         body = {"project": project, "limit_fen": limit_fen}
         return self._change("PUT", "/v1/ledger/limits", ledger_models.AccountView, body)
 

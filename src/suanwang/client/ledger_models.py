@@ -69,10 +69,10 @@ class NewTopUp(Asked):
 
 
 class NewLimit(Asked):
-    """How far a project may owe; 0 makes it prepaid."""
+    """How far a project may owe; 0 makes it prepaid, null lets it pay by invoice later."""
 
     project: str = Field(max_length=63)
-    limit_fen: int = Field(ge=0, le=MOST_FEN)
+    limit_fen: int | None = Field(ge=0, le=MOST_FEN)
 
 
 class SpendingBudget(Answer):

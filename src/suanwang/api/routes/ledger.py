@@ -96,7 +96,7 @@ def top_up(ask: Asked, body: Body) -> Response:
     openapi_extra=takes("NewLimit", {"project": "demo", "limit_fen": 0}),
 )
 def set_limit(ask: Asked, body: Body) -> Response:
-    """How far a project may owe; 0 makes it prepaid. For operators."""
+    """How far a project may owe; 0 makes it prepaid, null lets it pay by invoice later. For operators."""
     caller = ask.caller
     asked = model_of(ledger_models.NewLimit, body)
     return answer(_account(ask.network.wallets.set_limit(caller, ProjectId(asked.project), asked.limit_fen)))

@@ -98,10 +98,11 @@ class Wallets:
             raise InvalidRequest(f"this cannot be posted: {outcome.verdict}", field="amount_fen", allowed="less")
         return self.account(caller, account)
 
-    def set_limit(self, caller: Principal, project: ProjectId, limit_fen: int) -> Account:
-        """How far a project may owe: 0 makes it prepaid. Raises `Conflict` where it owes more already."""
+    def set_limit(self, caller: Principal, project: ProjectId, limit_fen: int | None) -> Account:
+        """How far a project may owe: 0 makes it prepaid, None lets it pay by invoice later, and its runs hold nothing. Raises
+        `Conflict` where it owes more already."""
         caller.must_be(Role.OPERATOR)
-        if not 0 <= limit_fen <= MOST_FEN:
+        if limit_fen is not None and not 0 <= limit_fen <= MOST_FEN:
             raise InvalidRequest("this limit is not possible", field="limit_fen", allowed=f"0 to {MOST_FEN}")
         account = self._project_account(project)
         self._store.open_accounts([self._new(project)])
@@ -112,7 +113,7 @@ class Wallets:
             actor=caller.name,
             data={"limit_fen": limit_fen},
         )
-        return self._store.set_floor(account, -limit_fen, [event])
+        return self._store.set_floor(account, None if limit_fen is None else -limit_fen, [event])
 
     def audit(self, caller: Principal) -> Audit:
         """The whole ledger against its own transfers."""
