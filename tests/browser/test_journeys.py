@@ -84,7 +84,7 @@ def test_from_the_map_to_the_bill(world: World, address: str, open_page: OpenPag
     expect(page.locator("#bill-sum")).to_have_text(f"¥{billed / 100:.2f}")
     answer = httpx.get(f"{address}/v1/bills/totals", headers={"Authorization": f"Bearer {world.user_token}"})
     assert sum(total["amount_fen"] for total in answer.json()["items"]) == billed
-    shown = page.locator("table.lines tbody tr td:last-child").all_inner_texts()
+    shown = page.locator("[aria-labelledby=lines-title] tbody tr td:last-child").all_inner_texts()
     assert round(sum(float(text.removeprefix("¥")) for text in shown) * 100) == billed
     page.get_by_role("link", name=job_id).first.click()
     state_of(page, "succeeded")
