@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import SiteId
 from suanwang.domain.pricing import Formula, Kind
 from suanwang.domain.site import Price
+from suanwang.electricity.supply import milliseconds
 from suanwang.sitefile import read_site
 from suanwang.sitefile.prices import read_prices
 from suanwang.web import mount_web
@@ -140,6 +142,12 @@ def test_the_pages_show_the_lists_and_the_steps_of_a_line(net: World) -> None:
     assert 'id="price-lists"' in site
     assert "¥0.0608" in site
     assert "¥0.064" in page("/sites/guian", "bob"), "without the discount of another project"
+    assert 'id="asked"' in site
+    drawn = json.loads(page("/sites/guian/asked"))
+    now, published = net.clock.at, datetime(2026, 3, 1, 2, 0, 1, tzinfo=UTC)
+    instants = (now - timedelta(days=14), published, now + timedelta(days=7))
+    expected = [[milliseconds(at), yuan] for at, yuan in zip(instants, (0.1, 0.064, 0.064), strict=True)]
+    assert drawn["series"] == [{"name": "Core", "points": expected}]
     line = page(f"/wallet/lines/{job['id']}-1:1")
     assert 'id="unit-prices"' in line
     assert "Price list 1" in line

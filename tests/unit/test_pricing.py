@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from tests.factories import (
@@ -233,6 +234,28 @@ def test_rating_anew_gives_the_same_bytes_and_the_bill_proves_itself(net: SmallN
         forged = copy.deepcopy(made)
         forged["usage"][0]["leaf"]["pricing"] |= change
         assert not verify(forged).holds, change
+
+
+def test_clocks_that_are_put_forward_move_no_instant(net: SmallNetwork) -> None:
+    """In Berlin the hour after 02:00 of 29 March 2026 is missing: a list and a promotion that are dated there still last as
+    long as they last."""
+    berlin = ZoneInfo("Europe/Berlin")
+    net.clock.at = datetime(2026, 3, 29, 0, tzinfo=UTC)
+    net.sync(AGENT)
+    promotion = Discount(
+        name="night",
+        percent=Decimal(50),
+        from_at=datetime(2026, 3, 29, 1, 30, tzinfo=berlin),
+        until=datetime(2026, 3, 29, 3, 30, tzinfo=berlin),
+    )
+    asked = replace(PLAIN, core_hour_yuan=Decimal(0), discounts=(promotion,))
+    first = net.network.prices.publish(PROVIDER, GUIAN, asked, datetime(2026, 3, 29, 1, 0, tzinfo=berlin))
+    assert net.network.prices.publish(PROVIDER, GUIAN, asked, NOW.replace(month=3, day=29, hour=0)) == first
+    job = ran(net, 2)
+    assert [(line.from_at.hour, line.from_at.minute, line.rated_yuan) for line in lines_of(net, job)] == [
+        *((0, 0, Decimal(4)), (0, 30, Decimal(4))),
+        (1, 30, Decimal(4)),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,14 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from suanwang.domain.identity import Project
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.site import Offering
+from suanwang.electricity.pricing import units
 from suanwang.trading.invoicing import ZONE, Charge, Month
 from suanwang.trading.ledger import CURRENCY
 
@@ -123,7 +124,7 @@ def _shared(charge: Charge, known: Known) -> dict[str, str]:
 def _usage(charge: Charge) -> dict[str, str]:
     usage, line = charge.usage, charge.line
     hours = Decimal(usage.us) / _HOUR_US
-    hourly = _hourly_yuan(charge)
+    hourly, listed = _hourly_yuan(charge), _hourly_yuan(_undiscounted(charge))
     device = usage.device_model if usage.devices else None
     details = {
         "F_CoreCount": usage.cores,
@@ -136,9 +137,9 @@ def _usage(charge: Charge) -> dict[str, str]:
     return {
         "BilledCost": billed,
         "EffectiveCost": billed,
-        "ListCost": _plain(hourly * hours),
+        "ListCost": _plain(listed * hours),
         "ContractedCost": _plain(hourly * hours),
-        "ListUnitPrice": _plain(hourly),
+        "ListUnitPrice": _plain(listed),
         "ContractedUnitPrice": _plain(hourly),
         "PricingCurrencyEffectiveCost": billed,
         "PricingCurrencyListUnitPrice": _plain(hourly),
@@ -171,6 +172,20 @@ def _credit(charge: Charge) -> dict[str, str]:
         "ChargeFrequency": "One-Time",
         "ChargeDescription": f"Voucher for {charge.line.usage_id}",
     }
+
+
+def _undiscounted(charge: Charge) -> Charge:
+    """With the prices of the site's list, before any discount."""
+    if charge.line.pricing is None or not charge.line.pricing.taken:
+        return charge
+    first, device = units(charge.line.pricing)[0], charge.usage.device_model
+    price = replace(
+        charge.price,
+        core_hour_yuan=first.core,
+        memory_gb_hour_yuan=first.gb,
+        device_hour_yuan={} if device is None else {device: first.device},
+    )
+    return replace(charge, price=price)
 
 
 def _hourly_yuan(charge: Charge) -> Decimal:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -212,7 +212,7 @@ def _date(valid_from: datetime | None, now: datetime) -> datetime:
             field="valid_from",
             allowed=f"a whole second with its offset, from now ({next_second.isoformat()}) on, within two years",
         )
-    return valid_from
+    return valid_from.astimezone(UTC)
 
 
 def checked(asked: Asked, offering: Offering) -> Asked:
@@ -305,7 +305,10 @@ def _discount(value: Discount, field: str) -> Discount:
         if brand.casefold() not in vendors:
             allowed = ", ".join(sorted(vendors.values()))
             raise InvalidRequest(f"no vendor {brand[:60]!r}", field=f"{field}.brands", allowed=allowed)
-    return replace(value, name=name, brands=tuple(vendors[brand.casefold()] for brand in value.brands))
+    # Python subtracts instants of one zone by their wall clocks, which jump; in UTC they do not.
+    from_at, until = (None if at is None else at.astimezone(UTC) for at in (value.from_at, value.until))
+    brands = tuple(vendors[brand.casefold()] for brand in value.brands)
+    return replace(value, name=name, brands=brands, from_at=from_at, until=until)
 
 
 def _amount(value: Decimal, field: str) -> None:

@@ -16,6 +16,7 @@ from suanwang.domain.sample import Sample, Source
 from suanwang.electricity.pricing import Units, units
 from suanwang.ports import JobQuery
 from suanwang.web import labels
+from suanwang.web.asked import asked_over
 from suanwang.web.loads import device_name, load_of, region_name
 from suanwang.web.power import area_name, day_of, now_of
 from suanwang.web.visiting import PageRoute, Visit, Visited
@@ -23,7 +24,7 @@ from suanwang.web.visiting import PageRoute, Visit, Visited
 router = APIRouter(prefix="/sites", route_class=PageRoute)
 JOBS_SHOWN = 20
 HISTORY_SHOWN = 30
-LISTS_SHOWN = 10
+LISTS_SHOWN, LISTS_DRAWN = 10, 200
 _HISTORY_READS, _BATCH = 5, 1000
 
 
@@ -81,6 +82,15 @@ def day(visit: Visited, site_id: str) -> Response:
     """Today's hours of price and carbon, for the drawing script."""
     offer = visit.network.sites.get(visit.caller, SiteId(site_id)).site.offering
     body = day_of(offer, visit.network.clock.now(), visit.translate)
+    return JSONResponse(body, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+
+
+@router.get("/{site_id}/asked")
+def asked(visit: Visited, site_id: str) -> Response:
+    """What it asked and will ask, for the drawing script."""
+    site = visit.network.sites.get(visit.caller, SiteId(site_id)).site
+    lists = visit.network.prices.history(visit.caller, site.id, None, LISTS_DRAWN)
+    body = asked_over(site, lists, visit.network.clock.now(), visit.translate)
     return JSONResponse(body, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
 
 
