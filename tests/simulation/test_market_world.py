@@ -21,8 +21,9 @@ from suanwang.control.billing.settling import settle
 from suanwang.control.market.calling import call_due
 from suanwang.control.market.defaulting import collect, default_due, return_deposits
 from suanwang.control.market.ordering import Market
+from suanwang.control.market.reclaiming import Reclaim
 from suanwang.control.market.requests import NewOffer, Wish
-from suanwang.control.market.terminating import Reclaim, Terminations
+from suanwang.control.market.terminating import Terminations
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, InvalidRequest, SuanwangError, Unavailable
 from suanwang.domain.identity import Principal, Project, Role

@@ -10,7 +10,7 @@ from suanwang.api.answering import answer
 from suanwang.api.asking import Asked, Body, Cursor, Limit, Route, model_of, paged, possible_instant
 from suanwang.api.describing import FAULT, takes
 from suanwang.client import termination_models
-from suanwang.control.market.terminating import Reclaim
+from suanwang.control.market.reclaiming import Reclaim
 from suanwang.domain.ids import SiteId
 from suanwang.trading.ledger import Account
 from suanwang.trading.market.product import begins

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from suanwang.control.market.calling import being_made, sharing_owners, terms_at
+from suanwang.control.market.reclaiming import balances
 from suanwang.control.market.reserving import terms_of, units_of
-from suanwang.control.market.terminating import balances
 from suanwang.control.rules import Rules
 from suanwang.control.steps import freed, suspend
 from suanwang.domain.ids import SiteId

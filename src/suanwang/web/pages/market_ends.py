@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
-from suanwang.control.market.terminating import Reclaim
+from suanwang.control.market.reclaiming import Reclaim
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, Unauthorized
 from suanwang.domain.identity import Principal
 from suanwang.domain.ids import SiteId
