@@ -26,8 +26,8 @@ from suanwang.domain.tariff import Tariff
 from suanwang.domain.task import DeviceRequest, Objective, Resources
 from suanwang.electricity.daily import factor_at, modelled_day
 from suanwang.electricity.supply import milliseconds
-from suanwang.electricity.tariff import slot_at
-from suanwang.scheduling.ahead import Ahead
+from suanwang.electricity.tariff import STEP_MS, slot_at
+from suanwang.scheduling.ahead import HORIZON_STEPS, Ahead
 from suanwang.scheduling.placing import decide, explain
 from suanwang.scheduling.plan import Hopeless, Place
 from suanwang.trading.rating import electricity_rate, rated_yuan
@@ -162,11 +162,12 @@ def test_integrals_ahead_are_those_of_the_tariff(tariff: Tariff, now: datetime, 
     long = timedelta(milliseconds=round(hours * 3_600_000))
     begun = now.replace(microsecond=0)
     ahead = Ahead([offering(), offering(price=price)], begun)
-    found = ahead.yuan.over(ahead.tariff, long / timedelta(hours=1))
-    assert found[0] == 0
-    assert found[1] == pytest.approx(float(exactly(tariff, 1.0, begun, begun + long)), rel=1e-9)
-    each = ahead.yuan.over(ahead.tariff, np.full(2, long / timedelta(hours=1)))
-    np.testing.assert_allclose(each, found, rtol=1e-12)
+    totals = ahead.yuan.totals(HORIZON_STEPS)[ahead.tariff]
+    into_ms = milliseconds(begun) % STEP_MS
+    steps = np.array([into_ms, into_ms + long / timedelta(milliseconds=1)]) / STEP_MS
+    assert not totals[0].any()
+    before, after = np.interp(steps, np.arange(HORIZON_STEPS + 1), totals[1])
+    assert after - before == pytest.approx(float(exactly(tariff, 1.0, begun, begun + long)), rel=1e-9)
     most = ahead.yuan.most(ahead.tariff, long / timedelta(hours=1))[1]
     for late in range(0, 48, 7):
         start = begun + timedelta(minutes=37 * late)

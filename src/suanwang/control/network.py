@@ -34,10 +34,11 @@ from suanwang.control.people import People
 from suanwang.control.quotes import Quotes
 from suanwang.control.rules import Rules
 from suanwang.control.sites import Sites
-from suanwang.control.tick import Turn, tick
+from suanwang.control.tick import Decide, Turn, tick
 from suanwang.domain.device import Position
 from suanwang.domain.job import Place
 from suanwang.ports import Clock, Files, Identities, Signer, Store
+from suanwang.scheduling.placing import decide
 
 
 class Network:
@@ -87,9 +88,9 @@ class Network:
         self.listings = Listings(store, clock, self.rules, files)
         self.artefacts = Artefacts(store, clock, files)
 
-    def turn(self) -> Turn:
+    def turn(self, decide_with: Decide = decide) -> Turn:
         """One turn of the control loop now."""
-        turn = tick(self.store, self.rules, self.places, self.clock.now(), behind=self._behind, step=self._step)
+        turn = tick(self.store, self.rules, self.places, self.clock.now(), decide_with, self._behind, self._step)
         self._behind, self._step = turn.behind, turn.step
         self._watch.look(self.clock.now())
         self.proofs.keep_up()

@@ -29,6 +29,12 @@ def milliseconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(milliseconds=1)
 
 
+def instant(at_ms: int, like: datetime) -> datetime:
+    """`at_ms` in the zone of `like`."""
+    whole = like.replace(microsecond=like.microsecond // 1000 * 1000)
+    return whole + timedelta(milliseconds=at_ms - milliseconds(whole))
+
+
 def electricity_of(offering: Offering, from_ms: int, to_ms: int) -> tuple[Series, Series]:
     """Yuan per kWh and g CO2 per kWh at a site over [`from_ms`, `to_ms`).
 

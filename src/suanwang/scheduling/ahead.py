@@ -1,7 +1,6 @@
 """What electricity costs users and emits from the instant of a decision on, for the tariffs and days that sites have.
 
-Owns integrals over the days ahead, for all sites at once: sites share tariffs, so there are few different ones. Behind the
-horizon the last day repeats.
+Owns integrals over the days ahead, for all sites at once: sites share tariffs, so there are few different ones.
 """
 
 from __future__ import annotations
@@ -22,42 +21,39 @@ from suanwang.electricity.tariff import STEP_MS, STEPS, price_series
 
 T = TypeVar("T", bound=Hashable)
 HORIZON_DAYS = 8
+HORIZON_STEPS = HORIZON_DAYS * STEPS
 _STEP_H = STEP_MS / HOUR_MS
 
 
 class Integrals:
-    """Integrals of several step functions from one instant on, in value × hours."""
+    """Integrals of several step functions from the present half hour on, in value × hours."""
 
-    __slots__ = ("_begun", "_begun_h", "_columns", "_daily", "_day", "_most", "_total_columns", "_totals", "_values")
+    __slots__ = ("_begun_h", "_columns", "_daily", "_day", "_most", "_total_columns", "_totals")
 
     def __init__(self, values: Floats, begun_h: float) -> None:
         """`values[p, k]`: in the `k`-th half hour; `begun_h` of the first are over."""
-        self._values = values
+        self._begun_h = begun_h
         self._totals = np.concatenate((np.zeros((len(values), 1)), np.cumsum(values, axis=1) * _STEP_H), axis=1)
         self._day = self._totals[:, -1] - self._totals[:, -1 - STEPS]
         self._columns, self._total_columns = np.ascontiguousarray(values.T), np.ascontiguousarray(self._totals.T)
-        self._begun_h = begun_h
-        self._begun = self._all_until(begun_h)
         self._daily = bool((values[:, STEPS:] == values[:, :-STEPS]).all())
         self._most: dict[float, Floats] = {}
 
-    def over(self, profile: Ints, hours: Floats | float) -> Floats:
+    def over(self, profile: Ints, hours: float) -> Floats:
         """`[r]`: from now on for so many hours, by the function of each row."""
-        if isinstance(hours, float):
-            # Most often all rows run equally long: then each function is taken once, and no arrays of indices are made.
-            return (self._all_until(self._begun_h + hours) - self._begun).take(profile)
-        return self._until(profile, self._begun_h + hours) - self._begun.take(profile)
+        return (self._until(self._begun_h + hours) - self._until(self._begun_h)).take(profile)
+
+    def _until(self, hours: float) -> Floats:
+        """`[p]`; behind the horizon the last day repeats."""
+        step = int(hours // _STEP_H)
+        rounds = max(0, (step - len(self._columns)) // STEPS + 1)
+        inside = step - rounds * STEPS
+        total: Floats = self._columns[inside] * (hours - step * _STEP_H) + self._total_columns[inside]
+        return total + rounds * self._day
 
     def totals(self, steps: int) -> Floats:
-        """`[p, k]`: from the beginning of the present half hour until `k` half hours later; the last day repeats."""
-        known = self._totals.shape[1] - 1
-        if steps <= known:
-            return self._totals[:, : steps + 1]
-        ahead = np.arange(known + 1, steps + 1)
-        rounds = (ahead - known - 1) // STEPS + 1
-        return np.concatenate(
-            (self._totals, self._totals[:, ahead - rounds * STEPS] + rounds * self._day[:, None]), axis=1
-        )
+        """`[p, k]`: from the beginning of the present half hour until `k` half hours later, within the horizon."""
+        return self._totals[:, : steps + 1]
 
     def most(self, profile: Ints, hours: float) -> Floats:
         """`[r]`: the most over so many hours, whenever in the next week they begin."""
@@ -78,23 +74,6 @@ class Integrals:
         total = self._total_columns[inside] - self._total_columns[edges] + rounds[:, None] * self._day
         found: Floats = (total + np.maximum(self._columns[inside], before) * rest).max(axis=0)
         return found
-
-    def _all_until(self, hours: float) -> Floats:
-        """`[p]`, as `_until`."""
-        step = int(hours // _STEP_H)
-        rounds = max(0, (step - len(self._columns)) // STEPS + 1)
-        inside = step - rounds * STEPS
-        total: Floats = self._columns[inside] * (hours - step * _STEP_H) + self._total_columns[inside]
-        return total + rounds * self._day if rounds else total
-
-    def _until(self, profile: Ints, hours: Floats) -> Floats:
-        step = (hours // _STEP_H).astype(np.int64)
-        rounds = np.maximum(0, (step - self._values.shape[1]) // STEPS + 1)
-        inside = step - rounds * STEPS
-        rest = hours - step * _STEP_H
-        total: Floats = self._totals[profile, inside] + self._values[profile, inside] * rest
-        total += rounds * self._day[profile]
-        return total
 
 
 class Ahead:

@@ -65,6 +65,8 @@ class Shape:
     """The price lists that bind it instead."""
     payer: Customer | None
     """Of another job, where price lists tell customers apart."""
+    done_ms: int
+    """Of a job that may pause: work that its checkpoint keeps."""
     cores: int = field(compare=False)
     """Over all nodes, as the next two."""
     memory_gb: float = field(compare=False)
@@ -89,8 +91,20 @@ def shape(job: Job, paying: Paying | None = None) -> Shape:
     bound_tariff = passed_on(job.terms.price) if job.terms else None
     payer = paying.customer(job) if paying is not None and job.terms is None else None
     bound = (bound_yuan, bound_tariff, bound_listed)
-    compared = (where(job), need, nodes, task.objective, budget, limits.deadline_at, *bound, payer)
+    done_ms = _kept_ms(job) if job.checkpoint is not None else 0
+    compared = (where(job), need, nodes, task.objective, budget, limits.deadline_at, *bound, payer, done_ms)
     return Shape(*compared, need.cores * nodes, need.memory_gb * nodes, devices, hash(compared))
+
+
+def may_pause(job: Job) -> bool:
+    """Whether the network may take its work up again in other steps: its user allows it, and a checkpoint keeps the work."""
+    by_right = job.terms is not None and job.terms.reservation is not None
+    return job.task.flexibility.may_be_interrupted and job.task.checkpoint is not None and not by_right
+
+
+def _kept_ms(job: Job) -> int:
+    """All run time so far, as if the checkpoint were of its last moment and all sites alike."""
+    return int(1000 * job.usage.wall_s) if may_pause(job) else 0
 
 
 def _bound_yuan(job: Job, devices: int) -> float:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from suanwang.domain.job import Allocation, Figures, Hold, Job, Rank
-from suanwang.electricity.supply import milliseconds
+from suanwang.electricity.supply import instant, milliseconds
 from suanwang.electricity.tariff import STEP_MS
-from suanwang.scheduling import figures, hours
-from suanwang.scheduling.feasibility import Limits, Shape, shape
-from suanwang.scheduling.snapshot import Ints, Rows, SiteTable, Snapshot, table
+from suanwang.scheduling import figures
+from suanwang.scheduling.feasibility import Limits, Shape, may_pause, shape
+from suanwang.scheduling.seating import Later, Ran, Seating
+from suanwang.scheduling.snapshot import Rows, SiteTable, Snapshot, table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,82 +26,80 @@ class Suspend:
     hold: Hold
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    job: Job
+    allocation: Allocation
+    shape: Shape
+    rows: Rows
+    row: int
+    lasted_s: float
+
+    def ran(self) -> Ran:
+        work_s = self.job.usage.wall_s - self.allocation.usage.wall_s + self.lasted_s
+        return Ran(int(1000 * work_s / self.rows.slowness.item(self.row)), int(1000 * self.lasted_s))
+
+    def rank(self, later: Later, now_ms: int) -> Rank:
+        left_h = (later.finish_s - (later.at_ms - now_ms) / 1000) / 3600
+        return Rank(
+            site=self.allocation.site_id,
+            device_model=self.allocation.device_model,
+            score=later.score,
+            figures=Figures(
+                price_yuan=later.yuan,
+                carbon_g=later.carbon_g,
+                energy_kwh=figures.power_kw(self.shape, self.rows.units[self.row]) * left_h,
+                finish_s=later.finish_s,
+            ),
+        )
+
+
 def pauses(snapshot: Snapshot, running: Sequence[tuple[Job, Allocation]]) -> Iterator[Suspend]:
     """The runs of `running` that had better pause. One that began in this step goes on: a job pauses at most once a step."""
-    found: tuple[SiteTable, Limits] | None = None
-    for job, allocation in running:
-        if not _may_pause_now(snapshot, job, allocation):
+    asked = [one for one in running if _may_pause_now(snapshot, *one)]
+    if not asked:
+        return
+    seen, now_ms = table(snapshot), milliseconds(snapshot.now)
+    limits = Limits(seen, snapshot.places)
+    runs = [run for job, allocation in asked if (run := _run(snapshot, seen, job, allocation)) is not None]
+    jobs, shapes = [run.job for run in runs], [run.shape for run in runs]
+    seating = Seating(seen, jobs, shapes, snapshot.now, ran=[run.ran() for run in runs])
+    for number, run in enumerate(runs):
+        fitting = limits.fitting(run.shape, run.rows)
+        if not fitting[run.row]:
             continue
-        if found is None:
-            seen = table(snapshot)
-            found = seen, Limits(seen, snapshot.places)
-        suspend = _pause(snapshot, *found, job, allocation)
-        if suspend is not None:
-            yield suspend
+        weighed = seating.weighed(run.rows, fitting)
+        later = seating.pauses(number, weighed, run.row)
+        if later is None:
+            continue
+        yield Suspend(
+            job=run.job,
+            allocation=run.allocation,
+            hold=Hold(
+                expect=run.rank(later, now_ms),
+                start_at=instant(later.at_ms, snapshot.now),
+                until=instant(later.until_ms, snapshot.now),
+                instead=run.rank(seating.at(number, weighed, run.row, now_ms, now_ms), now_ms),
+            ),
+        )
 
 
 def _may_pause_now(snapshot: Snapshot, job: Job, allocation: Allocation) -> bool:
     """A checkpoint must be there already: one that is only promised may never be written."""
     began = allocation.started_at
-    if (
-        began is None
-        or allocation.ends_by is not None
-        or job.hold is not None
-        or job.checkpoint is None
-        or not hours.may_pause(job)
-    ):
+    ending = allocation.ends_by is not None
+    if began is None or ending or job.hold is not None or job.checkpoint is None or not may_pause(job):
         return False
     return milliseconds(began) // STEP_MS < milliseconds(snapshot.now) // STEP_MS
 
 
-def _pause(snapshot: Snapshot, seen: SiteTable, limits: Limits, job: Job, allocation: Allocation) -> Suspend | None:
-    of = shape(job, seen.plain.paying)
-    rows = seen.plain if of.resources.devices is None else seen.pooled
-    index = limits.fitting(of, rows).nonzero()[0]
-    place = _place(seen, rows, index, allocation)
-    if place is None:
-        return None
-    began = allocation.started_at
+def _run(snapshot: Snapshot, seen: SiteTable, job: Job, allocation: Allocation) -> _Run | None:
+    """None where its site has no such row any more."""
+    of, began = shape(job, seen.plain.paying), allocation.started_at
     assert began is not None, "only what runs can pause"
-    lasted_s = max(0.0, (snapshot.now - began).total_seconds())
-    work_s = job.usage.wall_s - allocation.usage.wall_s + lasted_s
-    found = hours.pause(job, of, rows, index, place, snapshot.now, lasted_s=lasted_s, work_s=work_s)
-    if found is None:
-        return None
-    now_ms = milliseconds(snapshot.now)
-    return Suspend(
-        job=job,
-        allocation=allocation,
-        hold=Hold(
-            expect=_rank(allocation, of, rows, index.item(place), found.later, now_ms),
-            start_at=hours.instant(found.later.at_ms, snapshot.now),
-            until=hours.instant(found.later.until_ms, snapshot.now),
-            instead=_rank(allocation, of, rows, index.item(place), found.now, now_ms),
-        ),
-    )
-
-
-def _place(seen: SiteTable, rows: Rows, index: Ints, allocation: Allocation) -> int | None:
-    """Which of the rows it runs on; None where that is none of them any more."""
-    for place, row in enumerate(index.tolist()):
-        pool = rows.pools[row]
+    rows = seen.plain if of.resources.devices is None else seen.pooled
+    for row, pool in enumerate(rows.pools):
         site = seen.sites[rows.site_of.item(row)].id
         if (site, pool.model if pool else None) == (allocation.site_id, allocation.device_model):
-            return place
+            return _Run(job, allocation, of, rows, row, max(0.0, (snapshot.now - began).total_seconds()))
     return None
-
-
-def _rank(allocation: Allocation, of: Shape, rows: Rows, row: int, later: hours.Later, now_ms: int) -> Rank:
-    assert later.finish_s is not None, "of work that goes on the end is known"
-    left_h = (later.finish_s - (later.at_ms - now_ms) / 1000) / 3600
-    return Rank(
-        site=allocation.site_id,
-        device_model=allocation.device_model,
-        score=later.score,
-        figures=Figures(
-            price_yuan=later.yuan,
-            carbon_g=later.carbon_g,
-            energy_kwh=figures.power_kw(of, rows.units[row]) * left_h,
-            finish_s=later.finish_s,
-        ),
-    )

@@ -81,12 +81,6 @@ class Course:
     posted: Floats
     """`[3, r]`: constant prices of the rows that follow none."""
 
-    def over(self, units: Units, pick: Ints | slice, hours: Floats | float) -> Floats:
-        """`[k]`: yuan for so many hours from now on."""
-        of = self.function[pick]
-        core, gb, device = (each.over(of, hours) for each in self.listed)
-        return units.cores * core + units.memory_gb * gb + units.devices * device
-
     def most(self, units: Units, hours: float) -> Floats:
         """`[r]`: the most for so many hours, whenever they begin."""
         found = np.zeros(len(self.function))

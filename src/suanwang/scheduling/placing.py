@@ -15,12 +15,12 @@ from itertools import takewhile
 import numpy as np
 
 from suanwang.domain.allowance import Allowance, Amounts, Exceeded, Standing
-from suanwang.domain.ids import ProjectId
+from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Exclusion, Figures, Hold, InForce, Job, Rank, Why
 from suanwang.domain.site import DevicePool
-from suanwang.electricity.supply import milliseconds
+from suanwang.electricity.supply import instant, milliseconds
 from suanwang.electricity.tariff import STEP_MS, slot_at
-from suanwang.scheduling import figures, hours
+from suanwang.scheduling import figures
 from suanwang.scheduling.fairness import Shares, in_turn
 from suanwang.scheduling.feasibility import (
     Least,
@@ -30,14 +30,15 @@ from suanwang.scheduling.feasibility import (
     now_reason,
     shape,
 )
-from suanwang.scheduling.margins import DEPTH, WORTH_WAITING
+from suanwang.scheduling.margins import DEPTH
 from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Preempt, Stay
+from suanwang.scheduling.policies.board import FAR
 from suanwang.scheduling.purses import Purses
-from suanwang.scheduling.seating import Seating
-from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable, Snapshot, table
+from suanwang.scheduling.seating import BLOCKED, LATER, Seating, Weighed
+from suanwang.scheduling.snapshot import Bools, Floats, Rows, SiteTable, Snapshot, table
 from suanwang.scheduling.taking import Blocked, preempts
 
-SHAPES_KEPT = 256
+SHAPES_KEPT = 64
 """Figures of so many shapes are kept: the members of an array are of one shape and come one after the other."""
 REASONS_KEPT = 24
 """A decision keeps the reason of every site in networks up to this size; `explain` makes the rest on request."""
@@ -45,7 +46,7 @@ FEW_REASONS = 4
 """Kept in larger networks of a job that no site can ever run."""
 OTHERS_KEPT = 3
 """Next best sites in a decision; in larger networks the second best alone."""
-NO_SCORES = np.zeros(0, np.float64)
+HOUR_MS = 3_600_000.0
 HELD = "held for a better site that is full now"
 KEPT = "held for a better hour"
 OVER = "its project's quota does not allow it now"
@@ -61,15 +62,18 @@ class _Ranking:
     rows: Rows
     fitting: Bools
     """`[r]`: large enough and allowed, whatever it costs and however long it takes."""
-    index: Ints
-    """`[k]`: the rows that no hard limit speaks against, ascending. All that follows is about these."""
-    pick: Ints | slice
-    """Takes them out of the rows' arrays: `index`, or a slice where it is all of them."""
-    score: Floats
+    possible: Bools
+    """`[r]`: no hard limit speaks against them."""
+    some: bool
+    """Whether any is."""
     limit_yuan: Floats | None
     """`[r]`: what a run up to the time limit would cost at most; None where no budget is set."""
     hold_fen: Floats | None = None
-    """`[k]`: what a start holds, once somebody asked."""
+    """`[r]`: what a start holds, once somebody asked."""
+    weighed: Weighed | None = None
+    """What a start now comes to, once somebody asked."""
+    least_score: float | None = None
+    """On the best row, were all empty, once somebody asked."""
     busy: dict[int, tuple[int, Exclusion]] = field(default_factory=dict)
     """Site → what it had taken when it was last found full, and the reason then."""
     ranks: dict[int, Rank] = field(default_factory=dict)
@@ -77,15 +81,14 @@ class _Ranking:
     lasting: dict[int, Exclusion] = field(default_factory=dict)
     """Site → why it can never take jobs of this shape, once somebody asked."""
     models: dict[str, Bools] = field(default_factory=dict)
-    """Device model → `[k]`: the rows of its pools, once somebody asked."""
+    """Device model → `[r]`: the rows of its pools, once somebody asked."""
 
     def of_model(self, model: str) -> Bools:
-        """`[k]`: rows of pools of `model`."""
+        """`[r]`: rows of pools of `model`."""
         found = self.models.get(model)
         if found is None:
-            pools = [self.rows.pools[row] for row in self.index.tolist()]
-            found = np.array([pool is not None and pool.model == model for pool in pools], np.bool_)
-            self.models[model] = found
+            same = [pool is not None and pool.model == model for pool in self.rows.pools]
+            found = self.models[model] = np.array(same, np.bool_)
         return found
 
 
@@ -144,7 +147,7 @@ class _Barred:
     """What a project's quota, or its money, keeps a job from."""
 
     rows: Bools
-    """`[k]`"""
+    """`[r]`"""
     over: Exceeded | None
     """Where it keeps the job from all of them, or is the same for all."""
     models: Mapping[str, Exceeded] = field(default_factory=dict)
@@ -209,11 +212,11 @@ class _Placer:
         ranking = self._ranking(self._shape(job))
         unused = Shares({job.project: Standing(allowance=allowance)}, Amounts())
         barred = self._bars(ranking, job.project, unused)
-        if barred is None or not barred.rows.all():
+        if not ranking.some or barred is None or (ranking.possible & ~barred.rows).any():
             return None
         self._barred = (barred,)
-        why = self._why(ranking, np.full(len(ranking.index), np.inf), None, NEVER)
-        return why, barred.words(ranking.rows.pools[ranking.index.item(0)])
+        why = self._why(ranking, np.full(len(ranking.possible), FAR), None, NEVER)
+        return why, barred.words(ranking.rows.pools[ranking.possible.argmax()])
 
     def _bars(self, ranking: _Ranking, project: ProjectId, shares: Shares) -> _Barred | None:
         allowance, of = shares.allowance(project), ranking.shape
@@ -221,19 +224,13 @@ class _Placer:
             return None
         over = shares.exceeded(project, of.cores, of.memory_gb)
         if over is not None:
-            return _Barred(np.ones(len(ranking.index), np.bool_), over)
+            return _Barred(np.ones(len(ranking.possible), np.bool_), over)
         found = {model: shares.exceeded_devices(project, model, of.devices) for model in allowance.devices}
         models = {model: words for model, words in found.items() if words is not None}
         if not of.devices or not models:
             return None
         rows = np.logical_or.reduce([ranking.of_model(model) for model in models])
-        return _Barred(rows, None, models) if rows.any() else None
-
-    def _holds(self, ranking: _Ranking) -> Floats:
-        if ranking.hold_fen is None:
-            found = figures.hold_fen(ranking.shape, ranking.rows, self._purses.span_s)
-            ranking.hold_fen = found[ranking.pick]
-        return ranking.hold_fen
+        return _Barred(rows, None, models) if (rows & ranking.possible).any() else None
 
     def _unpaid(self, ranking: _Ranking, job: Job) -> _Barred | None:
         """The rows where a start would hold more than is left of the job's money."""
@@ -242,51 +239,56 @@ class _Placer:
             return None
         (name, left), holds = purse, self._holds(ranking)
         rows = holds > left
-        if not rows.any():
+        if not (rows & ranking.possible).any():
             return None
-        asked = f"¥{holds.min().item() / 100:.2f}"
+        asked = f"¥{holds[ranking.possible].min().item() / 100:.2f}"
         return _Barred(rows, Exceeded(used=f"¥{max(left, 0) / 100:.2f}", asked=asked, allowed=name), note=UNPAID)
+
+    def _holds(self, ranking: _Ranking) -> Floats:
+        if ranking.hold_fen is None:
+            ranking.hold_fen = figures.hold_fen(ranking.shape, ranking.rows, self._purses.span_s)
+        return ranking.hold_fen
+
+    def _barred_rows(self) -> Bools | None:
+        """`[r]`, of the job that is looked at."""
+        return np.logical_or.reduce([barred.rows for barred in self._barred]) if self._barred else None
 
     def hopeless(self, job: Job) -> Hopeless | None:
         """`job` with every site's reason, where no site can ever run it."""
         ranking = self._ranking(self._shape(job))
-        return None if len(ranking.index) else Hopeless(job=job, why=self._why_hopeless(ranking))
+        return None if ranking.some else Hopeless(job=job, why=self._why_hopeless(ranking))
 
     def take(self, job: Job) -> Place | Keep | Hopeless | str:
         """Give `job` its row and take what it holds off what is free; where it stays queued, say why."""
-        ranking = self._ranking(self._shapes[self._numbers[job.id]])
-        if not len(ranking.index):
+        number = self._numbers[job.id]
+        ranking = self._ranking(self._shapes[number])
+        if not ranking.some:
             return Hopeless(job=job, why=self._why_hopeless(ranking))
-        scores, index = self._with_room(job, ranking), ranking.index
         bars = self._bars(ranking, job.project, self._shares), self._unpaid(ranking, job)
-        self._barred = tuple(barred for barred in bars if barred is not None)
-        if self._barred:
-            barred_rows = np.logical_or.reduce([barred.rows for barred in self._barred])
-            if barred_rows.all():
-                return self._barred[-1].note
-            scores[barred_rows] = np.inf
-            index = index[~barred_rows]
-        if job.hold is not None and job.hold.until > self._now:
-            if job.hold.start_at > self._now:
-                return KEPT
-            return self._awaited(job, job.hold, ranking, scores)
-        place = int(scores.argmin())
-        best = scores.item(place)
-        if best == np.inf:
+        self._barred = tuple(one for one in bars if one is not None)
+        barred = self._barred_rows()
+        if barred is not None and not (ranking.possible & ~barred).any():
+            return self._barred[-1].note
+        held = job.hold is not None and job.hold.until > self._now
+        if job.hold is not None and held and job.hold.start_at > self._now:
+            return KEPT
+        of, seating = self._weighed(ranking), self._seating
+        chosen, scores = seating.choose(number, of, barred)
+        if job.hold is not None and held:
+            row = self._row_of(ranking, job.hold.expect)
+            return HELD if row is None or scores[row] >= FAR else self._placed(job, ranking, scores, row)
+        if chosen == BLOCKED:
             # What was interrupted finds its room in its turn, as if it might not wait.
-            if job.interruptions or not hours.may_wait(job, self._now):
-                self._seating.keep(self._numbers[job.id], ranking.rows, index)
+            if job.interruptions or not seating.patient(number):
+                seating.keep(number, of, barred)
                 if len(self._blocked) < DEPTH:
                     self._blocked.append((job, ranking))
             return "no room now"
-        if hours.may_pause(job) and hours.varies(ranking.shape, ranking.rows):
-            return self._in_step(job, ranking, scores)
-        kept = self._keeps(job, ranking, scores, place) if hours.may_wait(job, self._now) else None
-        if kept is not None:
-            return kept
-        if self._waits(job, ranking, best):
+        if chosen == LATER:
+            return self._kept(job, ranking, scores)
+        if self._waits(job) and seating.worth_a_full_row(number, of, barred, scores.item(chosen)):
             return HELD
-        return self._placed(job, ranking, scores, place)
+        return self._placed(job, ranking, scores, chosen)
 
     def preempts(self) -> Iterator[Preempt]:
         """The runs that end for jobs that found no room; asked when all jobs have been taken."""
@@ -296,36 +298,35 @@ class _Placer:
         for job, ranking in self._blocked:
             # Others of its project may have started behind it.
             barred = self._bars(ranking, job.project, self._shares), self._unpaid(ranking, job)
-            free = np.ones(len(ranking.index), np.bool_)
+            free = ranking.possible.copy()
             for one in barred:
                 free &= True if one is None else ~one.rows
-            index = ranking.index[free]
-            if len(index):
-                blocked.append(Blocked(job, self._numbers[job.id], ranking.rows, index))
+            if free.any():
+                blocked.append(Blocked(job, self._numbers[job.id], ranking.rows, free.nonzero()[0]))
         yield from preempts(self._snapshot.taking, blocked, self._table, lambda: self._seating, self._now)
 
-    def _awaited(self, job: Job, hold: Hold, ranking: _Ranking, scores: Floats) -> Place | str:
-        """A job that waits for room on one row, until the next step."""
-        rows = ranking.rows
-        for place, row in enumerate(ranking.index.tolist()):
-            pool = rows.pools[row]
-            there = self._table.sites[rows.site_of.item(row)].id, pool.model if pool else None
-            if there == (hold.expect.site, hold.expect.device_model):
-                return HELD if scores[place] == np.inf else self._placed(job, ranking, scores, place)
-        return HELD
+    def _row_of(self, ranking: _Ranking, expect: Rank) -> int | None:
+        """The row that a job waits for room on."""
+        site = self._site_numbers.get(expect.site)
+        for row in range(*ranking.rows.span[site]) if site is not None else ():
+            pool = ranking.rows.pools[row]
+            if (pool.model if pool else None) == expect.device_model:
+                return row
+        return None
 
-    def _placed(self, job: Job, ranking: _Ranking, scores: Floats, place: int) -> Place:
-        rows, of, row = ranking.rows, ranking.shape, ranking.index.item(place)
+    def _placed(self, job: Job, ranking: _Ranking, scores: Floats, row: int) -> Place:
+        number, rows, of = self._numbers[job.id], ranking.rows, ranking.shape
+        weighed = self._weighed(ranking)
         site, pool = rows.site_of.item(row), rows.pools[row]
-        least = float(ranking.score.min())
-        self._above += scores.item(place) / least if least > 0 else 1.0
-        why = self._why(ranking, scores, place, "")
-        self._seating.take(self._numbers[job.id], rows, row)
+        least = self._least_score(number, ranking)
+        self._above += scores.item(row) / least if least > 0 else 1.0
+        why = self._why(ranking, scores, row, "")
+        self._seating.take(number, weighed, row)
         self._taken[site] += 1
         self._shares.took(job.project, of.cores, of.memory_gb, pool.model if pool else None, of.devices)
         hold_fen = 0
         if self._purses.least(job) is not None:
-            hold_fen = int(self._holds(ranking).item(place))
+            hold_fen = int(self._holds(ranking).item(row))
             self._purses.took(job, hold_fen)
         return Place(
             job=job,
@@ -336,10 +337,31 @@ class _Placer:
             hold_fen=hold_fen,
         )
 
-    def _with_room(self, job: Job, ranking: _Ranking) -> Floats:
-        """`scores[k]` where it may start now, else infinite; a fresh array."""
-        room = self._seating.startable(self._numbers[job.id], ranking.rows)
-        return np.where(figures.picked(room, ranking.pick), ranking.score, np.inf)
+    def _kept(self, job: Job, ranking: _Ranking, scores: Floats) -> Keep:
+        """`job` kept for a later hour or a full row."""
+        number, row = self._numbers[job.id], int(scores.argmin())
+        later = self._seating.later(number, self._weighed(ranking))
+        there = self._rank(ranking, later.row, later.score)
+        expected = replace(
+            there.figures, price_yuan=later.yuan, carbon_g=later.carbon_g, finish_s=later.finish_s, electricity=None
+        )
+        return Keep(
+            job=job,
+            hold=Hold(
+                expect=replace(there, figures=expected),
+                start_at=instant(later.at_ms, self._now),
+                until=instant(later.until_ms, self._now),
+                instead=self._rank(ranking, row, scores.item(row)),
+            ),
+            why=self._why(ranking, scores, None, KEPT if later.at_ms > milliseconds(self._now) else HELD),
+        )
+
+    def _waits(self, job: Job) -> bool:
+        """Whether it may wait for a full site, though no step of the prices begins before its patience ends."""
+        allowed_s = job.task.flexibility.may_wait_s
+        return 0 < 1000 * allowed_s < STEP_MS and self._now < (job.ready_at or job.submitted_at) + timedelta(
+            seconds=allowed_s
+        )
 
     def _shape(self, job: Job) -> Shape:
         return shape(job, self._table.plain.paying)
@@ -349,78 +371,24 @@ class _Placer:
         return [self._shape(job) for job in self._snapshot.jobs]
 
     @cached_property
-    def _seating(self) -> Seating:
-        """Loaded with the first job that some site could run."""
-        from suanwang.scheduling.seating import Seating
+    def _site_numbers(self) -> dict[SiteId, int]:
+        return {site.id: number for number, site in enumerate(self._table.sites)}
 
+    @cached_property
+    def _seating(self) -> Seating:
         return Seating(self._table, self._snapshot.jobs, self._shapes, self._now, self._snapshot.endings)
 
-    def _full_site(self, ranking: _Ranking, best_now: float) -> hours.Later | None:
-        """Where no hour is better than another: the full row that is worth waiting for."""
-        scores = np.where(ranking.rows.awake[ranking.pick], ranking.score, np.inf)
-        place = int(scores.argmin())
-        if scores.item(place) * WORTH_WAITING >= best_now:
-            return None
-        there, now_ms = self._rank(ranking, place).figures, milliseconds(self._now)
-        return hours.Later(
-            place=place,
-            at_ms=now_ms,
-            until_ms=hours.next_step_ms(now_ms),
-            score=scores.item(place),
-            yuan=there.price_yuan,
-            carbon_g=there.carbon_g,
-        )
+    def _weighed(self, ranking: _Ranking) -> Weighed:
+        found = ranking.weighed
+        if found is None:
+            found = ranking.weighed = self._seating.weighed(ranking.rows, ranking.possible)
+        return found
 
-    def _keeps(self, job: Job, ranking: _Ranking, scores: Floats, place: int) -> Keep | None:
-        """`job` kept for a later hour, where one is worth waiting for."""
-        of, rows, index = ranking.shape, ranking.rows, ranking.index
-        if not hours.varies(of, rows):
-            later = self._full_site(ranking, scores.item(place))
-        else:
-            later = hours.better_hour(job, of, rows, index, self._now, scores.item(place))
-        return None if later is None else self._kept_for(later, job, ranking, scores, place)
-
-    def _in_step(self, job: Job, ranking: _Ranking, scores: Floats) -> Place | Keep:
-        """A job that may pause begins where this step is best, or is kept for steps that are better there."""
-        of, rows, index = ranking.shape, ranking.rows, ranking.index
-        place, later = hours.row_of_step(job, of, rows, index, self._now, np.isfinite(scores))
-        if later is None:
-            return self._placed(job, ranking, scores, place)
-        return self._kept_for(later, job, ranking, scores, place)
-
-    def _kept_for(self, later: hours.Later, job: Job, ranking: _Ranking, scores: Floats, place: int) -> Keep:
-        """`job` kept, though it could start on the row at `place` now."""
-        instead, there = self._rank(ranking, place), self._rank(ranking, later.place)
-        waits_s = (later.at_ms - milliseconds(self._now)) / 1000
-        expected = replace(
-            there.figures,
-            price_yuan=later.yuan,
-            carbon_g=later.carbon_g,
-            finish_s=there.figures.finish_s + waits_s if later.finish_s is None else later.finish_s,
-            electricity=None,
-        )
-        return Keep(
-            job=job,
-            hold=Hold(
-                expect=replace(there, score=later.score, figures=expected),
-                start_at=hours.instant(later.at_ms, self._now),
-                until=hours.instant(later.until_ms, self._now),
-                instead=instead,
-            ),
-            why=self._why(ranking, scores, None, KEPT if waits_s > 0 else HELD),
-        )
-
-    def _is_patient(self, job: Job) -> bool:
-        allowed = job.task.flexibility.may_wait_s
-        return allowed > 0 and self._now < (job.ready_at or job.submitted_at) + timedelta(seconds=allowed)
-
-    def _waits(self, job: Job, ranking: _Ranking, best_now: float) -> bool:
-        if job.task.flexibility.may_wait_s * 1000 >= STEP_MS or not self._is_patient(job):
-            return False  # The longer patience of others is `_keeps`'s.
-        if ranking.score.min() * WORTH_WAITING >= best_now:
-            return False
-        awake = ranking.rows.awake[ranking.pick]
-        return bool(np.where(awake, ranking.score, np.inf).min() * WORTH_WAITING < best_now)
+    def _least_score(self, number: int, ranking: _Ranking) -> float:
+        found = ranking.least_score
+        if found is None:
+            found = ranking.least_score = self._seating.least_score(number, self._weighed(ranking))
+        return found
 
     # figures
 
@@ -436,46 +404,40 @@ class _Placer:
         rows = self._table.plain if of.resources.devices is None else self._table.pooled
         fitting = self._limits.fitting(of, rows)
         possible = fitting
-        run_s = figures.run_s(of, rows)
         if of.deadline_at is not None:
-            possible = possible & (run_s <= (of.deadline_at - self._now).total_seconds())
+            possible = possible & (figures.run_s(of, rows) <= (of.deadline_at - self._now).total_seconds())
         limit_yuan = None
         if of.budget_yuan is not None:
             limit_yuan = figures.limit_yuan(of, rows)
             possible = possible & (limit_yuan <= float(of.budget_yuan))
-        index = possible.nonzero()[0]
-        count = len(index)
-        pick = slice(None) if count == len(possible) else index
-        score = figures.score(of, rows, pick, count, run_s) if count else NO_SCORES
-        return _Ranking(of, rows, fitting, index, pick, score, limit_yuan)
+        return _Ranking(of, rows, fitting, possible, bool(possible.any()), limit_yuan)
 
     # reasons
 
     def why_not(self, job: Job, note: str) -> Why:
         """The answer for a job that `take` left in the queue."""
-        ranking = self._ranking(self._shape(job))
-        scores = self._with_room(job, ranking)
-        for barred in self._barred:
-            scores[barred.rows] = np.inf
+        number = self._numbers[job.id]
+        ranking = self._ranking(self._shapes[number])
+        _, scores = self._seating.choose(number, self._weighed(ranking), self._barred_rows())
         return self._why(ranking, scores, None, note)
 
-    def _why(self, ranking: _Ranking, scores: Floats, place: int | None, note: str) -> Why:
+    def _why(self, ranking: _Ranking, scores: Floats, row: int | None, note: str) -> Why:
         """Figures and reasons, as things are before the job takes its room. Spoils `scores`, those with room."""
         chosen = None
         excluded: list[Exclusion] = []
         if self._reasoned:
             # In larger networks the next best rows only; `explain` has the rest.
             excluded = self._excluded(ranking, scores)
-        if place is not None:
-            chosen = self._rank(ranking, place)
-            self._without_site_of(ranking, place, scores)
+        if row is not None:
+            chosen = self._rank(ranking, row, scores.item(row))
+            self._without_site_of(ranking, row, scores)
         others: list[Rank] = []
         while len(others) < self._others_kept and len(scores):
-            place = int(scores.argmin())
-            if scores[place] == np.inf:
+            row = int(scores.argmin())
+            if scores[row] >= FAR:
                 break
-            others.append(self._rank(ranking, place))
-            self._without_site_of(ranking, place, scores)
+            others.append(self._rank(ranking, row, scores.item(row)))
+            self._without_site_of(ranking, row, scores)
         return Why(
             chosen=chosen,
             others=tuple(others),
@@ -485,28 +447,22 @@ class _Placer:
             note=note,
         )
 
-    def _without_site_of(self, ranking: _Ranking, place: int, scores: Floats) -> None:
-        rows, index = ranking.rows, ranking.index
-        first, end = rows.span[rows.site_of.item(index.item(place))]
-        if end - first == 1:
-            scores[place] = np.inf
-        else:
-            low, high = index.searchsorted((first, end)).tolist()
-            scores[low:high] = np.inf
+    def _without_site_of(self, ranking: _Ranking, row: int, scores: Floats) -> None:
+        first, end = ranking.rows.span[ranking.rows.site_of.item(row)]
+        scores[first:end] = FAR
 
     def _excluded(self, ranking: _Ranking, scores: Floats) -> list[Exclusion]:
         """A reason for every site without a row that has room."""
-        rows, index = ranking.rows, ranking.index
-        possible, has_room = self._sites_of(rows, index), self._sites_of(rows, index[scores < np.inf])
+        possible, has_room = self._sites_of(ranking, ranking.possible), self._sites_of(ranking, scores < FAR)
         return [
             self._busy(ranking, site) if possible[site] else self._lasting(ranking, site)
             for site in np.flatnonzero(~has_room).tolist()
         ]
 
-    def _sites_of(self, rows: Rows, index: Ints) -> Bools:
-        """`[s]`: sites with one of these rows."""
+    def _sites_of(self, ranking: _Ranking, rows: Bools) -> Bools:
+        """`[s]`: sites with one of the rows that are true."""
         found = np.zeros(len(self._table.sites), np.bool_)
-        found[rows.site_of[index]] = True
+        found[ranking.rows.site_of[rows]] = True
         return found
 
     def _busy(self, ranking: _Ranking, index: int) -> Exclusion:
@@ -526,19 +482,16 @@ class _Placer:
 
     def _over(self, ranking: _Ranking, index: int) -> Exclusion | None:
         """Where the project's quota, or its money, keeps the job from every row of a site that it might take."""
-        first, end = ranking.rows.span[index]
-        low, high = ranking.index.searchsorted((first, end)).tolist()
-        site = self._table.sites[index].id
-        whole = [barred for barred in self._barred if barred.rows[low:high].all()]
-        if not whole and self._barred and np.logical_or.reduce([b.rows[low:high] for b in self._barred]).all():
-            whole = [self._barred[-1]]
-        for barred in whole[:1]:
-            words = barred.words(ranking.rows.pools[ranking.index.item(low)])
-            if barred.note == UNPAID:
-                need = f"¥{self._holds(ranking)[low:high].min().item() / 100:.2f}"
-                return Exclusion(site=site, code="money", need=need, have=f"{words.used} ({words.allowed})")
-            return Exclusion(site=site, code="quota", need=words.asked, have=f"{words.used} / {words.allowed}")
-        return None
+        barred, site = self._barred_rows(), self._table.sites[index].id
+        some = [row for row in range(*ranking.rows.span[index]) if ranking.possible[row]]
+        if barred is None or not some or not barred[some].all():
+            return None
+        by = next((one for one in self._barred if one.rows[some].all()), self._barred[-1])
+        words = by.words(ranking.rows.pools[some[0]])
+        if by.note == UNPAID:
+            need = f"¥{self._holds(ranking)[some].min().item() / 100:.2f}"
+            return Exclusion(site=site, code="money", need=need, have=f"{words.used} ({words.allowed})")
+        return Exclusion(site=site, code="quota", need=words.asked, have=f"{words.used} / {words.allowed}")
 
     def _lasting(self, ranking: _Ranking, index: int) -> Exclusion:
         """Why a site can never take jobs of this shape."""
@@ -575,35 +528,35 @@ class _Placer:
             note="no site can run it",
         )
 
-    def _rank(self, ranking: _Ranking, place: int) -> Rank:
-        found = ranking.ranks.get(place)
-        if found is None:
-            found = ranking.ranks[place] = self._figures(ranking, place)
-        return found
-
-    def _figures(self, ranking: _Ranking, place: int) -> Rank:
-        of, rows, row = ranking.shape, ranking.rows, ranking.index.item(place)
-        unit, pool, circle = rows.units[row], rows.pools[row], of.where.circle
-        site = rows.site_of.item(row)
-        hours = figures.run_s_of(of, unit) / 3600
-        power, drawn_yuan = figures.power_kw(of, unit), figures.drawn_yuan_of(of, rows, row, hours)
-        return Rank(
+    def _rank(self, ranking: _Ranking, row: int, score: float) -> Rank:
+        """By the figures that were weighed."""
+        found = ranking.ranks.get(row)
+        if found is not None and found.score == score:
+            return found
+        of, rows, circle = ranking.shape, ranking.rows, ranking.shape.where.circle
+        weighed = self._weighed(ranking)
+        yuan, carbon_g, finish_ms = weighed.figures[:, weighed.first + row].tolist()
+        site, pool = rows.site_of.item(row), rows.pools[row]
+        found = ranking.ranks[row] = Rank(
             site=self._table.sites[site].id,
-            score=ranking.score.item(place),
+            score=score,
             figures=Figures(
-                price_yuan=figures.run_yuan_of(of, rows, row, hours) + drawn_yuan,
-                energy_kwh=power * hours,
-                carbon_g=power * unit.carbon_g_per_kwh * figures.carbon_hours_of(rows, row, hours),
-                finish_s=hours * 3600,
+                price_yuan=yuan,
+                energy_kwh=figures.power_kw(of, rows.units[row]) * finish_ms / HOUR_MS,
+                carbon_g=carbon_g,
+                finish_s=finish_ms / 1000,
                 delay_ms=self._limits.delays_ms(circle.place).item(site) if circle else None,
-                electricity=self._in_force(of, site, drawn_yuan),
+                electricity=self._in_force(ranking, row, finish_ms / HOUR_MS),
             ),
             device_model=pool.model if pool else None,
         )
+        return found
 
-    def _in_force(self, of: Shape, site: int, drawn_yuan: float) -> InForce | None:
+    def _in_force(self, ranking: _Ranking, row: int, hours: float) -> InForce | None:
+        of, rows, site = ranking.shape, ranking.rows, ranking.rows.site_of.item(row)
         tariff = of.bound_tariff if of.bound_yuan is not None else self._table.sites[site].offering.price.electricity
         if tariff is None:
             return None
         slot = slot_at(tariff, self._table.plain.ahead.now_ms)
+        drawn_yuan = figures.drawn_yuan_of(of, rows, row, hours)
         return InForce(tier=slot.tier, yuan_per_kwh=slot.yuan_per_kwh, drawn_yuan=drawn_yuan)

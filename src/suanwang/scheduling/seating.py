@@ -1,35 +1,107 @@
-"""The board of one snapshot: queued jobs and the rows of its sites as the policies' kernels read them.
+"""The board of one snapshot: its jobs and the rows of its sites as the policies' kernels read them.
 
-Owns the turn from a snapshot to that board, what is free on it, and the room kept for jobs in front. The kernels are those
-of the twin's engine; few jobs on few rows run them as plain Python, so that small networks need no compiler.
+Owns the turn from a snapshot to that board, and the kernels' answers for one job after the other: what it comes to on each
+row, where it starts or whether it is kept, and the room kept for jobs in front. The kernels are those of the twin's engine;
+few jobs on few rows run them as plain Python, so that small networks need no compiler.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Allocation, Job
-from suanwang.domain.site import Ending
+from suanwang.domain.site import Ending, Site
 from suanwang.electricity.supply import milliseconds
 from suanwang.electricity.tariff import STEP_MS
-from suanwang.scheduling import preempting
+from suanwang.scheduling import figures, preempting
+from suanwang.scheduling.ahead import HORIZON_STEPS
 from suanwang.scheduling.columns import NEVER_MS, RESOURCES, JobColumns, Outlook, RowColumns
-from suanwang.scheduling.feasibility import Shape
-from suanwang.scheduling.margins import DEPTH
-from suanwang.scheduling.policies import passing, rooms
-from suanwang.scheduling.policies.board import FRESH, Board, aligned, board_for, listed, unlisted
+from suanwang.scheduling.feasibility import Shape, may_pause
+from suanwang.scheduling.margins import DEPTH, WORTH_WAITING
+from suanwang.scheduling.policies import joint, passing, rooms
+from suanwang.scheduling.policies.board import (
+    FAR,
+    FINISH,
+    FRESH,
+    Board,
+    Listed,
+    aligned,
+    altered,
+    board_for,
+    copy_column,
+    listed,
+    unlisted,
+)
 from suanwang.scheduling.policies.compiled import compiled, plain
 from suanwang.scheduling.preempting import Room, Runs
-from suanwang.scheduling.snapshot import Bools, Ints, Rows, SiteTable
+from suanwang.scheduling.snapshot import Bools, Floats, Ints, Rows, SiteTable
 
 F = TypeVar("F", bound=Callable[..., Any])
-PLAIN = 2000
+PLAIN = 4000
 """Up to so many jobs × rows, plain Python is quick enough."""
+SPARE_STEPS = 2
+PRICED_KEPT = 8
+"""Boards of shapes whose prices are their own: they hold a figure for each row and step."""
+LEAST_KW = 1e-6
+"""So that prices can be told by what is drawn."""
+BLOCKED, LATER = joint.BLOCKED, joint.LATER
+
+
+def most_plain(sites: Sequence[Site]) -> int:
+    """So many jobs are decided on without compiled kernels."""
+    return PLAIN // max(1, sum(1 + len(site.offering.devices) for site in sites))
+
+
+@dataclass(slots=True)
+class Weighed:
+    """What a start now comes to for jobs of one shape."""
+
+    first: int
+    """The board's row that is the first of the shape's kind."""
+    allowed: Bools
+    """`[1, r]`, of the board's rows up to the last of the kind."""
+    figures: Floats
+    """`[PRICE | CARBON | FINISH, r]`, as of the board; reckoned with the first job that may start somewhere."""
+    board: Board | None = None
+    """As its jobs see it."""
+    base: Board | None = None
+    """What that was made from."""
+
+    @property
+    def leasts(self) -> list[float]:
+        found: list[float] = self.figures[:, -1].tolist()
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The start at a later step, or on a full row, that a job is kept for."""
+
+    row: int
+    """Of its kind."""
+    at_ms: int
+    until_ms: int
+    """When it is decided anew."""
+    score: float
+    yuan: float
+    carbon_g: float
+    finish_s: float
+    """From now to the end."""
+
+
+class Ran(NamedTuple):
+    """How far a job's work is."""
+
+    done_ms: int
+    """Run time that need not be repeated."""
+    lasted_ms: int
+    """So much of it was no waiting since the job became ready: its present run."""
 
 
 class Seating:
@@ -41,52 +113,157 @@ class Seating:
         jobs: Sequence[Job],
         shapes: Sequence[Shape],
         now: datetime,
-        endings: Callable[[], Mapping[SiteId, Sequence[Ending]]],
+        endings: Callable[[], Mapping[SiteId, Sequence[Ending]]] = dict,
+        ran: Sequence[Ran] | None = None,
     ) -> None:
-        """`endings` is asked once, where a job finds no room."""
-        self._table, self._endings, self._now_ms = table, endings, milliseconds(now)
+        """`endings` is asked once, where a job finds no room. `ran` says how far the jobs are where they run, and none waits."""
+        self._table, self._shapes, self._endings, self._now_ms = table, shapes, endings, milliseconds(now)
         self._first_pooled = len(table.plain.pools)
-        self._jobs = _jobs(jobs, shapes)
+        done_ms = np.array([of.done_ms for of in shapes] if ran is None else [of.done_ms for of in ran], np.int64)
+        columns = _columns(jobs, shapes, now, done_ms)
+        if ran is not None:
+            columns = _running(columns, ran)
+        self._steps = _steps_ahead(table, shapes, columns)
+        self._longest_wait_ms = int(columns.wait_ms.max(initial=0))
         ways = _ways(table)
-        self._few = len(jobs) * len(ways.site) <= PLAIN
-        board = board_for(self._jobs, ways, np.ones((1, len(ways.site)), np.bool_), _flat(len(table.sites)))
+        self._few = len(jobs) <= most_plain(table.sites)
+        board = board_for(columns, ways, np.ones((1, len(ways.site)), np.bool_), self._outlook())
+        board.jobs["done_ms"] = done_ms
         _set_free(board, table)
-        self._board = listed(board) if self._few else board
+        self._set(board)
+        self._count = len(jobs)
         self._knows_ends = False
         self._left = DEPTH
-        self._startable, self._reserve = self._ready(rooms.startable), self._ready(passing.reserve)
+        self._weigh, self._least_score = self._ready(joint.weigh), self._ready(joint.least_score)
+        self._reserve = self._ready(passing.reserve)
         self._take, self._occupy = self._ready(rooms.take), self._ready(rooms.occupy)
+        self._recent: list[Weighed] = []
+        """Shapes whose prices are their own and whose board is kept, the oldest first."""
         self._begun: list[int] = []
         """Jobs that started before room was kept for anybody."""
 
     def _ready(self, kernel: F) -> F:
         return plain(kernel) if self._few else compiled(kernel)
 
-    def startable(self, number: int, rows: Rows) -> Bools:
-        """`[r]`: the rows of `rows` where a start now has room and delays nobody who waits in front."""
-        found = np.empty(len(rows.pools), np.bool_)
-        self._startable(self._board, number, self._first(rows), self._now_ms, found)
-        return found
+    def weighed(self, rows: Rows, possible: Bools) -> Weighed:
+        """For a shape that may run where it is `possible[r]` of `rows`; what that comes to is reckoned by `choose`."""
+        first = self._first(rows)
+        allowed = np.zeros((1, first + len(possible)), np.bool_)
+        allowed[0, first:] = possible
+        found = np.empty((3, first + len(possible) + 1))
+        found[:, -1] = 0.0
+        return Weighed(first, allowed, found)
 
-    def take(self, number: int, rows: Rows, row: int) -> None:
-        """The job starts now on `row` of `rows`."""
-        at = self._first(rows) + row
+    def choose(self, number: int, of: Weighed, barred: Bools | None) -> tuple[int, Floats]:
+        """The row to start on now, `BLOCKED`, or `LATER`; and unless it is blocked the score of each row of the kind, `FAR`
+        where it may not start, until the next call. Of the kind's rows, those that are `barred` are out."""
+        if barred is not None and not of.figures[FINISH, -1]:
+            # Others of the shape may not be barred.
+            self._ready(joint.leasts)(self._own(number, of, of.allowed), number, self._now_ms)
+        board = self._own(number, of, _without(of, barred))
+        chosen = self._weigh(board, number, self._now_ms, True)
+        if chosen == BLOCKED:
+            return BLOCKED, np.full(len(of.allowed[0]) - of.first, FAR)
+        scores = board.scores[of.first : len(of.allowed[0])]
+        return chosen - of.first if chosen >= 0 else chosen, np.array(scores) if self._few else scores
+
+    def least_score(self, number: int, of: Weighed) -> float:
+        """On the row that would be best, were all of them empty."""
+        return float(self._least_score(self._own(number, of, of.allowed), number, *of.leasts))
+
+    def later(self, number: int, of: Weighed) -> Later:
+        """What a job is kept for that `choose` found better `LATER`."""
+        job = self._board.jobs[number]
+        return self.at(number, of, int(job["aim_row"]) - of.first, int(job["aim_ms"]), int(job["until_ms"]))
+
+    def at(self, number: int, of: Weighed, row: int, at_ms: int, until_ms: int) -> Later:
+        """What a start at `at_ms` comes to."""
+        board, there = self._own(number, of, of.allowed), of.first + row
+        score = self._ready(joint.score_later)
+        found, yuan, carbon_g = score(board, number, there, self._now_ms, at_ms, *of.leasts)
+        long_ms = at_ms - self._now_ms + of.figures[FINISH, there]
+        return Later(row, at_ms, until_ms, float(found), float(yuan), float(carbon_g), float(long_ms) / 1000)
+
+    def worth_a_full_row(self, number: int, of: Weighed, barred: Bools | None, best: float) -> bool:
+        """Whether a row that is full now is so much better than `best` that it is worth waiting for."""
+        board = self._own(number, of, _without(of, barred))
+        score, _, _ = self._ready(joint.best_hour)(board, number, self._now_ms, *of.leasts)
+        return bool(score * WORTH_WAITING < best)
+
+    def pauses(self, number: int, of: Weighed, row: int) -> Later | None:
+        """Of a job that runs on `row`: the step at which the rest of its work had better go on."""
+        board = self._own(number, of, of.allowed)
+        job = board.jobs[number]
+        job["row"] = of.first + row
+        if not self._ready(joint.pauses)(board, number, self._now_ms):
+            return None
+        return self.at(number, of, row, int(job["aim_ms"]), int(job["until_ms"]))
+
+    def patient(self, number: int) -> bool:
+        """Whether prices may change before the job's patience ends."""
+        return bool(self._ready(joint.patient)(self._board, number, self._now_ms))
+
+    def _own(self, number: int, of: Weighed, allowed: Bools) -> Board:
+        """The board as jobs of this shape see it."""
+        if of.board is None or of.base is not self._board:
+            of.base, shape = self._board, self._shapes[number]
+            rows, ahead = self._rows[of.first], of.base.ahead
+            if shape.bound_yuan is not None or shape.payer is not None:
+                rows, ahead = self._priced(shape, of, rows)
+                self._recent.append(of)
+                if len(self._recent) > PRICED_KEPT:
+                    self._recent.pop(0).board = None
+            of.board = of.base._replace(rows=rows, ahead=ahead, allowed=of.allowed, figures=of.figures)
+        elif of.board.rows is not self._rows[of.first]:
+            copy_column(self._rows[of.first], of.board.rows, "free_devices")
+        return of.board if allowed is of.allowed else of.board._replace(allowed=allowed)
+
+    def _priced(self, shape: Shape, of: Weighed, rows: Any) -> tuple[Any, Floats]:
+        """Rows and outlooks of jobs whose prices are their own: what their quote or the lists of sites say. What lists ask
+        changes by the hour as electricity does: the kernels take it for that of the power drawn."""
+        kind = self._table.pooled if of.first else self._table.plain
+        power_kw = np.maximum(figures.power(shape, kind), LEAST_KW)
+        steps = min(self._steps, (self._longest_wait_ms + 1000 * shape.resources.time_limit_s) // STEP_MS + SPARE_STEPS)
+        due, follows = figures.electricity(shape, kind), figures.course(shape, kind)
+        yuan = np.zeros((len(power_kw), steps + 1)) if due is None else due[0].totals(steps)[due[1]]
+        if follows is not None:
+            every = np.arange(len(power_kw))
+            yuan = yuan + follows.totals(figures.units(shape), every, steps) / power_kw[:, None]
+        average_g = np.array([unit.carbon_g_per_kwh for unit in kind.units], np.float64)
+        carbon_g = kind.ahead.carbon.totals(steps)[kind.day] * average_g[:, None]
+        ahead = np.zeros((2, 1, of.first + len(kind.pools), steps + 1))
+        ahead[:, 0, of.first :] = yuan, carbon_g
+        priced = altered(
+            rows,
+            of.first,
+            site=np.arange(of.first, of.first + len(kind.pools)),
+            core_kw=power_kw / shape.cores,
+            memory_kw=np.zeros(len(power_kw)),
+            device_kw=np.zeros(len(power_kw)),
+            core_yuan=figures.hourly_yuan(shape, kind) / shape.cores,
+            memory_yuan=np.zeros(len(power_kw)),
+            device_yuan=np.zeros(len(power_kw)),
+            slowness=kind.slowness if shape.bound_yuan is None else np.ones(len(power_kw)),
+        )
+        return priced, ahead
+
+    def take(self, number: int, of: Weighed, row: int) -> None:
+        """The job starts now on `row` of its kind."""
+        at = of.first + row
         if self._knows_ends:
             self._take(self._board, number, at, self._now_ms)
         else:
             self._occupy(self._board, number, at)
             self._begun.append(number)
 
-    def keep(self, number: int, rows: Rows, index: Ints) -> None:
-        """Keep the next room for a job that found none, on the row of `index` where it has it soonest."""
+    def keep(self, number: int, of: Weighed, barred: Bools | None) -> None:
+        """Keep the next room for a job that found none, on the row where it has it soonest."""
         if self._left <= 0:
             return
         self._left -= 1
         if not self._knows_ends:
             self._learn_ends()
-        allowed = np.zeros_like(self._board.allowed)
-        allowed[0, index + self._first(rows)] = True
-        self._reserve(self._board._replace(allowed=allowed), number, -1)
+        self._reserve(self._own(number, of, _without(of, barred)), number, -1)
 
     def make_room(
         self, wanted: Sequence[tuple[int, int, Rows, Ints]], runs: Sequence[tuple[Job, Allocation]], notice_ms: int
@@ -139,6 +316,15 @@ class Seating:
         devices = max((int(of[self._first_pooled + row]["free_devices"]) for row in rows), default=0)
         return int(hall["free_cores"]), float(hall["free_memory_gb"]), devices
 
+    def _outlook(self) -> Outlook:
+        """What is known of price and carbon from the present step on."""
+        rows, steps = self._table.plain, self._steps
+        yuan = rows.ahead.yuan.totals(steps)[rows.tariff]
+        average_g = np.array([unit.carbon_g_per_kwh for unit in rows.units], np.float64)
+        carbon_g = rows.ahead.carbon.totals(steps)[rows.day] * average_g[:, None]
+        begun_ms = self._now_ms // STEP_MS * STEP_MS
+        return Outlook(start_ms=begun_ms, issue_ms=STEP_MS, step_ms=STEP_MS, yuan=yuan[None], carbon_g=carbon_g[None])
+
     def _first(self, rows: Rows) -> int:
         return 0 if rows is self._table.plain else self._first_pooled
 
@@ -149,7 +335,7 @@ class Seating:
         halls = {site.id: hall for hall, site in enumerate(self._table.sites)}
         found = [(halls[site], end) for site, of_site in ends.items() if site in halls for end in of_site]
         board = unlisted(self._board) if self._few else self._board
-        own = len(self._jobs.ready_ms)
+        own = self._count
         jobs = aligned(own + len(found), board.jobs.dtype)
         jobs[:own] = board.jobs
         others = jobs[own:]
@@ -158,7 +344,8 @@ class Seating:
         others["devices"] = [end.devices for _, end in found]
         others["row"] = [self._row(hall, end.device_model) for hall, end in found]
         others["end_ms"] = [milliseconds(end.at) for _, end in found]
-        jobs["end_ms"][self._begun] = self._now_ms + np.maximum(1, jobs["limit_ms"][self._begun])
+        left_ms = jobs["limit_ms"] - jobs["done_ms"]
+        jobs["end_ms"][self._begun] = self._now_ms + np.maximum(1, left_ms[self._begun])
         running = np.array([*self._begun, *range(own, len(jobs))], np.int64)
         hall = board.rows["hall"][jobs["row"][running]]
         order = np.lexsort((jobs["end_ms"][running], hall))
@@ -172,7 +359,14 @@ class Seating:
         )
         board.running[at] = running[order]
         board.ends[at] = jobs["end_ms"][running[order]]
-        self._board = listed(board) if self._few else board
+        self._set(board)
+
+    def _set(self, board: Board) -> None:
+        self._board = board = listed(board) if self._few else board
+        plain_rows: Any = board.rows[: self._first_pooled]
+        of_plain: Any = Listed(plain_rows) if self._few else plain_rows
+        self._rows: Mapping[int, Any] = {self._first_pooled: board.rows, 0: of_plain}
+        """By the first row of a kind: what its kernels look at."""
 
     def _row(self, site: int, model: str | None) -> int:
         """The row on which a run of the site frees devices."""
@@ -184,27 +378,57 @@ class Seating:
         return site
 
 
-def _jobs(jobs: Sequence[Job], shapes: Sequence[Shape]) -> JobColumns:
+def _without(of: Weighed, barred: Bools | None) -> Bools:
+    if barred is None:
+        return of.allowed
+    allowed = of.allowed.copy()
+    allowed[0, of.first : of.first + len(barred)] &= ~barred
+    return allowed
+
+
+def _columns(jobs: Sequence[Job], shapes: Sequence[Shape], now: datetime, done_ms: Ints) -> JobColumns:
     count = len(jobs)
     nothing = np.zeros(count, np.int64)
     needs, wanted = [of.resources for of in shapes], [of.objective for of in shapes]
     expected_s = [min(need.expected_s or need.time_limit_s, need.time_limit_s) for need in needs]
     due_ms = [NEVER_MS if of.deadline_at is None else milliseconds(of.deadline_at) for of in shapes]
+    # One whose hold lasts waits for that alone.
+    wait_s = [0 if job.hold is not None and job.hold.until > now else job.task.flexibility.may_wait_s for job in jobs]
+    ready_ms = np.array([milliseconds(job.ready_at or job.submitted_at) for job in jobs], np.int64)
     return JobColumns(
-        ready_ms=np.array([milliseconds(job.ready_at or job.submitted_at) for job in jobs], np.int64),
+        # Kernels take all work so far for time since the job became ready; `ready_at` moves on with every pause instead.
+        ready_ms=ready_ms - done_ms,
         order=nothing,
         need=np.array([(of.cores, of.memory_gb, of.devices) for of in shapes], np.float64).reshape(count, 3),
         expect_ms=np.repeat(1000 * np.array(expected_s, np.int64)[:, None], 3, axis=1),
-        limit_ms=1000 * np.array([need.time_limit_s for need in needs], np.int64),
+        limit_ms=1000 * np.array([need.time_limit_s for need in needs], np.int64) + done_ms,  # Each run has all of it.
         kind=nothing,
         place=nothing,
         weight=np.array([(of.price, of.carbon, of.finish) for of in wanted], np.float64).reshape(count, 3),
-        wait_ms=1000 * np.array([job.task.flexibility.may_wait_s for job in jobs], np.int64),
+        wait_ms=1000 * np.array(wait_s, np.int64),
         due_ms=np.array(due_ms, np.int64),
-        interruptible=np.zeros(count, np.bool_),
+        interruptible=np.array([may_pause(job) for job in jobs], np.bool_),
         data_gb=np.zeros(count),
         group=nothing,
     )
+
+
+def _running(columns: JobColumns, ran: Sequence[Ran]) -> JobColumns:
+    """Deadlines are kept with the whole time limit ahead: a run that pauses and is late then has no way back."""
+    return columns._replace(
+        ready_ms=columns.ready_ms + np.array([of.lasted_ms for of in ran], np.int64),
+        due_ms=columns.due_ms - np.maximum(0, columns.limit_ms - columns.expect_ms[:, -1]),
+    )
+
+
+def _steps_ahead(table: SiteTable, shapes: Sequence[Shape], columns: JobColumns) -> int:
+    """How much of the outlook these jobs can see; one step where no hour is better than another."""
+    ahead = table.plain.ahead
+    bound = any(of.bound_tariff is not None or of.bound_listed is not None for of in shapes)
+    if not (ahead.charged or ahead.shaped or bound or table.plain.paying is not None):
+        return 1
+    longest_ms = int((columns.wait_ms + columns.limit_ms).max(initial=0))
+    return min(longest_ms // STEP_MS + SPARE_STEPS, HORIZON_STEPS)
 
 
 def _ways(table: SiteTable) -> RowColumns:
@@ -225,7 +449,7 @@ def _ways(table: SiteTable) -> RowColumns:
         power_w=1000 * np.stack((core_kw, nothing, device_kw), axis=1),
         yuan_hour=np.stack((core_yuan, gb_yuan, device_yuan), axis=1),
         slowness=slowness,
-        electricity_share=nothing,
+        electricity_share=np.ones(count),
         delay_ms=np.zeros((1, count)),
         transfer_ms_per_gb=np.zeros((1, count)),
         transfer_yuan_per_gb=np.zeros((1, count)),
@@ -241,6 +465,30 @@ def _set_free(board: Board, table: SiteTable) -> None:
     board.watch[:] = FRESH
 
 
-def _flat(sites: int) -> Outlook:
-    nothing = np.zeros((1, sites, 2))
-    return Outlook(start_ms=0, issue_ms=STEP_MS, step_ms=STEP_MS, yuan=nothing, carbon_g=nothing)
+def compile_all() -> None:
+    """Have every kernel compiled that a `Seating` calls, where no earlier run on this machine left it."""
+    one, none, three, way = np.ones(1, np.int64), np.zeros(1, np.int64), np.ones((1, 3)), np.zeros((1, 1))
+    late = np.ones((1, 3), np.int64)
+    jobs = JobColumns(one, one, three, late, one, none, none, three, one, one, np.ones(1, np.bool_), np.zeros(1), one)
+    rows = RowColumns(none, three, three, three, np.ones(1), np.ones(1), way, way, way)
+    outlook = Outlook(0, STEP_MS, STEP_MS, np.ones((1, 1, 2)), np.ones((1, 1, 2)))
+    board = board_for(jobs, rows, np.ones((1, 1), np.bool_), outlook)
+    joint.weigh(board, 0, 0, True)
+    joint.leasts(board, 0, 0)
+    joint.least_score(board, 0, 1.0, 1.0, 1.0)
+    joint.best_hour(board, 0, 0, 1.0, 1.0, 1.0)
+    joint.score_later(board, 0, 0, 0, 0, 1.0, 1.0, 1.0)
+    joint.patient(board, 0, 0)
+    board.jobs["row"] = 0
+    joint.pauses(board, 0, 0)
+    passing.reserve(board, 0, -1)
+    rooms.occupy(board, 0, 0)
+    rooms.take(board, 0, 0, 0)
+    room = Room(np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1, np.bool_))
+    preempting.room_by(board, 0, room)
+    runs = Runs(one, one, none, three, one)
+    preempting.make_room(board, 0, 0, 0, np.ones(1, np.bool_), room, runs, one.copy(), one.copy())
+
+
+if __name__ == "__main__":
+    compile_all()

@@ -109,9 +109,6 @@ class Rows:
     """As in `Unit`, as the next two and `slowness`."""
     gb_yuan: Floats
     device_yuan: Floats
-    core_carbon_g: Floats
-    """Emitted in an hour of one busy core."""
-    device_carbon_g: Floats
     slowness: Floats
     even: bool
     """Whether that is 1 everywhere."""
@@ -208,8 +205,6 @@ def _rows(
         core_yuan=figures[0],
         gb_yuan=figures[1],
         device_yuan=figures[2],
-        core_carbon_g=figures[3] * figures[5],
-        device_carbon_g=figures[4] * figures[5],
         slowness=figures[6],
         even=bool((figures[6] == 1).all()),
         core_kw=figures[3],

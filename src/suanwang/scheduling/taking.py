@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from suanwang.domain.job import Allocation, Job
 from suanwang.domain.task import Priority
-from suanwang.scheduling import hours
+from suanwang.scheduling.feasibility import may_pause
 from suanwang.scheduling.plan import Preempt
 from suanwang.scheduling.snapshot import Ints, Rows, SiteTable, Taking
 
@@ -53,7 +53,7 @@ def preempts(
 
 def _may_be_taken(job: Job, run: Allocation, taking: Taking, now: datetime) -> bool:
     began = run.started_at
-    if began is None or run.ends_by is not None or not hours.may_pause(job):
+    if began is None or run.ends_by is not None or not may_pause(job):
         return False
     if job.interruptions >= taking.most_interruptions or (job.interruptions and now - began < taking.protect):
         return False

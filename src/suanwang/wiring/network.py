@@ -25,6 +25,7 @@ from suanwang.domain.errors import SuanwangError
 from suanwang.domain.identity import Principal, Role
 from suanwang.ports import Store
 from suanwang.settings import Settings
+from suanwang.wiring.compiling import Compiling
 from suanwang.wiring.secrets import write_secret
 
 log = structlog.get_logger("suanwang")
@@ -101,6 +102,7 @@ class Loop:
         self._pause_s = settings.turn_every_s
         self._notifier = Notifier(settings.notify_url)
         self._observe = observe
+        self._compiling = Compiling()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="loop", daemon=True)
 
@@ -111,6 +113,7 @@ class Loop:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(timeout=30)
+        self._compiling.close()
         self._notifier.close()
 
     def _run(self) -> None:
@@ -120,7 +123,7 @@ class Loop:
             try:
                 with self._opened.store.turn("loop") as mine:
                     if mine:
-                        turn = network.turn()
+                        turn = network.turn(self._compiling.decide)
                         self._notifier.deliver(self._opened.store, network.clock.now())
                         if self._observe is not None:
                             self._observe(turn, time.monotonic() - begun)

@@ -16,7 +16,7 @@ from suanwang.scheduling.columns import Bools, Floats, Ints, JobColumns, Outlook
 from suanwang.scheduling.margins import SLACK
 
 QUEUED, STARTED, HELD, SINCE, PAUSABLE, UNSEEN = 0, 1, 2, 3, 4, 5
-PRICE, CARBON = 0, 1
+PRICE, CARBON, FINISH = 0, 1, 2
 ANY, FRESH = -1, -2
 DELAY, TRANSFER_MS, TRANSFER_YUAN = 0, 1, 2
 FAR = 1e300
@@ -67,9 +67,6 @@ ROW = np.dtype(
         ("device_yuan", "f8"),
         ("slowness", "f8"),
         ("electricity_share", "f8"),
-        ("yuan", "f8"),  # a kernel's own reckoning for one job, as the next two
-        ("carbon_g", "f8"),
-        ("finish_ms", "f8"),
     ]
 )
 HALL = np.dtype(
@@ -135,6 +132,11 @@ class Board(NamedTuple):
     """The jobs of `ends`."""
     least: Floats
     """No queued job needs fewer cores, GB, devices; it may be that none needs as few."""
+    figures: Floats
+    """`[PRICE | CARBON | FINISH, r]`: yuan, gCO2 and ms of a start now, of the job that was reckoned last; behind the last
+    row the least of each over all rows that could run it, 0 where none was reckoned yet."""
+    scores: Floats
+    """`[r]`: what these come to for the job that was weighed last; `FAR` where it may not start now."""
 
 
 class Listed(list[Any]):
@@ -163,6 +165,29 @@ class _Item(dict[str, Any]):
     def __init__(self, *values: Any) -> None:
         super().__init__(*values)
         self.__dict__ = self
+
+
+def altered(records: Any, first: int, **values: npt.NDArray[Any]) -> Any:
+    """A copy of the records, listed or not, that has these values from the record `first` on."""
+    if isinstance(records, Listed):
+        found: Any = Listed(_Item(each) for each in records)
+        for name, column in values.items():
+            for each, value in zip(found[first:], column.tolist(), strict=True):
+                each[name] = value
+        return found
+    found = records.copy()
+    for name, column in values.items():
+        found[name][first:] = column
+    return found
+
+
+def copy_column(records: Any, others: Any, name: str) -> None:
+    """Let `others` have what the records, listed or not, have under this name."""
+    if isinstance(records, Listed):
+        for each, other in zip(records, others, strict=True):
+            other[name] = each[name]
+    else:
+        others[name] = records[name]
 
 
 def unlisted(board: Board) -> Board:
@@ -205,6 +230,8 @@ def board_for(jobs: JobColumns, rows: RowColumns, allowed: Bools, outlook: Outlo
         ends=np.zeros(parts, np.int64),
         running=np.zeros(parts, np.int64),
         least=np.full(3, FAR),
+        figures=np.zeros((3, width + 1)),
+        scores=np.zeros(width),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from suanwang.scheduling.columns import NEVER_MS
 from suanwang.scheduling.margins import WORTH_WAITING
-from suanwang.scheduling.policies.board import CARBON, FAR, FRESH, PRICE, Board
+from suanwang.scheduling.policies.board import CARBON, FAR, FINISH, FRESH, PRICE, Board
 from suanwang.scheduling.policies.compiled import kernel
 from suanwang.scheduling.policies.reckoning import (
     DAY_MS,
@@ -16,7 +16,9 @@ from suanwang.scheduling.policies.reckoning import (
     HOUR_MS,
     LATE,
     MIDDLE,
+    grams,
     hourly_yuan,
+    hours_by,
     hours_of,
     issue_at,
     left_ms,
@@ -26,6 +28,7 @@ from suanwang.scheduling.policies.reckoning import (
     run_ms,
     transfer_ms,
     unmetered_yuan,
+    yuan,
 )
 from suanwang.scheduling.policies.rooms import fits, may_start
 
@@ -42,31 +45,65 @@ BLOCKED, LATER = -1, -2
 
 @kernel
 def leasts(board: Board, j: int, now_ms: int) -> tuple[float, float, float]:
-    """The least yuan, gCO2 and ms of a start now, over all rows that could run it; each row keeps its own."""
+    """The least yuan, gCO2 and ms of a start now, over all rows that could run it; `board.figures` keeps each row's own."""
+    figures = board.figures
     price = carbon = finish = FAR
+    issue = issue_at(board, now_ms)
+    start_ms = max(0, now_ms - (board.clock[0] + issue * board.clock[1]))
     for r in range(board.rows.shape[0]):
         if not fits(board, j, r):
             continue
         row = board.rows[r]
         kw = power_kw(board, j, r)
-        yuan_hours, gram_hours = hours_of(board, j, r, now_ms, now_ms)
-        row.yuan = unmetered_yuan(board, j, r) + row.electricity_share * kw * yuan_hours
-        row.carbon_g = kw * gram_hours
-        row.finish_ms = run_ms(board, j, r) + transfer_ms(board, j, r)
-        price = min(price, row.yuan)
-        carbon = min(carbon, row.carbon_g)
-        finish = min(finish, row.finish_ms)
+        yuan_hours, gram_hours = hours_by(board, j, r, issue, start_ms)
+        figures[PRICE, r] = unmetered_yuan(board, j, r) + row.electricity_share * kw * yuan_hours
+        figures[CARBON, r] = kw * gram_hours
+        figures[FINISH, r] = run_ms(board, j, r) + transfer_ms(board, j, r)
+        price = min(price, figures[PRICE, r])
+        carbon = min(carbon, figures[CARBON, r])
+        finish = min(finish, figures[FINISH, r])
     # Over 1 where there is nothing to divide by, so that the other figures still count.
-    return price if price > 0 else 1.0, carbon if carbon > 0 else 1.0, finish if finish > 0 else 1.0
+    price, carbon, finish = (
+        (price if price > 0 else 1.0),
+        (carbon if carbon > 0 else 1.0),
+        (finish if finish > 0 else 1.0),
+    )
+    width = board.rows.shape[0]
+    figures[PRICE, width], figures[CARBON, width], figures[FINISH, width] = price, carbon, finish
+    return price, carbon, finish
 
 
 @kernel
 def score_now(board: Board, j: int, r: int, price: float, carbon: float, finish: float) -> float:
-    """Of the figures that `leasts` left in the row, over the least of each; 1 is best in everything."""
-    job, row = board.jobs[j], board.rows[r]
+    """Of the figures that `leasts` left of the row, over the least of each; 1 is best in everything."""
+    job, figures = board.jobs[j], board.figures
     return (
-        job.by_price * row.yuan / price + job.by_carbon * row.carbon_g / carbon + job.by_finish * row.finish_ms / finish
+        job.by_price * figures[PRICE, r] / price
+        + job.by_carbon * figures[CARBON, r] / carbon
+        + job.by_finish * figures[FINISH, r] / finish
     )
+
+
+@kernel
+def least_score(board: Board, j: int, price: float, carbon: float, finish: float) -> float:
+    """The least of `score_now` over all rows that could run it, full or not."""
+    least = FAR
+    for r in range(board.rows.shape[0]):
+        if fits(board, j, r):
+            least = min(least, score_now(board, j, r, price, carbon, finish))
+    return least
+
+
+@kernel
+def score_later(
+    board: Board, j: int, r: int, now_ms: int, at_ms: int, price: float, carbon: float, finish: float
+) -> tuple[float, float, float]:
+    """The score of a start at `at_ms`, its yuan and its gCO2."""
+    job = board.jobs[j]
+    cost, emission = yuan(board, j, r, now_ms, at_ms), grams(board, j, r, now_ms, at_ms)
+    long = at_ms - now_ms + run_ms(board, j, r) + transfer_ms(board, j, r)
+    score = job.by_price * cost / price + job.by_carbon * emission / carbon + job.by_finish * long / finish
+    return score, cost, emission
 
 
 @kernel
@@ -156,6 +193,7 @@ def best_hour(board: Board, j: int, now_ms: int, price: float, carbon: float, fi
     best, chosen, at = FAR, -1, now_ms
     job = board.jobs[j]
     ahead = next_step_ms(board, now_ms) - now_ms
+    varies = board.ahead.shape[3] > 2  # Where one step is all that is known, no hour is better than another.
     for r in range(board.rows.shape[0]):
         row = board.rows[r]
         if row.awake == 0 or not fits(board, j, r):
@@ -163,6 +201,8 @@ def best_hour(board: Board, j: int, now_ms: int, price: float, carbon: float, fi
         score = score_of_now(board, j, r, now_ms, price, carbon, finish)
         if score < best - abs(best) * ALIKE:
             best, chosen, at = score, r, now_ms
+        if not varies:
+            continue
         kw = power_kw(board, j, r)
         by_step = job.by_finish * board.clock[2] / finish
         value, start = best_step(
@@ -171,7 +211,7 @@ def best_hour(board: Board, j: int, now_ms: int, price: float, carbon: float, fi
         if start < 0:
             continue
         # What stays the same at every step: the posted price, the data's way, the run itself and the way to the first step.
-        fixed = job.by_finish * (row.finish_ms + ahead) / finish - by_step
+        fixed = job.by_finish * (board.figures[FINISH, r] + ahead) / finish - by_step
         if job.by_price > 0:
             fixed += job.by_price * unmetered_yuan(board, j, r) / price
         if value + fixed < best - abs(best) * ALIKE:
@@ -274,31 +314,40 @@ def choose(board: Board, j: int, now_ms: int, backfill: bool) -> int:
 
     Work that may go on elsewhere in any step takes the row that is best in this one; other work that for its whole run.
     """
-    job, count = board.jobs[j], board.rows.shape[0]
+    board.figures[FINISH, board.rows.shape[0]] = 0.0
+    return weigh(board, j, now_ms, backfill)
+
+
+@kernel
+def weigh(board: Board, j: int, now_ms: int, backfill: bool) -> int:
+    """`choose`, by `board.figures` where they are this job's already; fills `board.scores`."""
+    job, width = board.jobs[j], board.rows.shape[0]
     some = False
-    for r in range(count):
+    for r in range(width):
         if (board.watch[j] == FRESH or board.dirty[r] != 0) and may_start(board, j, r, now_ms, backfill):
             some = True
             break
     if not some:
         return BLOCKED
-    price, carbon, finish = leasts(board, j, now_ms)
-    waits = patient(board, j, now_ms)
-    pausing = waits and job.interruptible != 0
+    figures = board.figures
+    if figures[FINISH, width] == 0.0:
+        leasts(board, j, now_ms)
+    price, carbon, finish = figures[PRICE, width], figures[CARBON, width], figures[FINISH, width]
     roams = job.interruptible != 0 and job.data_gb == 0
     best, chosen = FAR, BLOCKED
-    for r in range(count):
+    for r in range(width):
+        board.scores[r] = FAR
         if (board.watch[j] != FRESH and board.dirty[r] == 0) or not may_start(board, j, r, now_ms, backfill):
             continue
+        score = score_of_now(board, j, r, now_ms, price, carbon, finish)
+        board.scores[r] = score
         if roams:
             score = step_of_now(board, j, r, now_ms, price, carbon, finish)
-        else:
-            score = score_of_now(board, j, r, now_ms, price, carbon, finish)
         if score < best - abs(best) * ALIKE:
             best, chosen = score, r
-    if not waits:
+    if chosen < 0 or not patient(board, j, now_ms):
         return chosen
-    if pausing:
+    if job.interruptible != 0:
         elsewhen, first = better_steps(board, j, chosen, now_ms, price, carbon, finish, 1.0 - ALIKE)
         if elsewhen:
             job.aim_row, job.aim_ms, job.until_ms = chosen, first, look_again_ms(board, now_ms, first)

@@ -28,11 +28,12 @@ def next_step_ms(board: Board, now_ms: int) -> int:
 def until(total: Floats, ahead_ms: int, step_ms: int) -> float:
     """`total[k]` at `ahead_ms`, straight between steps; behind the last step its last day goes on as its mean."""
     count = total.shape[0] - 1
-    step = ahead_ms // step_ms
-    if step >= count:
-        day = min(count, max(1, DAY_MS // step_ms))
-        return total[count] + (total[count] - total[count - day]) * ((ahead_ms - count * step_ms) / (day * step_ms))
-    return total[step] + (total[step + 1] - total[step]) * ((ahead_ms - step * step_ms) / step_ms)
+    part = ahead_ms / step_ms
+    if part >= count:
+        day = 1 if count == 1 else min(count, max(1, DAY_MS // step_ms))
+        return total[count] + (total[count] - total[count - day]) * ((part - count) / day)
+    step = int(part)
+    return total[step] + (total[step + 1] - total[step]) * (part - step)
 
 
 @inlined
@@ -76,30 +77,41 @@ def run_ms(board: Board, j: int, r: int) -> float:
     """Expected, over the three points."""
     job = board.jobs[j]
     late = left_ms(board, j, r, job.late_ms)
+    if job.early_ms == job.late_ms:
+        return float(late)
     return EARLY * left_ms(board, j, r, job.early_ms) + MIDDLE * left_ms(board, j, r, job.middle_ms) + LATE * late
 
 
 @kernel
 def hours_of(board: Board, j: int, r: int, now_ms: int, at_ms: int) -> tuple[float, float]:
     """(yuan/kWh × h, g/kWh × h) of a run that starts at `at_ms`, over the three points, as reckoned at `now_ms`."""
-    job, step = board.jobs[j], board.clock[2]
     issue = issue_at(board, now_ms)
+    return hours_by(board, j, r, issue, max(0, at_ms - (board.clock[0] + issue * board.clock[1])))
+
+
+@kernel
+def hours_by(board: Board, j: int, r: int, issue: int, start_ms: int) -> tuple[float, float]:
+    """`hours_of` by an issue's own outlook, of a run that starts so long after it."""
+    job, step = board.jobs[j], board.clock[2]
     site, count = board.rows[r].site, board.ahead.shape[3] - 1
     costs, emits = board.ahead[PRICE, issue, site], board.ahead[CARBON, issue, site]
-    start = max(0, at_ms - (board.clock[0] + issue * board.clock[1]))
     yuan_hours = gram_hours = 0.0
-    for point in range(4):
+    alike = job.early_ms == job.late_ms
+    for point in range(2 if alike else 4):
         if point == 0:
-            weight, ahead = -1.0, start
+            weight, ahead = -1.0, start_ms
+        elif alike:
+            weight, ahead = 1.0, start_ms + left_ms(board, j, r, job.late_ms)
         elif point == 1:
-            weight, ahead = EARLY, start + left_ms(board, j, r, job.early_ms)
+            weight, ahead = EARLY, start_ms + left_ms(board, j, r, job.early_ms)
         elif point == 2:
-            weight, ahead = MIDDLE, start + left_ms(board, j, r, job.middle_ms)
+            weight, ahead = MIDDLE, start_ms + left_ms(board, j, r, job.middle_ms)
         else:
-            weight, ahead = LATE, start + left_ms(board, j, r, job.late_ms)
-        k = ahead // step
+            weight, ahead = LATE, start_ms + left_ms(board, j, r, job.late_ms)
+        part = ahead / step  # Exact enough for its whole part, and several times quicker than integers are divided.
+        k = int(part)
         if k < count:
-            part = (ahead - k * step) / step
+            part -= k
             yuan_hours += weight * (costs[k] + part * (costs[k + 1] - costs[k]))
             gram_hours += weight * (emits[k] + part * (emits[k + 1] - emits[k]))
         else:

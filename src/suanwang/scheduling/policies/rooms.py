@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from suanwang.scheduling.columns import Bools
 from suanwang.scheduling.margins import SLACK
 from suanwang.scheduling.policies.board import PAUSABLE, Board
 from suanwang.scheduling.policies.compiled import inlined, kernel
@@ -40,18 +39,11 @@ def latest_end_ms(board: Board, j: int, r: int, now_ms: int) -> int:
     return now_ms + transfer_ms(board, j, r) + max(1, job.limit_ms - job.done_ms)
 
 
-@kernel
-def startable(board: Board, j: int, first: int, now_ms: int, found: Bools) -> None:
-    """Fill `found` with `may_start` of the rows from `first` on."""
-    for k in range(found.shape[0]):
-        found[k] = may_start(board, j, first + k, now_ms, True)
-
-
 @inlined
 def may_start(board: Board, j: int, r: int, now_ms: int, backfill: bool) -> bool:
     """Room now, and no delay for the job that waits there in front: over before it begins, or beside it."""
     job = board.jobs[j]
-    if not has_room(board, j, r) or not board.allowed[job.kind, r]:
+    if not board.allowed[job.kind, r] or not has_room(board, j, r):
         return False
     hall = board.halls[board.rows[r].hall]
     if hall.reserved < 0:
