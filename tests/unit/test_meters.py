@@ -20,6 +20,7 @@ from tests.unit.api_world import World, offering, world
 from tests.unit.cli_shell import Shell
 from tests.unit.test_trading_evidence import changed, places
 from tests.unit.test_usage_exports import value
+from tests.unit.test_web_wallet import page
 
 from suanwang.control.billing.meters import compare
 from suanwang.domain.connector import RunState
@@ -28,6 +29,7 @@ from suanwang.domain.ids import JobId, SiteId
 from suanwang.domain.site import Price
 from suanwang.trading.evidence import verify
 from suanwang.trading.proving import Check
+from suanwang.web import mount_web
 
 MINUTE = timedelta(minutes=1)
 
@@ -198,3 +200,13 @@ def test_findings_by_the_command_line(
     assert done.code == 0
     for words in (job, "1800", "1200", "140", "-1.30"):
         assert words in done.out
+
+
+def test_the_bills_page_shows_findings_to_both_sides(net: World) -> None:
+    mount_web(net.app, net.network)
+    job = ran(net, scheduler=(0, 30), seen=(0.1, 20.1))
+    for by, seen in (("alice", True), ("guian", True), ("olga", True), ("bob", False), ("wuhu", False)):
+        text = page(net, "/bills", by).text
+        assert ("Runs whose two meters differ" in text) is seen, by
+        assert (f"/bills?job={job}" in text) is seen
+    assert "两套计量" in page(net, "/bills", lang="zh").text

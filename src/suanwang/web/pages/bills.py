@@ -15,6 +15,8 @@ from suanwang.web.visiting import PageRoute, Visit, Visited
 
 router = APIRouter(route_class=PageRoute)
 PAGE = 50
+FINDINGS, SHOWN = 500, 20
+"""Runs whose meters differ: read, and of these the newest shown."""
 
 
 @router.get("/bills")
@@ -52,6 +54,7 @@ def show(
         sum_kwh=sum(total.energy_kwh for total in totals),
         sum_g=sum(total.carbon_g for total in totals),
         lines=lines,
+        findings=list(reversed(visit.network.bills.findings(visit.caller, 0, FINDINGS)))[:SHOWN],
         names=visit.site_names(),
         chosen=chosen,
         filtered=bool(kept),
