@@ -42,6 +42,7 @@ CODES: Mapping[str, str] = {
     "lease": N_("Held for a run"),
     "usage": N_("Usage"),
     "commission": N_("Commission"),
+    "plan": N_("Month of a plan"),
     "top_up": N_("Top-up"),
     "service_credit": N_("Service credit"),
     "dispute_credit": N_("Given back after a dispute"),
