@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.contract.ledger_suite import DEMO, NOW, OTHER, RULES, SELLER, assert_whole, filled, standing
+from tests.contract.ledger_suite import DEMO, NOW, OTHER, RULES, SELLER, a_transfer, assert_whole, filled, standing
 from tests.contract.store_values import a_job, a_line, a_record, after, at_once, ending, fencing, leasing
 
 from suanwang.control.billing.settling import settle
@@ -129,6 +129,43 @@ class HoldContract:
         refused = at_once([lambda job=job: store.apply([pledging(job, 150)]) for job in jobs])  # type: ignore[misc]
         assert sum(not each for each in refused) == 6
         assert standing(store, DEMO) == (1000, 900)
+        assert_whole(store)
+
+    def test_starts_bills_renewals_ends_and_payments_at_once_leave_no_hold_and_no_debt(self, store: Store) -> None:
+        jobs = [a_job() for _ in range(10)]
+        store.add_jobs(jobs, [])
+
+        def live(job: Job) -> int:
+            """A whole lease: what it was billed, 0 where its start was refused."""
+            step = pledging(job, 150)
+            if store.apply([step]):
+                return 0
+            assert step.allocation is not None
+            leased, fen = step.job, 20 + 10 * int(job.id[-1])
+            record = a_record(leased, step.allocation, 1, start_s=10)
+            moved = replace(leased, revision=leased.revision + 1)
+            bill = Step(job=moved, allocation=step.allocation, usage=(record,), bill_lines=(a_line(record, fen=fen),))
+            assert store.apply([bill]) == frozenset()
+            settle(store, RULES, NOW)
+            assert store.apply([fencing(moved, step.allocation)]) == frozenset()
+            store.release_ended(NOW, 100)
+            return fen
+
+        def renew() -> int:
+            for _ in range(4):
+                held = store.leases_held(NOW + 2 * LASTS, (), 100)
+                store.post([renewed(each.hold, each.hold.amount_fen, NOW) for each in held], NOW)
+            return 0
+
+        def buy() -> int:
+            paid = [store.post([(a_transfer(DEMO, SELLER, 45),)], NOW)[0].done for _ in range(5)]
+            return 45 * sum(paid)
+
+        spent = at_once([*(lambda job=job: live(job) for job in jobs), renew, renew, buy, buy])
+        settle(store, RULES, after(10_000))
+        store.release_ended(after(10_000), 100)
+        assert standing(store, DEMO) == (1000 - sum(spent), 0)
+        assert (holds(store), store.count_open(), store.strays(NOW, 10)) == ({}, (0, 0), [])
         assert_whole(store)
 
     def _billed(self, store: Store, job: Job, allocation: Allocation, *fen: int) -> int:
