@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from tests.browser.world import OPERATOR, USER, World, busy
 
+from suanwang.domain.allowance import Allowance
 from suanwang.domain.errors import Forbidden, InvalidRequest
+from suanwang.ports import JobQuery
+from suanwang.twin.experiment import plays
 from suanwang.twin.experimentfile import read_experiment
 from suanwang.twin.laboratory import Laboratory
 from suanwang.twin.network import Network
 from suanwang.twin.networkfile import parse_network
+from suanwang.twin.performing import load_trace, perform
 from suanwang.twin.traces import read_trace
 from suanwang.twin.whatif import PLAN, Change, what_if
 
@@ -68,6 +72,19 @@ def test_the_work_is_what_waits_runs_and_ran(world: World, tmp_path: Path) -> No
     plan = json.loads((folder / PLAN).read_text())
     for name in plan["files"]:
         assert read_experiment(folder / name).trace.path == folder / "live.csv"
+
+
+def test_projects_go_by_their_weights_and_quotas(world: World, tmp_path: Path) -> None:
+    (name, *_) = sorted({job.project for job in world.network.jobs.page(OPERATOR, JobQuery(), None, 500)[0]})
+    allowance = Allowance(weight=3.0, cores=64, devices={"nvidia-a100-80gb": 1})
+    assert world.network.store.put_allowance(name, allowance, ())
+    folder = asked(world, tmp_path, price_factor=2.0)
+    for file in json.loads((folder / PLAN).read_text())["files"]:
+        experiment = read_experiment(folder / file)
+        assert experiment.projects is not None
+        assert experiment.projects.allowances == {"project 1": Allowance(weight=3.0, cores=64)}
+        made = perform(experiment, load_trace(experiment.trace), plays(experiment)[0]).result.to_pylist()[0]
+        assert made["ended_count"] > 0
 
 
 def test_prices_links_and_sites_are_changed(world: World, tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ from typing import Any
 import yaml
 
 from suanwang.control.network import Network
+from suanwang.domain.allowance import Allowance
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.identity import Principal
+from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Job
 from suanwang.domain.lifecycle import ENDED, JobState, SiteState
 from suanwang.domain.site import Offering, Site
-from suanwang.domain.task import Objective
+from suanwang.domain.task import Objective, Priority
 from suanwang.electricity.series import HOUR_MS
 from suanwang.electricity.tariff import price_series
 from suanwang.ports import JobQuery
@@ -34,7 +36,8 @@ MOST_JOBS = 20_000
 NOTE = (
     "Sites, prices, PUE and carbon are as the sites declare them, less what others use of them now; every link is assumed to "
     "carry 1 Gbit/s. Jobs are played without their constraints of place and without their files; what runs now begins with "
-    "what is left of it."
+    "what is left of it. Projects take turns with their weights and their quotas of cores and memory; as many jobs as now are of "
+    "high and low priority, drawn."
 )
 _PAGE = 500
 _BROKEN_GBPS = 0.001
@@ -77,6 +80,7 @@ class Work:
     may_wait_s: int
     may_be_interrupted: bool
     objective: Objective
+    priority: Priority
 
 
 def what_if(network: Network, laboratory: Laboratory, caller: Principal, change: Change, title: str = "") -> Experiment:
@@ -95,7 +99,10 @@ def what_if(network: Network, laboratory: Laboratory, caller: Principal, change:
         "now.yaml": _yaml(as_it_is),
         "changed.yaml": _yaml(changed(as_it_is, change)),
         TRACE: _trace_file(work, now),
-        **{name: _yaml(_experiment_file(file, work, change)) for name, file in _FILES.items()},
+        **{
+            name: _yaml(_experiment_file(file, work, change, network.store.allowances()))
+            for name, file in _FILES.items()
+        },
         PLAN: json.dumps({"variants": [AS_IT_IS, CHANGED], "files": list(_FILES), "change": said(change)}).encode(),
     }
     return laboratory.start(caller, title or said(change), files, kind="what-if")
@@ -319,19 +326,20 @@ def _piece(job: Job, submit_ms: int, run_s: float) -> Work:
         may_wait_s=job.task.flexibility.may_wait_s,
         may_be_interrupted=job.task.flexibility.may_be_interrupted,
         objective=job.task.objective,
+        priority=job.task.priority,
     )
 
 
 def _trace_file(work: Sequence[Work], now: datetime) -> bytes:
     """In the product's own form of a trace. Projects become numbers: what is played may be seen by everybody."""
-    groups = {name: at for at, name in enumerate(sorted({piece.group for piece in work}))}
+    groups = _numbered(work)
     about = {
         "version": 1,
         "name": "live",
         "source": "this network's queue and recent jobs",
         "epoch_ms": _hour_ms(now),
         "left_out": [],
-        "groups": [f"project {at + 1}" for at in groups.values()],
+        "groups": [_called(at) for at in groups.values()],
         "homes": [],
     }
     lines = [f"# suanwang trace {json.dumps(about, ensure_ascii=True)}", ",".join(_COLUMNS)]
@@ -342,7 +350,27 @@ def _trace_file(work: Sequence[Work], now: datetime) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _experiment_file(network: str, work: Sequence[Work], change: Change) -> dict[str, Any]:
+def _numbered(work: Sequence[Work]) -> dict[str, int]:
+    return {name: at for at, name in enumerate(sorted({piece.group for piece in work}))}
+
+
+def _called(number: int) -> str:
+    return f"project {number + 1}"
+
+
+def _allowed(allowance: Allowance) -> dict[str, Any]:
+    """Quotas of cores and memory, which hold whatever the network is changed to."""
+    found: dict[str, Any] = {"weight": allowance.weight}
+    if allowance.cores is not None:
+        found["cores"] = allowance.cores
+    if allowance.memory_gb is not None:
+        found["memory_gb"] = allowance.memory_gb
+    return found
+
+
+def _experiment_file(
+    network: str, work: Sequence[Work], change: Change, allowances: Mapping[ProjectId, Allowance]
+) -> dict[str, Any]:
     patient = [piece.may_wait_s / 3600 for piece in work if piece.may_wait_s > 0]
     weights = [piece.objective for piece in work]
     count = len(work)
@@ -361,6 +389,15 @@ def _experiment_file(network: str, work: Sequence[Work], change: Change) -> dict
             "carbon_weight": sum(weight.carbon for weight in weights) / count,
             "finish_weight": max(sum(weight.finish for weight in weights) / count, 0.01),
             "home": "groups",
+            "high_share": sum(piece.priority is Priority.HIGH for piece in work) / count,
+            "low_share": sum(piece.priority is Priority.LOW for piece in work) / count,
+        },
+        "sharing": {
+            "projects": {
+                _called(number): _allowed(allowances[ProjectId(name)])
+                for name, number in _numbered(work).items()
+                if name in allowances
+            }
         },
         "record": {"bound": False, "jobs": True},
     }

@@ -124,7 +124,7 @@ def _check(trace: Trace, rules: Rules) -> None:
         raise InvalidRequest(f"jobs have no {rules.home}", field="home", allowed=", ".join(HOMES))
     if rules.price_weight + rules.carbon_weight + rules.finish_weight <= 0:
         raise InvalidRequest("every weight is 0", field="price_weight", allowed="one weight above 0")
-    if rules.high_share + rules.low_share > 1:
+    if rules.high_share + rules.low_share > 1 + 1e-9:
         raise InvalidRequest(
             "more jobs are of high and low priority than there are", field="high_share", allowed="1 less low_share"
         )
