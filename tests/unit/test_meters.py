@@ -120,6 +120,7 @@ def test_beyond_it_the_lower_is_billed_and_everybody_concerned_sees_it(
     assert finding["tolerance_s"] == 140 if scheduler[1] < 200 else 0.01 * scheduler[1] * 60
     assert [findings(net, by) for by in ("guian", "alice", "rita")] == [[finding]] * 3
     assert [findings(net, by) for by in ("wuhu", "bob")] == [[], []]
+    assert net.ask("GET", "/v1/bills/findings", by=None, token=net.agent_token()).status_code == 403
     records = usage(net, job)
     back = [record for record in records if record["corrects"]]
     assert sorted(finding["corrections"]) == sorted(record["id"] for record in back)

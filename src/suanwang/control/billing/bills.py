@@ -59,13 +59,12 @@ class Bills:
 
     def findings(self, caller: Principal, after: int, limit: int) -> Sequence[Event]:
         """Runs whose two meters differed by more than the tolerance, oldest first: a user's, those of a provider's sites, all."""
-        sites = {site.id for site in self._store.sites() if site.offering.provider == caller.provider}
+        visible = narrowed(caller, BillQuery())
+        sites = {site.id for site in self._store.sites() if site.offering.provider == visible.provider}
         found: list[Event] = []
         while len(found) < limit:
-            page = self._store.events(
-                after, _FINDINGS, kind=DIFFERS, projects=caller.projects if caller.role is Role.USER else None
-            )
-            found += [event for event in page if caller.role is not Role.PROVIDER or event.site_id in sites]
+            page = self._store.events(after, _FINDINGS, kind=DIFFERS, projects=visible.projects)
+            found += [event for event in page if visible.provider is None or event.site_id in sites]
             if len(page) < _FINDINGS:
                 break
             after = page[-1].seq
