@@ -51,8 +51,8 @@ of arrival, or first what may not wait, then what may, then what may be suspende
 optimum of the whole week, which knows the future; 0.8 of them are added to what `joint` is told of price or carbon.""".replace(
         "\n", " "
     ),
-    """That work which may pause begins where the present step is best, as it may go on elsewhere in the next, was tried on the
-LHC Computing Grid's log; the generated week confirms it. Tried on both and not kept, for they brought little or nothing:
+    """That work which may pause begins where the present step is best, as it may go on elsewhere in the next, was found on
+both weeks, so neither is a test that was held out. Tried on both and not kept, for they brought little or nothing:
 holding without the margin of 2 %; other rows' steps counting for work that pauses; work that pauses leaving 5 % of a row
 to others, or making way for jobs that arrive; other numbers of earlier jobs to expect run times from.""".replace(
         "\n", " "
