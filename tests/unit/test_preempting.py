@@ -83,12 +83,14 @@ def test_who_began_last_is_told_and_ends_after_the_notice_with_its_work_kept() -
     assert (made.data["site"], made.data["runs"]) == ("guian", 1)
     small.network.turn()
     assert not small.told(first), "asking again takes nobody else"
+    assert small.job(urgent.id).reason.startswith("room is made for it at site guian, by 2026-")
     assert [known.suspend for known in small.run(last)] == [False]
     small.clock.advance(120)
     assert [known.suspend for known in small.run(last)] == [True]
     small.run(last, ended=RunState.CANCELLED)
     again = small.job(last.id)
     assert (again.state, again.attempts, again.interruptions, again.checkpoint) == (JobState.QUEUED, 0, 1, KEPT)
+    assert again.reason == "a job of higher priority needs its room"
     assert small.kinds(last.id)[-1] == "job.preempted"
     small.network.turn()
     assert small.job(urgent.id).state is JobState.LEASED

@@ -120,7 +120,8 @@ def preempt(found: Preempt, now: datetime) -> Iterator[Step]:
             events=(_event("job.preempting", moved, now, reason=NEEDED, ends_at=at),),
             notices=({"kind": "job.preempting", "job": job.id, "project": job.project, "reason": f"{NEEDED}, {at}"},),
         )
-    winner = replace(found.job, revision=found.job.revision + 1)
+    made = f"room is made for it at site {found.site}, by {at}"
+    winner = replace(found.job, reason=made, revision=found.job.revision + 1)
     event = _event("job.room_made", winner, now, site=found.site, runs=len(found.runs), start_at=at)
     yield Step(job=winner, events=(event,))
 
@@ -364,7 +365,7 @@ def _again(metered: Metered, closed: Allocation, now: datetime, hold: Hold | Non
 
 def _preempted(metered: Metered, closed: Allocation, now: datetime) -> Step:
     """Ended for a job of higher priority."""
-    moved = _again(metered, closed, now, None)
+    moved = _again(metered, closed, now, None, NEEDED)
     event = _event("job.preempted", moved, now, reason=NEEDED, epoch=closed.epoch)
     return Step(job=moved, allocation=replace(closed, reason=NEEDED), events=(event,))
 

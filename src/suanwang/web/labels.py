@@ -185,6 +185,7 @@ _REASONS = tuple(
         (r"the money of (.+) is used up: the run was ended", N_("the money of {0} is used up: the run was ended")),
         (r"there is not enough money for it now", N_("there is not enough money for it now")),
         (r"a job of higher priority needs its room", N_("a job of higher priority needs its room")),
+        (r"room is made for it at site (.+), by (.+)", N_("room is made for it at site {0}, by {1}")),
         (r"held for a better hour", N_("held for a better hour")),
         (r"its project's quota does not allow it now", N_("its project's quota does not allow it now")),
         (r"more than its project's quota allows at once", N_("more than its project's quota allows at once")),
