@@ -83,7 +83,7 @@ def usage(net: World, job: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("scheduler", "seen"),
-    [((0, 30), (0.1, 29.9)), ((0, 30), (1, 29.2)), ((0, 30), None), ((0, 239), (1.2, 237.9))],
+    [((0, 30), (0.1, 29.9)), ((0, 30), (2.2, 27.8)), ((0, 30), None), ((0, 239), (1.2, 237.9))],
 )
 def test_within_the_tolerance_the_scheduler_is_billed(
     net: World, scheduler: tuple[float, float], seen: tuple[float, float] | None
@@ -100,7 +100,7 @@ def test_within_the_tolerance_the_scheduler_is_billed(
         ((-30, 20), (0, 20), 20),
         ((0, 10), (0, 20), 10),
         ((0, 239), (0, 200), 200),
-        ((0, 3.5), (0.1, 0.2), 0.1),
+        ((0, 5.5), (0.1, 0.2), 0.1),
     ],
 )
 def test_beyond_it_the_lower_is_billed_and_everybody_concerned_sees_it(
@@ -117,7 +117,7 @@ def test_beyond_it_the_lower_is_billed_and_everybody_concerned_sees_it(
         pytest.approx((scheduler[1] - scheduler[0]) * 60),
         pytest.approx((seen[1] - seen[0]) * 60),
     )
-    assert finding["tolerance_s"] == 140 if scheduler[1] < 200 else 0.01 * scheduler[1] * 60
+    assert finding["tolerance_s"] == 280
     assert [findings(net, by) for by in ("guian", "alice", "rita")] == [[finding]] * 3
     assert [findings(net, by) for by in ("wuhu", "bob")] == [[], []]
     assert net.ask("GET", "/v1/bills/findings", by=None, token=net.agent_token()).status_code == 403
@@ -188,7 +188,7 @@ def test_nothing_is_billed_beyond_the_lower_meter_and_its_tolerance(a: int, b: i
     found = compare(before, replace(before, ended_at=ended), report, lost_after_s=140)
     scheduler, agent = (ended - began).total_seconds(), (last - first).total_seconds()
     if found is None:
-        assert abs(scheduler - agent) <= 140
+        assert abs(scheduler - agent) <= 280
     else:
         assert (found.until - began).total_seconds() == min(scheduler, agent)
 
@@ -199,7 +199,7 @@ def test_findings_by_the_command_line(
     job = ran(net, scheduler=(0, 30), seen=(0.1, 20.1))
     done = Shell(net, monkeypatch, capsys, tmp_path)("bill", "findings")
     assert done.code == 0
-    for words in (job, "1800", "1200", "140", "-1.30"):
+    for words in (job, "1800", "1200", "280", "-1.30"):
         assert words in done.out
 
 

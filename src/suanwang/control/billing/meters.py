@@ -19,8 +19,8 @@ from suanwang.electricity.pricing import flat
 from suanwang.trading.rating import billed_fen, electricity_rate, rated_yuan, used_us
 
 TOLERANCE_SHARE = 0.01
-"""Of the scheduler's time; at least the time after which a silent site has lost its runs, so that an agent that was away for
-less is never held to a difference."""
+"""Of the scheduler's time; at least twice the time after which a silent site has lost its runs, so that an agent that was away
+for less, as a run began and again as it ended, is never held to a difference."""
 DIFFERS = "meter.differs"
 Written = tuple[UsageRecord, BillLine]
 
@@ -49,7 +49,7 @@ def compare(allocation: Allocation, ended: Allocation, report: RunReport, lost_a
     seen_until = max(seen_until, allocation.metered_until or seen_until)
     scheduler_s = max(0.0, (report.ended_at - began).total_seconds())
     agent_s = max(0.0, (seen_until - seen_from).total_seconds())
-    tolerance_s = max(lost_after_s, TOLERANCE_SHARE * scheduler_s)
+    tolerance_s = max(2 * lost_after_s, TOLERANCE_SHARE * scheduler_s)
     if abs(scheduler_s - agent_s) <= tolerance_s:
         return None
     until = began + timedelta(seconds=min(scheduler_s, agent_s))
