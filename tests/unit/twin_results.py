@@ -106,6 +106,7 @@ def _figures(at: int, load: float, chance: np.random.Generator) -> dict[str, flo
         "moved_gb": 0.0 if at == 0 else 4_200.0 * at * near,
         "fair_slowdown_jain": 0.9 - 0.01 * at,
         "fragmentation_share": float("nan"),
+        "unseated_starts_count": float("nan"),
     }
 
 

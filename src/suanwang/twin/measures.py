@@ -26,6 +26,7 @@ from suanwang.scheduling.columns import (
     NEVER_MS,
 )
 from suanwang.twin.accounting import BYTES_PER_GB, MICRO, NANO, WATT_MS_PER_KWH, Accounts, Totals
+from suanwang.twin.seating import Seated
 from suanwang.twin.timeline import Timeline
 
 Floats = npt.NDArray[np.float64]
@@ -101,7 +102,9 @@ class Measures:
     weight."""
     fair_dominant_spread_ratio: float
     fragmentation_share: float = NO_NUMBER
-    """See `twin.fragmentation`; not a number where nodes are not modelled."""
+    """See `twin.seating`, beside the engine; not a number where the network does not say its nodes."""
+    unseated_starts_count: float = NO_NUMBER
+    """Likewise."""
 
     def as_row(self) -> dict[str, float]:
         return asdict(self)
@@ -171,7 +174,7 @@ def measure(
     until_ms: int,
     kept: Ints | None = None,
     weight: Floats | None = None,
-    fragmentation_share: float = NO_NUMBER,
+    seated: Seated | None = None,
 ) -> Measures:
     """The measures of one play that stopped at `until_ms`; `kept[n]` as in `per_job`. Dominant shares are over
     `weight[group]`, where groups have any."""
@@ -209,7 +212,8 @@ def measure(
         fair_slowdown_spread_ratio=spread_ratio(slowdown),
         fair_dominant_jain=jain(dominant),
         fair_dominant_spread_ratio=spread_ratio(dominant),
-        fragmentation_share=fragmentation_share,
+        fragmentation_share=NO_NUMBER if seated is None else seated.fragmentation_share,
+        unseated_starts_count=NO_NUMBER if seated is None else seated.unseated_starts_count,
     )
 
 

@@ -79,6 +79,8 @@ class Pool:
     devices: float = 0.0
     model: str | None = None
     """Of the devices, an identifier of the catalogue."""
+    node_devices: int = 0
+    """How many a node has; 0 where nodes are not said."""
     core_w: float
     """Drawn by one busy unit, PUE not included, as the next two."""
     gb_w: float = 0.0

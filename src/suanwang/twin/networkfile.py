@@ -90,6 +90,7 @@ class PoolSection(Section):
     memory_gb: Positive
     devices: Amount = 0.0
     model: Line | None = None
+    node_devices: Annotated[int, Field(ge=1, le=1024, strict=True)] | None = None
     watts: Watts
     price: Price = Price()
     slowness: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
@@ -345,11 +346,18 @@ def _pool(section: PoolSection, field: str) -> Pool:
         catalog.accelerator(section.model, field=f"{field}.model")
     if section.devices > 0 and section.watts.device == 0:
         raise InvalidRequest("devices that draw no power", field=f"{field}.watts.device", allowed="above 0")
+    if section.node_devices is not None and (section.devices == 0 or section.devices % section.node_devices):
+        raise InvalidRequest(
+            f"{section.devices:g} devices are not on whole nodes of {section.node_devices}",
+            field=f"{field}.node_devices",
+            allowed="a number that divides devices",
+        )
     return Pool(
         cores=section.cores,
         memory_gb=section.memory_gb,
         devices=section.devices,
         model=section.model,
+        node_devices=section.node_devices or 0,
         core_w=section.watts.core,
         gb_w=section.watts.gb,
         device_w=section.watts.device,

@@ -30,8 +30,9 @@ from suanwang.twin.network import Feeds, Network, feeds, outlook, resized, row_p
 from suanwang.twin.outages import outages
 from suanwang.twin.profile import read_profile
 from suanwang.twin.profile import shipped as profiles
+from suanwang.twin.seating import Seated, seat
 from suanwang.twin.sharing import order_of, project_of, sharing
-from suanwang.twin.timeline import Timeline, draw
+from suanwang.twin.timeline import Steps, Timeline, draw
 from suanwang.twin.trace import Trace
 from suanwang.twin.traces import read_trace
 from suanwang.twin.workload import Workload, workload
@@ -124,7 +125,9 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
         "policy": chosen.name,
         "order": chosen.order,
         "seed": one.seed,
-        **measure(accounts, drawn, until_ms=until_ms, kept=kept, weight=weight).as_row(),
+        **measure(
+            accounts, drawn, until_ms=until_ms, kept=kept, weight=weight, seated=_seated(staged, drawn, played)
+        ).as_row(),
         **_by_patience(staged.jobs, each, played),
     }
     return Tables(
@@ -255,6 +258,13 @@ def _bound(staged: Stage, conditions: Conditions, one: Play) -> pa.Table:
         "widened_hours": found.widened_hours,
     }
     return pa.Table.from_pylist([row])
+
+
+def _seated(staged: Stage, drawn: Timeline, played: Played) -> Seated | None:
+    jobs, span = staged.jobs, Steps(drawn.from_ms, drawn.step_ms, drawn.power_kw.shape[1])
+    with_devices = jobs.need[:, DEVICES] > 0
+    pools = row_pools(staged.network, plain=not with_devices.all(), devices=bool(with_devices.any()))
+    return seat(played.segments, jobs.need, staged.rows, [pool.node_devices for _, pool in pools], span)
 
 
 def _by_patience(jobs: JobColumns, each: PerJob, played: Played) -> dict[str, float]:

@@ -127,9 +127,15 @@ MEASURES: Sequence[Measure] = (
     ),
     _measure(
         "fragmentation_share",
-        "Fragmentation: free devices that no job could take",
-        "碎片率：无作业可用的空闲卡",
+        "Fragmentation: free devices split over nodes too small for the usual job (seated after the fact)",
+        "碎片率：分散在各节点、一般作业用不上的空闲卡（事后按节点排布）",
         share=True,
+    ),
+    _measure(
+        "unseated_starts_count",
+        "Starts that no node had room for (seated after the fact)",
+        "没有节点容得下的启动次数（事后按节点排布）",
+        floor=0.5,
     ),
     _measure("ended_count", "Jobs that ended", "已结束作业", JOBS, floor=0.5, more_is_better=True),
     _measure("open_count", "Jobs still running at the end", "结束时仍在运行的作业", JOBS, floor=0.5),
