@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from tests.contract.hold_suite import pledging
-from tests.contract.ledger_suite import DEMO, NOW, RULES, SELLER, a_hold, a_transfer, billed, filled
-from tests.contract.store_values import PROJECT, a_job, after, an_event
+from tests.contract.ledger_suite import DEMO, NOW, RULES, SELLER, a_hold, a_transfer, assert_whole, billed, filled
+from tests.contract.market_suite import an_order
+from tests.contract.store_values import PROJECT, a_job, after, an_event, at_once
 
 from suanwang.control.billing.settling import settle
-from suanwang.ports import Fault, Store
-from suanwang.trading.budgets import Budget, Period, Scope, Spent
+from suanwang.domain.identity import Project
+from suanwang.ports import Deal, Fault, Store
+from suanwang.trading.budgets import Budget, Draw, Period, Scope, Spent
 from suanwang.trading.holding import LASTS, RUNS
-from suanwang.trading.ledger import BANK
+from suanwang.trading.ledger import BANK, Verdict
+from suanwang.trading.market.dealing import MARKET, hold
 from suanwang.trading.settlement import opened
 
 
@@ -86,7 +90,68 @@ class BudgetContract:
         (found,) = store.strays(NOW, 9)
         assert (found.fault, found.what, found.amount_fen) == (Fault.OWNERLESS, line.usage_id, 300)
 
+    @pytest.mark.parametrize("scope", Scope)
+    def test_what_a_budget_does_not_bear_is_refused_where_it_is_written(self, store: Store, scope: Scope) -> None:
+        _limited(store, scope, 500)
+        jobs = [a_job(), a_job(), a_job()]
+        store.add_jobs(jobs, [])
+        assert store.apply([pledging(jobs[0], 300), pledging(jobs[1], 201), pledging(jobs[2], 150)]) == {jobs[1].id}
+        assert store.job(jobs[1].id) == jobs[1]
+        dealt = store.deal(_ordering("order-0051", 51), NOW)
+        assert (dealt.done, dealt.refused[0].verdict) == (False, Verdict.BUDGET)
+        assert dealt.refused[0].purse.startswith(f"budget {scope}:")
+        assert store.order("order-0051") is None
+        (outcome,) = store.post([(a_transfer(DEMO, SELLER, 51),)], NOW, draw=_draw(51))
+        assert (outcome.verdict, store.count_open()) == (Verdict.BUDGET, (0, 0))
+        assert store.deal(_ordering("order-0050", 50), NOW).done
+        assert self._of(store) == {"li": (0, 0, 500)}
+        assert_whole(store)
+
+    def test_a_payment_counts_for_who_asked_for_it(self, store: Store) -> None:
+        paid = (a_transfer(DEMO, SELLER, 51),)
+        assert store.post([paid], NOW, draw=_draw(51))[0].verdict is Verdict.POSTED
+        assert self._of(store) == {"li": (51, 51, 0)}
+        _limited(store, Scope.PERSON, 60)
+        assert store.post([paid], NOW, draw=_draw(51))[0].verdict is Verdict.EXISTS, "it is paid already"
+
+    def test_orders_and_starts_at_one_instant_never_pass_a_budget(self, store: Store) -> None:
+        _limited(store, Scope.PROJECT, 450)
+        _limited(store, Scope.PERSON, 500)
+        jobs = [a_job() for _ in range(12)]
+        store.add_jobs(jobs, [])
+
+        def write(number: int) -> int:
+            if number % 3 == 0:
+                return 40 * store.deal(_ordering(f"order-at-once-{number}", 40), NOW).done
+            if number % 3 == 1:
+                return 50 * store.post([(a_transfer(DEMO, SELLER, 50),)], NOW, draw=_draw(50))[0].done
+            return 60 * (not store.apply([pledging(jobs[number // 3], 60)]))
+
+        took = sum(at_once([partial(write, number) for number in range(36)]))
+        (found,) = store.spent(NOW)
+        assert found.month_fen + found.held_fen == took
+        assert 450 - 40 < took <= 450, "no room is left for any of them"
+        assert_whole(store)
+
     def _of(self, store: Store) -> dict[str, tuple[int, int, int]]:
         found = store.spent(NOW)
         assert all(each.project == PROJECT for each in found)
         return {each.person: (each.month_fen, each.total_fen, each.held_fen) for each in found}
+
+
+def _limited(store: Store, scope: Scope, limit_fen: int) -> None:
+    """One budget of this scope that binds what Li asks for in the project."""
+    if scope is Scope.ORGANISATION and not any(each.id == PROJECT for each in store.projects()):
+        store.add_project(Project(id=PROJECT, title="", created_at=NOW, labels={"organisation": "清华大学"}), [])
+    name = {Scope.PERSON: "li", Scope.PROJECT: PROJECT, Scope.ORGANISATION: "清华大学"}[scope]
+    store.put_budget(a_budget(scope, name, limit_fen), [])
+
+
+def _draw(amount_fen: int) -> Draw:
+    return Draw(project=PROJECT, person="li", amount_fen=amount_fen)
+
+
+def _ordering(name: str, amount_fen: int) -> Deal:
+    order = an_order(id=name, project=PROJECT, owner="li", count=1, windows=1, limit_fen=amount_fen)
+    assert hold(order).amount_fen == order.hold_fen
+    return Deal(orders=(order,), chains=((hold(order),),), draw=_draw(order.hold_fen), accounts=(opened(MARKET),))

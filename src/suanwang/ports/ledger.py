@@ -11,6 +11,7 @@ from typing import Protocol
 from suanwang.domain.ids import AllocationId, JobId, ProjectId
 from suanwang.domain.job import Allocation, BillLine, Event, Job, Ran, UsageRecord
 from suanwang.domain.site import Price
+from suanwang.trading.budgets import Draw
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Hold, Outcome, Transfer
 from suanwang.trading.merkle import Edge, Key
@@ -133,8 +134,13 @@ class Ledger(Protocol):
     def set_floor(self, account_id: AccountId, floor_fen: int | None, events: Sequence[Event]) -> Account:
         """Change a lower limit. Raises `NotFound`, and `Conflict` where the balance is below it already."""
 
-    def post(self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = ()) -> Sequence[Outcome]:
-        """Post each chain wholly or not at all, in this order; `events` are told where any was posted now."""
+    def post(
+        self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = (), draw: Draw | None = None
+    ) -> Sequence[Outcome]:
+        """Post each chain wholly or not at all, in this order; `events` are told where any was posted now.
+
+        Where budgets do not bear `draw`, none is posted (`Verdict.BUDGET`).
+        """
 
     def release_expired(self, now: datetime, limit: int) -> int:
         """Void pending transfers whose time is over; returns how many."""

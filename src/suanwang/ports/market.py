@@ -11,6 +11,7 @@ from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import (
     Event,
 )
+from suanwang.trading.budgets import Draw
 from suanwang.trading.ledger import Account, AccountId, Chain, Outcome
 from suanwang.trading.market.termination import Deposit, Termination
 from suanwang.trading.market.terms import SaleTerms
@@ -47,6 +48,8 @@ class Deal:
     accounts: tuple[Account, ...] = ()
     """Opened with it, those that there are not."""
     chains: tuple[Chain, ...] = ()
+    draw: Draw | None = None
+    """What an order newly takes or holds, which budgets must bear."""
     events: tuple[Event, ...] = ()
 
 

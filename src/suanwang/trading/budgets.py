@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 
 from suanwang.domain.ids import ProjectId
-from suanwang.trading.ledger import BANK, Owner, Phase, Transfer
+from suanwang.trading.ledger import BANK, Owner, Phase, Transfer, account_id
 from suanwang.trading.market.dealing import MARKET
 
 ZONE = timezone(timedelta(hours=8))
@@ -72,6 +72,41 @@ class Used:
     def left_fen(self) -> int:
         """Below 0 where it was lowered since, or bills came to more than was held."""
         return self.budget.limit_fen - self.spent_fen - self.held_fen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """What somebody asks to take or to hold of a project's account."""
+
+    project: ProjectId
+    person: str
+    amount_fen: int
+
+
+class Bearing:
+    """What budgets still bear, of one draw after another."""
+
+    def __init__(self, found: Iterable[Used], organisations: Mapping[ProjectId, str]) -> None:
+        """`found` as of one instant at which nobody else draws on these budgets; `organisations`: whose each project is."""
+        self._left = {each.budget: each.left_fen for each in found}
+        self._organisations = organisations
+
+    def take(self, draw: Draw) -> str:
+        """Count it where all budgets that bind it bear it; else the purse that does not, and nothing is counted."""
+        organisation = self._organisations.get(draw.project, "")
+        mine = [each for each in self._left if binds(each, draw.project, draw.person, organisation)]
+        for each in mine:
+            if self._left[each] < draw.amount_fen:
+                return each.purse
+        for each in mine:
+            self._left[each] -= draw.amount_fen
+        return ""
+
+
+def taken_fen(chain: Iterable[Transfer], project: ProjectId) -> int:
+    """What a chain newly takes or holds of the project's account."""
+    payer, new = account_id(Owner.PROJECT, project), (Phase.DIRECT, Phase.PENDING)
+    return sum(each.amount_fen for each in chain if each.debit == payer and each.phase in new)
 
 
 def month_name(at: datetime) -> str:

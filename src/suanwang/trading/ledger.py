@@ -130,6 +130,8 @@ class Verdict(StrEnum):
     """An identifier of it was used for something else."""
     SHORT = "short"
     """An account would fall below its limit."""
+    BUDGET = "budget"
+    """A budget does not bear what is asked for."""
     NO_ACCOUNT = "no_account"
     NO_HOLD = "no_hold"
     """The pending transfer is unknown, ended, of other accounts or smaller."""
@@ -145,6 +147,8 @@ class Outcome:
     verdict: Verdict
     transfer: str = ""
     account: AccountId | None = None
+    purse: str = ""
+    """Of `BUDGET`, which one."""
 
     @property
     def done(self) -> bool:
@@ -188,8 +192,7 @@ class Book:
         """Post every transfer of the chain, in order, or none. Raises `InvalidRequest` for a chain that is none."""
         name = _name_of(chain)
         known = [self.known.get(transfer.id) for transfer in chain]
-        same = self.chains.get(name, frozenset()) == {transfer.id for transfer in chain}
-        if same and all(stored == transfer for stored, transfer in zip(known, chain, strict=True)):
+        if self.stands(chain):
             return Outcome(chain=name, verdict=Verdict.EXISTS)
         if name in self.chains or any(stored is not None for stored in known):
             used = next((stored.id for stored in known if stored is not None), name)
@@ -203,6 +206,17 @@ class Book:
                 return Outcome(chain=name, verdict=verdict, transfer=transfer.id, account=account)
         self._keep(name, chain, trial, ended)
         return Outcome(chain=name, verdict=Verdict.POSTED)
+
+    def stands(self, chain: Chain) -> bool:
+        """Whether it was posted earlier, with the same content."""
+        same = self.chains.get(chain[0].chain, frozenset()) == {transfer.id for transfer in chain}
+        return same and all(self.known.get(transfer.id) == transfer for transfer in chain)
+
+    def unborne(self, chain: Chain, purse: str) -> Outcome:
+        """What becomes of a chain that a budget does not bear: nothing, unless it stands already."""
+        if self.stands(chain):
+            return Outcome(chain=chain[0].chain, verdict=Verdict.EXISTS)
+        return Outcome(chain=chain[0].chain, verdict=Verdict.BUDGET, purse=purse)
 
     def _try(
         self, transfer: Transfer, trial: dict[AccountId, _Standing], ended: set[str], now: datetime

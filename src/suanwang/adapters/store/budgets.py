@@ -13,7 +13,7 @@ from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.record import insert_events
 from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Event
-from suanwang.trading.budgets import Budget, Scope, Spent, month_name, spending
+from suanwang.trading.budgets import Bearing, Budget, Draw, Scope, Spent, month_name, spending, used
 from suanwang.trading.ledger import Transfer
 
 BUDGET: Codec[Budget] = Codec(Budget)
@@ -37,6 +37,41 @@ WITH held AS (
 SELECT project, person, coalesce(month_fen, 0)::bigint, coalesce(whole.fen, 0)::bigint, coalesce(held.fen, 0)::bigint
 FROM whole FULL JOIN held USING (project, person) ORDER BY 1, 2
 """
+
+_BIND = """
+SELECT b.value FROM budgets b WHERE (b.scope = 'person' AND b.name = ANY(%(persons)s))
+OR (b.scope = 'project' AND b.name = ANY(%(projects)s)) OR (b.scope = 'organisation' AND b.name IN (
+    SELECT p.labels->>'organisation' FROM projects p WHERE p.id = ANY(%(projects)s)))
+ORDER BY b.scope COLLATE "C", b.name COLLATE "C" FOR UPDATE OF b
+"""
+
+
+def borne(connection: Connection, draws: Sequence[Draw], now: datetime) -> list[str]:
+    """What each of these draws would pass, in their order: the purse of a budget, empty where it fits.
+
+    Budgets that bind them are locked until the transaction ends, so that of two who draw at once the second sees what the
+    first took. Before accounts are locked. Where no budget binds them this is one statement.
+    """
+    if not draws:
+        return []
+    projects, persons = {clean(each.project) for each in draws}, {clean(each.person) for each in draws}
+    rows = connection.execute(_BIND, {"projects": sorted(projects), "persons": sorted(persons)}).fetchall()
+    if not rows:
+        return [""] * len(draws)
+    labels = connection.execute(
+        "SELECT id, coalesce(labels->>'organisation', '') FROM projects WHERE labels->>'organisation' <> ''"
+    ).fetchall()
+    of = {ProjectId(row[0]): str(row[1]) for row in labels}
+    bearing = Bearing(used([BUDGET.load(row[0]) for row in rows], spent_by(connection, now), of), of)
+    return [bearing.take(draw) for draw in draws]
+
+
+def spent_by(connection: Connection, now: datetime) -> list[Spent]:
+    rows = connection.execute(_SPENT, (month_name(now),)).fetchall()
+    return [
+        Spent(project=ProjectId(row[0]), person=row[1], month_fen=row[2], total_fen=row[3], held_fen=row[4])
+        for row in rows
+    ]
 
 
 def spend(connection: Connection, transfers: Iterable[Transfer], persons: Mapping[str, str], now: datetime) -> None:
@@ -83,8 +118,4 @@ class BudgetStore:
 
     def spent(self, now: datetime) -> Sequence[Spent]:
         with self._database.reading() as connection:
-            rows = connection.execute(_SPENT, (month_name(now),)).fetchall()
-        return [
-            Spent(project=ProjectId(row[0]), person=row[1], month_fen=row[2], total_fen=row[3], held_fen=row[4])
-            for row in rows
-        ]
+            return spent_by(connection, now)

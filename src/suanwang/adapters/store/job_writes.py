@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from psycopg import errors as pg
 
+from suanwang.adapters.store.budgets import borne
 from suanwang.adapters.store.codec import clean, dump_free
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.job_reads import fold_counts
@@ -37,9 +38,10 @@ from suanwang.adapters.store.rows import (
 )
 from suanwang.adapters.store.tree import append_leaves
 from suanwang.domain.errors import Conflict
-from suanwang.domain.ids import AllocationId, JobId
+from suanwang.domain.ids import AllocationId, JobId, ProjectId
 from suanwang.domain.job import Allocation, AllocationState, Event, Job, Step
 from suanwang.ports import Idempotency
+from suanwang.trading.budgets import Draw
 from suanwang.trading.holding import pledge_hold
 from suanwang.trading.leaves import transfer_leaf
 from suanwang.trading.ledger import Transfer
@@ -207,15 +209,15 @@ def _apply(
 
     Without `telling`, events are left to the caller.
     """
-    borne = _borne(connection, steps, pledges)
-    steps, whole = [each for each in steps if each.step.pledge is None or each.step.job.id in borne], steps
+    able = _borne(connection, steps, pledges)
+    steps, whole = [each for each in steps if each.step.pledge is None or each.step.job.id in able], steps
     fencing = [each.step.allocation for each in steps if _fences(each.step) and each.step.allocation is not None]
     stale = _lock_fences(connection, steps, fencing) if fencing else frozenset()
     tried = [each for each in steps if each.step.job.id not in stale]
     applied = _update_jobs(connection, tried) if tried else frozenset()
     done = [each for each in tried if each.step.job.id in applied]
     _put_allocations(connection, done)
-    _hold(connection, [borne[each.step.job.id] for each in done if each.step.job.id in borne], done)
+    _hold(connection, [able[each.step.job.id] for each in done if each.step.job.id in able], done)
     _close(connection, done)
     if usage := [usage_row(record) for each in done for record in each.step.usage]:
         copy_rows(connection, _INSERT_USAGE, usage)
@@ -229,12 +231,18 @@ def _apply(
 
 
 def _borne(connection: Connection, steps: Sequence[_Prepared], pledges: Pledges) -> Mapping[JobId, Transfer]:
-    """What new leases hold, of the jobs whose projects can bear it; their accounts are locked."""
+    """What new leases hold, of the jobs whose budgets and projects can bear it; these are locked, budgets first."""
     mine = {each.step.job.id for each in steps} if pledges else frozenset()
     asked = [(job_id, hold) for job_id, hold in pledges if job_id in mine]
     if not asked:
         return {}
     at = next(each.step.allocation.granted_at for each in steps if each.step.pledge and each.step.allocation)
+    owners = {each.step.job.id: each.step.job.owner for each in steps}
+    draws = [
+        Draw(project=ProjectId(hold.debit.partition(":")[2]), person=owners[job_id], amount_fen=hold.amount_fen)
+        for job_id, hold in asked
+    ]
+    asked = [pair for pair, passed in zip(asked, borne(connection, draws, at), strict=True) if not passed]
     outcomes = decide(connection, [(hold,) for _, hold in asked], at).outcomes
     return {job_id: hold for (job_id, hold), outcome in zip(asked, outcomes, strict=True) if outcome.done}
 

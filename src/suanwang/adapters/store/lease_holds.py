@@ -17,6 +17,7 @@ from suanwang.adapters.store.ledger import LEASE, LEASE_HOLDS, hold_from
 from suanwang.adapters.store.paging import page_size
 from suanwang.domain.job import Event
 from suanwang.ports import Fault, HeldLease, Stray
+from suanwang.trading.budgets import Draw
 from suanwang.trading.holding import ended
 from suanwang.trading.ledger import AccountId, Chain, Hold, Outcome
 
@@ -69,7 +70,9 @@ class LeaseHolds(ABC):
     _database: Database
 
     @abstractmethod
-    def post(self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = ()) -> Sequence[Outcome]: ...
+    def post(
+        self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = (), draw: Draw | None = None
+    ) -> Sequence[Outcome]: ...
 
     def leases_held(self, due: datetime, tight: Collection[AccountId], limit: int) -> Sequence[HeldLease]:
         values = {"due": due, "tight": list(tight), "limit": page_size(limit)}

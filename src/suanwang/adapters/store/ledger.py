@@ -16,7 +16,7 @@ from typing import Any
 
 from psycopg import errors as pg
 
-from suanwang.adapters.store.budgets import spend
+from suanwang.adapters.store.budgets import borne, spend
 from suanwang.adapters.store.codec import clean
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.paging import page_size, position
@@ -26,6 +26,7 @@ from suanwang.domain.errors import Conflict, NotFound, Unavailable
 from suanwang.domain.ids import AllocationId
 from suanwang.domain.job import Event
 from suanwang.ports import Audit
+from suanwang.trading.budgets import Draw, asked_for
 from suanwang.trading.holding import lease_of
 from suanwang.trading.leaves import transfer_leaf
 from suanwang.trading.ledger import (
@@ -191,15 +192,22 @@ class LedgerStore:
         except pg.CheckViolation:
             raise Conflict("the account is below this limit already: settle it first", field="limit_fen") from None
 
-    def post(self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = ()) -> Sequence[Outcome]:
+    def post(
+        self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = (), draw: Draw | None = None
+    ) -> Sequence[Outcome]:
         def work(connection: Connection) -> Sequence[Outcome]:
             wake(connection, {transfer.credit for chain in chains for transfer in chain})
+            for purse in borne(connection, [] if draw is None else [draw], now):
+                if purse:
+                    book = locked(connection, [transfer for chain in chains for transfer in chain])
+                    return [book.unborne(chain, purse) for chain in chains]
+            persons = {} if draw is None else {asked_for(chain[0].chain): draw.person for chain in chains}
             posted = decide(connection, chains, now)
             transfers = [transfer for chain in posted.fresh for transfer in chain]
             if transfers:
                 first = append_leaves(connection, [transfer_leaf(transfer, now) for transfer in transfers])
                 write_transfers(
-                    connection, list(zip(transfers, range(first, first + len(transfers)), strict=True)), now
+                    connection, list(zip(transfers, range(first, first + len(transfers)), strict=True)), now, persons
                 )
                 insert_events(connection, events)
             return posted.outcomes

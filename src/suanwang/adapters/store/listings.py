@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 from psycopg import errors as pg
 
+from suanwang.adapters.store.budgets import borne
 from suanwang.adapters.store.codec import Codec, clean
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.file_records import add_file
-from suanwang.adapters.store.ledger import decide, wake, write_transfers
+from suanwang.adapters.store.ledger import decide, locked, wake, write_transfers
 from suanwang.adapters.store.paging import page_size, position
 from suanwang.adapters.store.record import insert_events
 from suanwang.adapters.store.rows import ALLOCATION_READ, allocation_from, listed
@@ -28,7 +29,7 @@ from suanwang.domain.file import FileRecord
 from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Allocation, Event
 from suanwang.ports import ListingQuery, Traces
-from suanwang.trading.budgets import asked_for
+from suanwang.trading.budgets import Draw, asked_for, taken_fen
 from suanwang.trading.leaves import transfer_leaf
 from suanwang.trading.ledger import Chain, Outcome
 from suanwang.trading.listings import Copy, Listing, Use, UseState
@@ -258,7 +259,7 @@ def _sell(
     assert sold is not None, "listings are never deleted"
     if sold[1] is not None:
         raise Conflict(f"{copy.listing}@{copy.version} was withdrawn", field="version", allowed="a version on sale")
-    outcome = _pay(connection, chain, now, copy.buyer)
+    outcome = _pay(connection, chain, now, copy.buyer, copy.project)
     if outcome is not None and not outcome.done:
         return outcome
     connection.execute(
@@ -279,7 +280,7 @@ def _hold(connection: Connection, uses: Sequence[Use], chain: Chain, now: dateti
     ).fetchone()
     if known is not None:
         return None
-    outcome = _pay(connection, chain, now, uses[0].owner)
+    outcome = _pay(connection, chain, now, uses[0].owner, uses[0].project)
     if outcome is not None and not outcome.done:
         return outcome
     for use in uses:
@@ -294,11 +295,18 @@ def _hold(connection: Connection, uses: Sequence[Use], chain: Chain, now: dateti
     return outcome
 
 
-def _pay(connection: Connection, chain: Chain, now: datetime, person: str) -> Outcome | None:
-    """Post a chain within the caller's transaction; None where there is nothing to pay."""
+def _pay(
+    connection: Connection, chain: Chain, now: datetime, person: str, project: ProjectId | None = None
+) -> Outcome | None:
+    """Post a chain within the caller's transaction; None where there is nothing to pay. With `project` it is drawn on its
+    budgets."""
     if not chain:
         return None
     wake(connection, {transfer.credit for transfer in chain})
+    draws = [] if project is None else [Draw(project=project, person=person, amount_fen=taken_fen(chain, project))]
+    for purse in borne(connection, draws, now):
+        if purse:
+            return locked(connection, chain).unborne(chain, purse)
     posted = decide(connection, [chain], now)
     if posted.fresh:
         first = append_leaves(connection, [transfer_leaf(transfer, now) for transfer in chain])

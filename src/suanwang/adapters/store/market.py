@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 
 from psycopg import errors as pg
 
+from suanwang.adapters.store.budgets import borne
 from suanwang.adapters.store.codec import Codec, clean
 from suanwang.adapters.store.database import Connection, Database
-from suanwang.adapters.store.ledger import decide, open_accounts, wake, write_transfers
+from suanwang.adapters.store.ledger import decide, locked, open_accounts, wake, write_transfers
 from suanwang.adapters.store.paging import page_size, position
 from suanwang.adapters.store.record import insert_events
 from suanwang.adapters.store.tree import append_leaves
@@ -284,6 +285,9 @@ def _carry_out(connection: Connection, deal: Deal, now: datetime) -> None:
     wake(connection, {transfer.credit for chain in deal.chains for transfer in chain})
     _keep(connection, deal)
     open_accounts(connection, deal.accounts)
+    for purse in borne(connection, [] if deal.draw is None else [deal.draw], now):
+        if purse:
+            raise _Refused((locked(connection, deal.chains[0]).unborne(deal.chains[0], purse),))
     posted = decide(connection, deal.chains, now)
     refused = tuple(outcome for outcome in posted.outcomes if not outcome.done)
     if refused:

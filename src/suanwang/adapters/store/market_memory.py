@@ -42,6 +42,9 @@ class MemoryMarket(MemoryLedger):
         with self._lock:
             if not self._fits(deal):
                 return Dealt(done=False)
+            purse = "" if deal.draw is None else self._passed(deal.draw, now)
+            if purse:
+                return Dealt(done=False, refused=(self._book.unborne(deal.chains[0], purse),))
             refused = self._tried(deal, now)
             if refused:
                 return Dealt(done=False, refused=refused)

@@ -9,7 +9,7 @@ from datetime import datetime
 from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.domain.ids import AllocationId, ProjectId
 from suanwang.domain.job import Event
-from suanwang.trading.budgets import Budget, Scope, Spent, month_name
+from suanwang.trading.budgets import Bearing, Budget, Draw, Scope, Spent, binds, month_name, used
 from suanwang.trading.ledger import Owner
 from suanwang.trading.market.values import Order
 
@@ -59,6 +59,14 @@ class MemoryBudgets(MemoryLedger):
                 )
                 for project, person in sorted({*whole, *held})
             ]
+
+    def _passed(self, draw: Draw, now: datetime) -> str:
+        """The purse of a budget that does not bear it, empty where all do."""
+        if not self._budgets:
+            return ""
+        of = {project.id: project.organisation for project in self._projects.values()}
+        mine = [each for each in self.budgets() if binds(each, draw.project, draw.person, of.get(draw.project, ""))]
+        return Bearing(used(mine, self.spent(now), of), of).take(draw) if mine else ""
 
     def _holder(self, hold: str) -> str:
         kind, name = hold.split("/")[:2] if "/" in hold else ("", "")

@@ -19,7 +19,7 @@ from suanwang.domain.identity import Project
 from suanwang.domain.ids import AllocationId, JobId, ProjectId
 from suanwang.domain.job import Allocation, BillLine, Event, Job, Step, UsageRecord
 from suanwang.ports import Audit, Claim, Fault, HeldLease, OpenLine, Stray
-from suanwang.trading.budgets import spending
+from suanwang.trading.budgets import Draw, asked_for, spending
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.holding import RUNS, ended, lease_of, pay, pledge_hold
 from suanwang.trading.leaves import seal_leaf, transfer_leaf
@@ -82,6 +82,9 @@ class MemoryLedger(ABC):
     @abstractmethod
     def append_events(self, events: Sequence[Event]) -> None: ...
 
+    @abstractmethod
+    def _passed(self, draw: Draw, now: datetime) -> str: ...
+
     def _owe(self, lines: Sequence[BillLine]) -> None:
         for line in lines:
             self._open_lines[line.usage_id] = _Open(line, self._billed[line.job_id])
@@ -126,8 +129,15 @@ class MemoryLedger(ABC):
 
     # transfers
 
-    def post(self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = ()) -> Sequence[Outcome]:
+    def post(
+        self, chains: Sequence[Chain], now: datetime, events: Sequence[Event] = (), draw: Draw | None = None
+    ) -> Sequence[Outcome]:
         with self._lock:
+            if draw is not None:
+                purse = self._passed(draw, now)
+                if purse:
+                    return [self._book.unborne(chain, purse) for chain in chains]
+                self._persons.update({asked_for(chain[0].chain): draw.person for chain in chains})
             outcomes = [self._post(chain, now) for chain in chains]
             if any(outcome.verdict is Verdict.POSTED for outcome in outcomes):
                 self.append_events(events)
@@ -169,9 +179,12 @@ class MemoryLedger(ABC):
         return {lease_of(hold.id): hold for hold in self._book.holds.values() if hold.credit == RUNS}
 
     def _pledge(self, step: Step) -> bool:
-        """Whether the step's project bears what its new lease holds; it is held then."""
+        """Whether the step's budgets and project bear what its new lease holds; it is held then."""
         if step.pledge is None or step.allocation is None:
             return True
+        draw = Draw(project=step.job.project, person=step.job.owner, amount_fen=step.pledge.amount_fen)
+        if self._passed(draw, step.allocation.granted_at):
+            return False
         made = pledge_hold(step.job.project, step.allocation.id, step.pledge)
         return self._post((made,), step.allocation.granted_at).done
 

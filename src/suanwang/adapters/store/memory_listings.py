@@ -14,6 +14,7 @@ from suanwang.domain.file import FileRecord
 from suanwang.domain.ids import AllocationId, ProjectId
 from suanwang.domain.job import Allocation, AllocationState, Event
 from suanwang.ports import ListingQuery, Traces
+from suanwang.trading.budgets import Draw, taken_fen
 from suanwang.trading.ledger import AccountId, Chain, Outcome
 from suanwang.trading.listings import Copy, Listing, Use, UseState
 
@@ -100,7 +101,7 @@ class MemoryListings(MemoryLedger):
             if stored.withdrawn_at is not None:
                 raise Conflict(f"{stored.name} was withdrawn", field="version", allowed="a version on sale")
             self._persons[f"copy/{copy.id}"] = copy.buyer
-            outcome = self._post(chain, now) if chain else None
+            outcome = self._drawn(chain, copy.project, copy.buyer, now)
             if outcome is not None and not outcome.done:
                 return outcome
             self._wake({transfer.credit for transfer in chain})
@@ -108,6 +109,13 @@ class MemoryListings(MemoryLedger):
             self.add_file(record)
             self.append_events(events)
             return outcome
+
+    def _drawn(self, chain: Chain, project: ProjectId, person: str, now: datetime) -> Outcome | None:
+        if not chain:
+            return None
+        draw = Draw(project=project, person=person, amount_fen=taken_fen(chain, project))
+        purse = self._passed(draw, now)
+        return self._book.unborne(chain, purse) if purse else self._post(chain, now)
 
     def copy(self, copy_id: str) -> Copy | None:
         return self._copies.get(copy_id)
@@ -126,7 +134,7 @@ class MemoryListings(MemoryLedger):
             if any(key[0] == uses[0].allocation for key in self._uses):
                 return None
             self._persons[f"use/{uses[0].allocation}"] = uses[0].owner
-            outcome = self._post(chain, now) if chain else None
+            outcome = self._drawn(chain, uses[0].project, uses[0].owner, now)
             if outcome is None or outcome.done:
                 self._uses.update({(use.allocation, use.listing, use.version): use for use in uses})
             return outcome

@@ -101,6 +101,15 @@ def check_order(store: Store, project: ProjectId, person: str, amount_fen: int, 
             )
 
 
+def passed(purse: str, amount_fen: int) -> Conflict:
+    """Of an order that came at the same instant as something else, which the budget bore."""
+    return Conflict(
+        f"{purse} does not bear ¥{amount_fen / 100:.2f} more: somebody else drew on it just now",
+        field="project",
+        allowed="less, or a higher budget",
+    )
+
+
 def _sees(caller: Principal, budget: Budget, of: Mapping[ProjectId, str]) -> bool:
     if caller.role in (Role.OPERATOR, Role.REGULATOR):
         return True

@@ -117,7 +117,7 @@ def hold_uses(store: Store, rules: Rules, job: Job, allocation: Allocation, now:
         store.open_accounts([payer, *(opened(seller) for seller in _sellers(uses))])
     outcome = store.hold_uses(uses, chain, now)
     if outcome is not None and not outcome.done:
-        why = "cannot pay" if outcome.verdict is Verdict.SHORT else f"cannot pay ({outcome.verdict})"
+        why = "cannot pay" if outcome.verdict is Verdict.SHORT else f"cannot pay ({outcome.purse or outcome.verdict})"
         raise InvalidRequest(
             f"project {job.project} {why} ¥{sum(use.price_fen for use in uses) / 100:.2f} for {', '.join(listings)}",
             field="inputs",

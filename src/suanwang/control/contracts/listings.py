@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from suanwang.control.billing.budgets import check_order
+from suanwang.control.billing.budgets import check_order, passed
 from suanwang.control.market.requests import check_id
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
@@ -334,6 +334,8 @@ def _check(wanted: NewListing) -> None:
 def _check_paid(copy: Copy, outcome: Outcome | None) -> None:
     if outcome is None or outcome.done:
         return
+    if outcome.verdict is Verdict.BUDGET:
+        raise passed(outcome.purse, copy.price_fen)
     if outcome.verdict is Verdict.SHORT:
         message = f"{copy.project} cannot pay {copy.price_fen} fen"
         raise Conflict(message, field="project", allowed="money on its account, see `suanwang wallet`")

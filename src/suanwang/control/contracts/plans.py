@@ -21,6 +21,7 @@ from suanwang.domain.pricing import Package, PlanMonth
 from suanwang.domain.site import Site
 from suanwang.electricity.pricing import HOUR_US, month_of, next_month
 from suanwang.ports import Clock, Store
+from suanwang.trading.budgets import Draw
 from suanwang.trading.ledger import Account, Owner, Transfer, account_id
 from suanwang.trading.owning import weights
 from suanwang.trading.settlement import opened, parties, split
@@ -216,7 +217,8 @@ def fees_due(store: Store, rules: Rules, now: datetime, months: Iterable[PlanMon
                 site_id=month.site_id,
                 data={"plan": month.plan, "month": month.month, "fee_fen": month.fee_fen},
             )
-            done = store.post([chain], now, [event])[0].done
+            draw = Draw(project=month.project, person=month.bought_by, amount_fen=month.fee_fen)
+            done = store.post([chain], now, [event], draw)[0].done
         store.plan_paid(month, None if done else now + timedelta(seconds=rules.settle_retry_s))
         paid += done
     return paid

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from suanwang.control.billing.budgets import check_order
+from suanwang.control.billing.budgets import check_order, passed
 from suanwang.control.market.approving import asking, waits
 from suanwang.control.market.calling import being_made, call_at, end, freeze_at, indication, sharing_owners, terms_at
 from suanwang.control.market.requests import (
@@ -35,6 +35,7 @@ from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Event
 from suanwang.ports import Deal, Dealt, OfferQuery, TradeQuery
+from suanwang.trading.budgets import Draw
 from suanwang.trading.ledger import MOST_FEN, NETWORK, Account, Owner, Verdict, account_id
 from suanwang.trading.market.dealing import MARKET, Filled, fill_order, hold, payer, sold
 from suanwang.trading.market.matching import gross_fen, take
@@ -134,7 +135,9 @@ class Market(Selling):
     def _stand(self, caller: Principal, order: Order, now: datetime) -> Order:
         check_order(self._store, order.project, order.owner, order.hold_fen, now)
         event = event_of("market.ordered", now, caller, order.project, order=order.id, hold_fen=order.hold_fen)
-        dealt = self._store.deal(Deal(orders=(order,), chains=((hold(order),),), events=(event,)), now)
+        dealt = self._store.deal(
+            Deal(orders=(order,), chains=((hold(order),),), draw=_draw(order, order.hold_fen), events=(event,)), now
+        )
         if dealt.done:
             return order
         self._check_paid(order, order.hold_fen, dealt)
@@ -171,7 +174,8 @@ class Market(Selling):
                 units=filled.order.filled,
                 paid_fen=filled.order.paid_fen,
             )
-            dealt = self._store.deal(self._bought(event, filled, offers), now)
+            bought = replace(self._bought(event, filled, offers), draw=_draw(order, paid))
+            dealt = self._store.deal(bought, now)
             if dealt.done:
                 return filled.order
             self._check_paid(order, paid, dealt)
@@ -368,6 +372,8 @@ class Market(Selling):
 
     def _check_paid(self, order: Order, amount_fen: int, dealt: Dealt) -> None:
         verdict = dealt.refused[0].verdict if dealt.refused else None
+        if verdict is Verdict.BUDGET:
+            raise passed(dealt.refused[0].purse, amount_fen)
         if verdict is Verdict.SHORT:
             account = self._store.account(payer(order))
             have = 0 if account is None or account.available_fen is None else account.available_fen
@@ -395,3 +401,7 @@ class Market(Selling):
         query = OfferQuery(devices=models_asked(order.devices), first=order.first, end=order.end)
         found, _ = self._store.offers(query, None, 20_000)
         return found
+
+
+def _draw(order: Order, amount_fen: int) -> Draw:
+    return Draw(project=order.project, person=order.owner, amount_fen=amount_fen)
