@@ -54,10 +54,16 @@ class Prices:
         self._clock = clock
 
     def publish(
-        self, caller: Principal, site_id: SiteId, asked: Asked, valid_from: datetime | None = None
+        self,
+        caller: Principal,
+        site_id: SiteId,
+        asked: Asked,
+        valid_from: datetime | None = None,
+        *,
+        trial: bool = False,
     ) -> PriceList:
         """A new version for a site, from `valid_from` on (now at the earliest). Runs that were granted before keep theirs.
-        What the newest version says already changes nothing.
+        What the newest version says already changes nothing. With `trial` only say what it would be.
 
         Raises `InvalidRequest` naming the field, `Forbidden`, `NotFound`, `Conflict` under contention.
         """
@@ -73,6 +79,8 @@ class Prices:
                 return newest
             now, number = self._clock.now(), 1 if newest is None else newest.version + 1
             made = self._version(caller, site, number, wanted, _date(valid_from, now), now)
+            if trial:
+                return made
             event = Event(
                 kind="site.priced",
                 at=now,

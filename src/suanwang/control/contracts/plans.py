@@ -72,11 +72,14 @@ class Plans:
         *,
         months: int | None = None,
         begins: datetime | None = None,
+        version: int | None = None,
+        trial: bool = False,
     ) -> Sequence[Bought]:
         """Buy `months` of a package (its shortest term by default) from the present month on, or from that of `begins`.
 
         In the present month what was used before counts for nothing. The same `plan` of the same project again changes
-        nothing. Raises `InvalidRequest`, `NotFound`, `Conflict` where the first fee cannot be paid or a month is taken.
+        nothing. With `version` only from that price list; with `trial` only say what it would be.
+        Raises `InvalidRequest`, `NotFound`, `Conflict` where the first fee cannot be paid or a month is taken.
         """
         if not caller.may_change(project):
             raise NotFound(f"no project {project[:100]!r} of yours", field="project", allowed="see `project list`")
@@ -91,6 +94,8 @@ class Plans:
             return had
         site, now = self._site(site_id), self._clock.now()
         wanted = self._wanted(site, package, now)
+        if version not in (None, wanted.version):
+            raise Conflict("the price list has changed", field="version", allowed=f"{wanted.version}")
         count = wanted.package.months if months is None else months
         if not wanted.package.months <= count <= MOST_MONTHS:
             allowed = f"{wanted.package.months} to {MOST_MONTHS}"
@@ -101,6 +106,8 @@ class Plans:
         made = self._months(caller, plan, project, site, wanted, first, count, now)
         self._check_means(made[0], now)
         check_order(self._store, project, caller.name, made[0].fee_fen, now)
+        if trial:
+            return [Bought(month=month, paid=False, used_us=0) for month in made]
         event = Event(
             kind="plan.bought",
             at=now,

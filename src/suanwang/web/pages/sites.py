@@ -18,6 +18,7 @@ from suanwang.ports import JobQuery
 from suanwang.web import labels
 from suanwang.web.asked import asked_over
 from suanwang.web.loads import device_name, load_of, region_name
+from suanwang.web.pages.pricing import may_publish
 from suanwang.web.power import area_name, day_of, now_of
 from suanwang.web.visiting import PageRoute, Visit, Visited
 
@@ -65,6 +66,7 @@ def show(visit: Visited, site_id: str) -> Response:
         "jobs": jobs,
         "names": visit.site_names(),
         "lists": visit.network.prices.history(visit.caller, site.id, None, LISTS_SHOWN),
+        "publishes": may_publish(visit, site),
         "asked": _asked(visit, site.id) if site.offering.price.lists else (),
     }
     return visit.page("site_body.html" if visit.partial else "site.html", **context)
