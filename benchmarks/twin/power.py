@@ -15,7 +15,7 @@ import numpy.typing as npt
 from benchmarks.store import Figure
 from benchmarks.twin.chapters import Table
 
-from suanwang.twin.power import CalibratedPower, Line, mape_percent
+from suanwang.twin.power import calibrated, mape_percent
 
 TITLE = "Power against a meter"
 Floats = npt.NDArray[np.float64]
@@ -56,10 +56,12 @@ def measure(data: Path | None, *, quick: bool) -> Iterator[Table]:
     busy, used = _occupied(folder, len(power_w))
     if quick:
         power_w, busy, used = power_w[: 3 * DAY], busy[: 3 * DAY], used[: 3 * DAY]
-    line = Line.fitted(used[:DAY], power_w[:DAY])
-    table.figures.append(_figure("two-parameter line of day 1, never read again", line.at(used), power_w, bound=""))
+    idle_w, slope_w = line(used[:DAY], power_w[:DAY])
+    table.figures.append(
+        _figure("two-parameter line of day 1, never read again", idle_w + slope_w * used, power_w, bound="")
+    )
     for name, every in KNOWN:
-        found = replayed(busy, used, power_w, every)
+        found = calibrated(np.stack((busy, used), axis=1), power_w, STEP_MS, every)
         table.figures.append(_figure(name, found, power_w, bound=f"≤ {PUBLISHED}"))
         if every == DAY:
             table.figures += [
@@ -71,16 +73,11 @@ def measure(data: Path | None, *, quick: bool) -> Iterator[Table]:
     yield table
 
 
-def replayed(busy: Floats, used: Floats, power_w: Floats, every: int) -> Floats:
-    """What would have been predicted with the meter read every so many steps; nothing can be said before the first."""
-    model = CalibratedPower(STEP_MS)
-    found = np.full(len(power_w), np.nan)
-    for start in range(0, len(power_w), every):
-        now = slice(start, start + every)
-        if start:
-            found[now] = model.predict(busy[now], used[now])
-        model.learn(busy[now], used[now], power_w[now])
-        model.settle()
+def line(used: Floats, power_w: Floats) -> Floats:
+    """Watts when idle and from nothing to all used, by least squares: the two-parameter line of Fan, Weber and Barroso 2007
+    (*Power provisioning for a warehouse-sized computer*)."""
+    terms = np.stack((np.ones_like(used), used), axis=1)
+    found: Floats = np.linalg.lstsq(terms, power_w, rcond=None)[0].astype(np.float64)
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.twin.power import CalibratedPower, Line, mape_percent
+from suanwang.twin.power import CalibratedPower, calibrated, mape_percent
 
 STEP_MS = 300_000
 DAY = 288
@@ -21,22 +21,7 @@ def week(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 def replay(busy: np.ndarray, used: np.ndarray, power_w: np.ndarray, every: int) -> np.ndarray:
-    model, found = CalibratedPower(STEP_MS), np.full(len(power_w), np.nan)
-    for start in range(0, len(power_w), every):
-        now = slice(start, start + every)
-        if start:
-            found[now] = model.predict(busy[now], used[now])
-        model.learn(busy[now], used[now], power_w[now])
-        model.settle()
-    return found
-
-
-def test_line_through_two_points() -> None:
-    line = Line.fitted(np.array([0.0, 0.5, 1.0]), np.array([100.0, 150.0, 200.0]))
-    assert [line.idle_w, line.slope_w] == pytest.approx([100, 100])
-    assert line.at(np.array([0.25])) == pytest.approx([125.0])
-    with pytest.raises(InvalidRequest, match="two samples"):
-        Line.fitted(np.array([0.0]), np.array([1.0]))
+    return calibrated(np.stack((busy, used), axis=1), power_w, STEP_MS, every)
 
 
 def test_finds_the_law_behind_the_meter() -> None:
@@ -52,7 +37,7 @@ def test_follows_a_meter_that_drifts_better_than_a_line_that_does_not() -> None:
     power_w = (8000 + 6000 * busy + 20_000 * used) * (1 + 0.1 * t / len(t)) + np.random.default_rng(2).normal(
         0, 50, len(t)
     )
-    line = Line.fitted(used[:DAY], power_w[:DAY]).at(used)
+    line = np.polyval(np.polyfit(used[:DAY], power_w[:DAY], 1), used)
     daily, hourly = replay(busy, used, power_w, DAY), replay(busy, used, power_w, 12)
     errors = [mape_percent(found[DAY:], power_w[DAY:]) for found in (hourly, daily, line)]
     assert errors == sorted(errors)
@@ -72,30 +57,30 @@ def test_nothing_of_tomorrow_is_known() -> None:
 
 def test_what_was_learned_counts_only_once_settled() -> None:
     busy, used = week()
-    power_w = 8000 + 20_000 * used
-    model = CalibratedPower(STEP_MS)
-    model.learn(busy[:DAY], used[:DAY], power_w[:DAY])
+    power_w, loads = 8000 + 20_000 * used, np.stack((busy, used), axis=1)
+    model = CalibratedPower(STEP_MS, 2)
+    model.learn(loads[:DAY], power_w[:DAY])
     model.settle()
-    before = model.predict(busy[DAY:], used[DAY:])
-    model.learn(busy[DAY:], used[DAY:], 3 * power_w[DAY:])
-    assert (model.predict(busy[DAY:], used[DAY:]) == before).all()
+    before = model.predict(loads[DAY:])
+    model.learn(loads[DAY:], 3 * power_w[DAY:])
+    assert (model.predict(loads[DAY:]) == before).all()
     model.settle()
-    assert (model.predict(busy[DAY:], used[DAY:]) > 1.5 * before).all()
+    assert (model.predict(loads[DAY:]) > 1.5 * before).all()
 
 
 def test_a_year_of_the_same_load_does_no_harm() -> None:
     """Where nothing changes nothing can be learned, and a model that forgets all the same blows up."""
-    same = np.full(60_000, 0.5)
-    model = CalibratedPower(3_600_000)
-    model.learn(same, 0.8 * same, 10_000 + 0 * same)
+    same = np.full((60_000, 2), (0.5, 0.4))
+    model = CalibratedPower(3_600_000, 2)
+    model.learn(same, np.full(len(same), 10_000.0))
     model.settle()
-    assert model.predict(same[:1], 0.8 * same[:1]) == pytest.approx([10_000])
+    assert model.predict(same[:1]) == pytest.approx([10_000])
 
 
 def test_meters_that_say_nothing_are_refused() -> None:
-    model, one = CalibratedPower(STEP_MS), np.array([0.5])
+    model, one = CalibratedPower(STEP_MS, 1), np.array([[0.5]])
     with pytest.raises(InvalidRequest, match="no measured power"):
-        model.predict(one, one)
+        model.predict(one)
     for wrong in (0.0, -5.0, np.nan, np.inf):
         with pytest.raises(InvalidRequest, match="above 0 W"):
-            model.learn(one, one, np.array([wrong]))
+            model.learn(one, np.array([wrong]))

@@ -26,6 +26,7 @@ from suanwang.cli import (
     submitting,
     terminating,
     trading,
+    twin_power,
     twin_replay,
     twin_running,
     twinning,
@@ -142,6 +143,7 @@ twinning.app.command()(twin_running.run)
 twinning.app.command()(twin_running.check)
 twinning.app.command()(twin_running.demo)
 twinning.app.command()(twin_replay.replay)
+twinning.app.command()(twin_power.power)
 app.add_typer(twinning.app, name="twin")
 app.command()(schema)
 app.command()(version)

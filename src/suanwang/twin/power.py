@@ -1,12 +1,10 @@
 """From what is busy to what is drawn, calibrated against a meter as it goes.
 
-Owns the two-parameter line and a calibrated model that learns from measured power without ever looking ahead: what it
-predicts depends on nothing that was measured after the last `settle`. Knows nothing of meters or files.
+Owns a calibrated model that learns from measured power without ever looking ahead: what it predicts depends on nothing
+that was measured after the last `settle`. Knows nothing of meters or files.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +15,6 @@ Floats = npt.NDArray[np.float64]
 
 HALF_LIVES_H = (1.0, 2.0, 4.0, 8.0, 24.0, 48.0)
 """How fast the experts forget."""
-FEATURES = 3
 TRUST = 300.0
 """An expert that errs by one percentage point more weighs exp(-3) as much."""
 ERROR_HALF_LIFE_H = 6.0
@@ -28,65 +25,44 @@ MOST_VARIANCE = 1e9
 HOUR_MS = 3_600_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """The two-parameter line of Fan, Weber and Barroso 2007 (*Power provisioning for a warehouse-sized computer*)."""
-
-    idle_w: float
-    slope_w: float
-    """From nothing used to all used."""
-
-    def at(self, used_share: Floats) -> Floats:
-        return self.idle_w + self.slope_w * used_share
-
-    @classmethod
-    def fitted(cls, used_share: Floats, power_w: Floats) -> Line:
-        """Least squares; raises InvalidRequest for fewer than two samples."""
-        if len(used_share) < 2:
-            raise InvalidRequest("a line needs two samples or more", field="used_share", allowed="2 or more")
-        terms = np.stack((np.ones_like(used_share), used_share), axis=1)
-        idle, slope = np.linalg.lstsq(terms, power_w, rcond=None)[0].tolist()
-        return cls(idle_w=idle, slope_w=slope)
-
-
 class CalibratedPower:
     """A panel of recursive least squares with exponential forgetting (Ljung 1999, *System identification*, section 11.2).
 
-    Each expert is a constant, a slope in hosts that run anything and a slope in processor time; they differ in how fast
+    Each expert is a constant and a slope in each load, as hosts that run anything or processor time; they differ in how fast
     they forget, and each is weighed by the error of what it predicted, not of what it fitted (exponential weights,
     Cesa-Bianchi and Lugosi 2006, *Prediction, learning, and games*, chapter 2). `learn` takes measurements in the order of
     time, `settle` makes them count, `predict` uses what was settled; whoever calls says when a measurement is known.
     """
 
-    def __init__(self, step_ms: int) -> None:
-        experts = len(HALF_LIVES_H)
+    def __init__(self, step_ms: int, loads: int) -> None:
+        experts, features = len(HALF_LIVES_H), 1 + loads
         self._forget = 0.5 ** (step_ms / (np.array(HALF_LIVES_H) * HOUR_MS))
         self._fade = float(0.5 ** (step_ms / (ERROR_HALF_LIFE_H * HOUR_MS)))
-        self._spread = np.tile(PRIOR * np.eye(FEATURES), (experts, 1, 1))
+        self._spread = np.tile(PRIOR * np.eye(features), (experts, 1, 1))
         """`[expert, feature, feature]`"""
-        self._weights: Floats = np.zeros((experts, FEATURES))
+        self._weights: Floats = np.zeros((experts, features))
         self._errors: Floats = np.zeros(experts)
         self._heard = 0.0
         self._scale_w = 0.0
         self._settled = self._weights.copy()
         self._panel: Floats = np.full(experts, 1.0 / experts)
 
-    def predict(self, busy_share: Floats, used_share: Floats) -> Floats:
-        """Watts at each instant: hosts that run anything and processor time in use, both as shares of all.
+    def predict(self, load_share: Floats) -> Floats:
+        """Watts at each instant of `load_share[t, k]`, each as a share of all there is of it.
 
         Raises InvalidRequest before anything was settled.
         """
         if not self._scale_w:
             raise InvalidRequest("no measured power has been learned", field="power_w", allowed="one sample or more")
-        return self._panel @ np.maximum(self._settled @ _terms(busy_share, used_share).T, 0.0) * self._scale_w
+        return self._panel @ np.maximum(self._settled @ _terms(load_share).T, 0.0) * self._scale_w
 
-    def learn(self, busy_share: Floats, used_share: Floats, power_w: Floats) -> None:
+    def learn(self, load_share: Floats, power_w: Floats) -> None:
         """Take in measurements, the oldest first; each must be above nothing."""
         if not (np.isfinite(power_w) & (power_w > 0)).all():
             raise InvalidRequest("measured power must be above 0 W", field="power_w", allowed="positive numbers")
         if not self._scale_w and len(power_w):
             self._scale_w = float(power_w[0])
-        terms, target = _terms(busy_share, used_share), power_w / (self._scale_w or 1.0)
+        terms, target = _terms(load_share), power_w / (self._scale_w or 1.0)
         missed = np.abs(np.maximum(terms @ self._settled.T, 0.0) - target[:, None]) / target[:, None]
         for x, y, miss in zip(terms, target, missed, strict=True):
             self._errors = self._errors * self._fade + miss
@@ -110,10 +86,26 @@ class CalibratedPower:
         self._spread = (spread + spread.transpose(0, 2, 1)) / 2
 
 
+def calibrated(load_share: Floats, power_w: Floats, step_ms: int, every: int) -> Floats:
+    """What would have been predicted with the meter read every so many steps; not a number before the first reading.
+
+    Each prediction knows `load_share[t, k]` of its own instant and nothing measured after the last reading.
+    """
+    model = CalibratedPower(step_ms, load_share.shape[1])
+    found = np.full(len(power_w), np.nan)
+    for start in range(0, len(power_w), every):
+        now = slice(start, start + every)
+        if start:
+            found[now] = model.predict(load_share[now])
+        model.learn(load_share[now], power_w[now])
+        model.settle()
+    return found
+
+
 def mape_percent(predicted: Floats, measured: Floats) -> float:
     """Mean absolute percentage error."""
     return float(np.mean(np.abs(predicted - measured) / measured)) * 100
 
 
-def _terms(busy_share: Floats, used_share: Floats) -> Floats:
-    return np.stack((np.ones_like(used_share), busy_share, used_share), axis=1)
+def _terms(load_share: Floats) -> Floats:
+    return np.concatenate((np.ones((len(load_share), 1)), load_share), axis=1)
