@@ -44,7 +44,7 @@ def test_a_list_is_published_and_its_package_bought(world: World, open_page: Ope
     world.beat(times=2)
     world.clock.at = made.valid_from
     buyer = open_page("/plans", token=world.user_token)
-    buyer.get_by_label("Months").fill("2")
+    buyer.get_by_label("Number of months").fill("2")
     buyer.get_by_role("button", name="See what small comes to").click()
     expect(buyer.locator("#total")).to_have_text("¥85.00")
     buyer.get_by_role("button", name="Buy").click()

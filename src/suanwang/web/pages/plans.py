@@ -92,9 +92,9 @@ def month_named(text: str) -> datetime:
 
 
 def _page(visit: Visit, form: Form, error: InvalidRequest | Conflict | None) -> Response:
-    plans, caller = visit.network.plans, visit.caller
+    plans, caller, now = visit.network.plans, visit.caller, visit.network.clock.now()
     projects = [each.id for each in visit.network.people.projects(caller) if caller.may_change(each.id)]
-    first = month_of(visit.network.clock.now())
+    first = month_of(now)
     months = [first]
     for _ in range(AHEAD - 1):
         months.append(next_month(months[-1]))
@@ -105,7 +105,7 @@ def _page(visit: Visit, form: Form, error: InvalidRequest | Conflict | None) -> 
         "plans.html",
         status,
         on_offer=plans.on_offer(caller),
-        bought=plans.of(caller)[::-1],
+        bought=sorted(plans.of(caller), key=lambda each: (each.month.to_at <= now, each.month.from_at)),
         hour_us=HOUR_US,
         projects=projects,
         begins=[f"{month.astimezone(_ZONE):%Y-%m}" for month in months],
