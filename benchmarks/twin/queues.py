@@ -15,10 +15,11 @@ import numpy.typing as npt
 from benchmarks.store import Figure
 from benchmarks.twin.chapters import Table
 
+from suanwang.domain.errors import InvalidRequest
 from suanwang.scheduling.columns import NEVER_MS, JobColumns, Outlook, RowColumns
 from suanwang.scheduling.policies import policy
 from suanwang.twin.engine import Truth, play
-from suanwang.twin.measures import Interval, batch_means, over_seeds
+from suanwang.twin.measures import Interval, over_seeds
 
 TITLE = "Queues whose answer is known"
 Floats = npt.NDArray[np.float64]
@@ -185,3 +186,12 @@ def _row(cores: int) -> RowColumns:
         transfer_ms_per_gb=nothing,
         transfer_yuan_per_gb=nothing,
     )
+
+
+def batch_means(values: Floats, batches: int = 30, confidence: float = 0.95) -> Interval:
+    """Mean of one long play's values, in the order of time: means of equal batches count as independent (Law and
+    Carson 1979); values that fill no batch are left out at the beginning, where the play had not settled."""
+    if not 2 <= batches <= len(values):
+        raise InvalidRequest(f"{batches} batches of {len(values)} values", field="batches", allowed="2 to the values")
+    size = len(values) // batches
+    return over_seeds(values[len(values) - size * batches :].reshape(batches, size).mean(axis=1), confidence)

@@ -11,7 +11,7 @@ from tests.unit import twin_columns as make
 
 from suanwang.electricity.series import HOUR_MS, Series
 from suanwang.scheduling.columns import RESOURCES
-from suanwang.twin.accounting import Accounts, Millionths, Supply, account, money_by_step
+from suanwang.twin.accounting import Accounts, Millionths, Supply, account
 from suanwang.twin.timeline import Steps, draw, overlaps
 
 HOURS = 30
@@ -103,7 +103,7 @@ def test_energy_and_work_are_conserved_to_the_last_unit(play: Accounts) -> None:
     assert play.energy.total() == drawn
     assert line.energy.total() == drawn
     assert line.quarters.total() == drawn
-    for sums in (play.by_job(), play.by_row(), play.by_site(), play.by_group()):
+    for sums in (play.by_job(), play.by_row(), play.by_site()):
         assert sums.energy.total() == drawn
         for k in range(RESOURCES):
             units = play.busy_milli[:, k].tolist()
@@ -115,16 +115,12 @@ def test_energy_and_work_are_conserved_to_the_last_unit(play: Accounts) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(plays(), st.sampled_from([HOUR_MS, HOUR_MS // 4, 5_000_001]))
-def test_money_and_carbon_are_conserved_to_the_last_unit(play: Accounts, step_ms: int) -> None:
-    steps = -(-HOURS * HOUR_MS // step_ms)
-    by_step, by_row = money_by_step(play, 0, step_ms, steps), play.by_row()
-    for name, split in by_step._asdict().items():
-        assert split.sum(axis=1).tolist() == getattr(by_row, name).tolist(), name
+@given(plays())
+def test_money_and_carbon_are_conserved_to_the_last_unit(play: Accounts) -> None:
     for name in ("cost_nano_yuan", "electricity_nano_yuan", "location_ug", "market_ug", "moved_bytes"):
-        each = [getattr(sums, name).sum() for sums in (play.by_job(), by_row, play.by_site(), play.by_group())]
+        each = [getattr(sums, name).sum() for sums in (play.by_job(), play.by_row(), play.by_site())]
         own = getattr(play, name).sum()
-        assert each == [own] * 4, name
+        assert each == [own] * 3, name
 
 
 INTERVALS = st.tuples(st.integers(0, 1), st.integers(-50, 150), st.integers(-50, 150), st.integers(0, 1 << 40))

@@ -16,12 +16,14 @@ from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Job
 from suanwang.domain.site import Held
 from suanwang.domain.task import DeviceRequest, Priority
-from suanwang.scheduling.fairness import Fairness, averaged, dominant_share
+from suanwang.scheduling.fairness import Fairness, averaged
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Place
+from suanwang.scheduling.turns import dominant
 
 DAY = timedelta(days=1)
-WHOLE = Amounts(cores=64, memory_gb=256.0)
+WHOLE, NOTHING = (64.0, 256.0), (0.0, 0.0)
+"""Cores and memory."""
 
 
 def both(one: Amounts, other: Amounts) -> Amounts:
@@ -76,7 +78,7 @@ class Saturated:
             now = amounts([one for _, one in self.running if one.project == project])
             self.lately[project] = averaged(self.lately[project], now, 60, self.half_life_s)
             if count:
-                self.got[project] += dominant_share(now, WHOLE)
+                self.got[project] += dominant((now.cores, now.memory_gb), NOTHING, WHOLE, 1.0)
 
     def job(self, project: ProjectId, at: int) -> Job:
         self.number += 1

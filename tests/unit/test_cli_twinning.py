@@ -63,6 +63,7 @@ def test_a_profile_is_fitted_and_drawn_from(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert call(monkeypatch, "trace", str(DATA / "gaia-pai_1k.csv.gz"), "--fit", "own.yaml", "--json") == 0
+    assert "core_hours 0.0" in capsys.readouterr().err, "how close is said"
     for output in ("one.csv", "two.csv"):
         assert call(monkeypatch, "generate", "own.yaml", "--jobs", "200", "--seed", "4", "-o", output, "--json") == 0
     capsys.readouterr()

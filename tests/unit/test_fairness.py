@@ -15,10 +15,11 @@ from suanwang.domain.job import Job
 from suanwang.domain.reasons import sentence
 from suanwang.domain.site import Ending, Held
 from suanwang.domain.task import DeviceRequest, Priority
-from suanwang.scheduling.fairness import Fairness, averaged, dominant_share
+from suanwang.scheduling.fairness import Fairness, averaged
 from suanwang.scheduling.placing import Judge, decide, explain
 from suanwang.scheduling.plan import Place, Stay
 from suanwang.scheduling.snapshot import Snapshot
+from suanwang.scheduling.turns import dominant
 
 DAY = timedelta(days=1)
 
@@ -48,10 +49,10 @@ def test_without_projects_to_compare_the_first_ready_comes_first() -> None:
 
 
 def test_the_least_dominant_share_comes_first() -> None:
-    whole = Amounts(cores=32, memory_gb=128, devices={"a100": 4})
-    assert dominant_share(Amounts(cores=8, memory_gb=64), whole) == 0.5
-    assert dominant_share(Amounts(cores=8, devices={"a100": 3}), whole, weight=3) == 0.25
-    assert dominant_share(Amounts(devices={"h100": 3}), whole) == 0
+    nothing, whole = [0.0] * 4, [32.0, 128.0, 4.0, 0.0]
+    assert dominant([8.0, 64.0, 0.0, 0.0], nothing, whole, 1.0) == 0.5
+    assert dominant([8.0, 0.0, 1.0, 0.0], [0.0, 0.0, 2.0, 0.0], whole, 3.0) == 0.25
+    assert dominant([0.0, 0.0, 0.0, 3.0], nothing, whole, 1.0) == 0, "the network has none of it"
     jobs = [
         *(of(DEMO, f"d{n}", n, cores=8) for n in range(4)),
         of(OTHER, "o0", 9, cores=8),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from tests.unit.twin_columns import hourly, jobs, rows, segments, supply
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS
 from suanwang.scheduling.columns import ENDED_LOST
-from suanwang.twin.accounting import NANO, account, money_by_step
+from suanwang.twin.accounting import NANO, account
 from suanwang.twin.timeline import QUARTER_MS, draw, waits
 
 H = HOUR_MS
@@ -83,7 +82,7 @@ def test_a_drop_of_power_is_not_rounded_away() -> None:
 def test_sums_by_group_and_site() -> None:
     ran = segments((0, 0, 0, H), (1, 1, 0, 2 * H), (2, 1, H, 2 * H))
     made = account(ran, jobs([0, 0, 0], group=[1, 0, 1]), rows([1, 0]), [supply(), supply((1.0,))])
-    assert made.by_group().energy_kwh.tolist() == [2.0, 2.0]
+    assert made.work_by_group()[0].floats().tolist() == [2 * H, 2 * H]
     assert made.by_site().electricity_nano_yuan.tolist() == [1_500_000_000, 1_000_000_000]
     assert made.by_row().work[0].floats().tolist() == [H, 3 * H]
 
@@ -129,16 +128,3 @@ def test_steps_are_whole_quarters() -> None:
 def test_a_job_waits_again_after_it_was_lost() -> None:
     row, start, end = waits(segments((0, 1, 5, 9, ENDED_LOST), (0, 0, 12, 20)), jobs([2]), 2, 30)
     assert (row.tolist(), start.tolist(), end.tolist()) == ([1, 0], [2, 9], [5, 12])
-
-
-def test_money_by_step_in_many_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    from suanwang.twin import accounting
-
-    ran = segments(*[(n, n % 2, n * 1000, n * 1000 + n * H // 3 + 1) for n in range(40)])
-    made = account(ran, jobs([0] * 40), rows([0, 1], yuan_hour=np.full((2, 3), 0.123)), [supply((0.3, 0.7)), supply()])
-    whole = money_by_step(made, 0, H, 20)
-    monkeypatch.setattr(accounting, "PAIRS_AT_ONCE", 7)
-    for once, again in zip(whole, money_by_step(made, 0, H, 20), strict=True):
-        assert (once == again).all()
-    with pytest.raises(InvalidRequest, match="outside the steps"):
-        money_by_step(made, 0, H, 10)

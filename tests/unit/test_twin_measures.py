@@ -8,18 +8,15 @@ import numpy as np
 import pytest
 from tests.unit.twin_columns import jobs, rows, segments, supply
 
-from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS
 from suanwang.scheduling.columns import ENDED_LIMIT, ENDED_LOST, ENDED_OPEN, ENDED_SUSPENDED, NEVER_MS
 from suanwang.twin.accounting import Accounts, account
 from suanwang.twin.measures import (
     Measures,
-    batch_means,
     jain,
     kept_ms,
     measure,
     over_seeds,
-    paired_ratio,
     per_job,
     spread_ratio,
 )
@@ -154,42 +151,3 @@ def test_interval_over_seeds_is_students() -> None:
     assert found.estimate == 2.5
     assert found.half == pytest.approx(3.182446 * np.std([1, 2, 3, 4], ddof=1) / 2, rel=1e-6)
     assert np.isnan(over_seeds([1.0]).half)
-
-
-def test_batch_means_cover_the_mean_of_a_process_with_memory() -> None:
-    """Nominal 95 %; a plain interval over single values would cover a third."""
-    chance = np.random.default_rng(5)
-    steps, plays = 4000, 400
-    noise, values = chance.normal(size=(steps, plays)), np.zeros((steps, plays))
-    for t in range(1, steps):
-        values[t] = 0.9 * values[t - 1] + noise[t]
-    found = [batch_means(values[:, k], 20) for k in range(plays)]
-    covered = np.mean([one.low <= 0 <= one.high for one in found])
-    assert 0.9 < covered < 0.98
-    with pytest.raises(InvalidRequest, match="9 batches of 5 values"):
-        batch_means(np.ones(5), 9)
-
-
-def test_pairs_on_the_same_seeds_tell_more_than_apart() -> None:
-    """Both policies share the load of each day; their ratio hardly moves although the days differ by much."""
-    chance = np.random.default_rng(7)
-    load = chance.lognormal(0, 1, (3, 200))
-    theirs, ours = load * 100, load * 90 * chance.lognormal(0, 0.05, load.shape)
-    found = paired_ratio(ours, theirs, np.random.default_rng(1), draws=300)
-    assert found.low < 0.9 < found.high
-    assert found.half < 0.02
-    assert found == paired_ratio(ours, theirs, np.random.default_rng(1), draws=300)
-    apart = paired_ratio(ours, chance.permutation(theirs.ravel()).reshape(3, 200), np.random.default_rng(1), draws=300)
-    assert apart.half > 3 * found.half
-
-
-def test_blocks_keep_what_hangs_together() -> None:
-    """Days that come in runs: the bootstrap of single days thinks it knows more than it does."""
-    chance = np.random.default_rng(11)
-    runs = np.repeat(chance.lognormal(0, 0.5, 40), 25)[None, :]
-    flat = np.ones_like(runs)
-    blocks = paired_ratio(runs, flat, np.random.default_rng(1), block=50, draws=200)
-    single = paired_ratio(runs, flat, np.random.default_rng(1), block=1, draws=200)
-    assert blocks.half > 2 * single.half
-    with pytest.raises(InvalidRequest, match="same seeds"):
-        paired_ratio(runs, flat[:, 1:], chance)

@@ -6,10 +6,11 @@ import heapq
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from benchmarks.twin.queues import CASES, Case, erlang_c, pollaczek_khinchine, starts, waits
+from benchmarks.twin.queues import CASES, Case, batch_means, erlang_c, pollaczek_khinchine, starts, waits
 
-from suanwang.twin.measures import batch_means
+from suanwang.domain.errors import InvalidRequest
 
 
 def test_erlang_c_by_its_sum() -> None:
@@ -48,3 +49,17 @@ def test_an_engine_that_lost_one_of_four_servers_would_be_noticed() -> None:
     whole = replace(CASES[1], load=0.6)
     lame = batch_means(waits(replace(whole, servers=3, load=0.8), 150_000, seed=2), confidence=0.999)
     assert lame.low > 2 * whole.wait
+
+
+def test_batch_means_cover_the_mean_of_a_process_with_memory() -> None:
+    """Nominal 95 %; a plain interval over single values would cover a third."""
+    chance = np.random.default_rng(5)
+    steps, plays = 4000, 400
+    noise, values = chance.normal(size=(steps, plays)), np.zeros((steps, plays))
+    for t in range(1, steps):
+        values[t] = 0.9 * values[t - 1] + noise[t]
+    found = [batch_means(values[:, k], 20) for k in range(plays)]
+    covered = np.mean([one.low <= 0 <= one.high for one in found])
+    assert 0.9 < covered < 0.98
+    with pytest.raises(InvalidRequest, match="9 batches of 5 values"):
+        batch_means(np.ones(5), 9)

@@ -11,10 +11,13 @@ from suanwang.cli.exits import UsageError
 from suanwang.cli.options import Json
 
 if TYPE_CHECKING:
+    from suanwang.twin.profile import Profile
     from suanwang.twin.trace import Trace
 
 app = typer.Typer(no_args_is_help=True, help="The digital twin: traces, generated work, experiments.")
 _ENDINGS = (".parquet", ".csv")
+CLOSENESS_JOBS = 20_000
+"""As many are drawn, at most, to see how close a profile is."""
 
 
 @app.callback()
@@ -62,7 +65,9 @@ def trace(
         from suanwang.twin.fitting import fit
         from suanwang.twin.profile import write_profile
 
-        write_profile(fit(found), profile)
+        fitted = fit(found)
+        write_profile(fitted, profile)
+        _tell_closeness(found, fitted)
     _show(found, as_json, *(path for path in (to, profile) if path is not None))
 
 
@@ -101,6 +106,19 @@ def generate(
     if output is not None:
         write_trace(made, output)
     _show(made, as_json, *(() if output is None else (output,)))
+
+
+def _tell_closeness(found: Trace, fitted: Profile) -> None:
+    """How far work drawn from the profile is from the work it was fitted to."""
+    import numpy as np
+
+    from suanwang.cli.terminal import note
+    from suanwang.cli.words import word
+    from suanwang.twin.generator import closeness
+    from suanwang.twin.generator import generate as draw
+
+    made = closeness(found, draw(fitted, np.random.default_rng(0), jobs=min(len(found), CLOSENESS_JOBS)))
+    note(f"{word('closeness')}: {', '.join(f'{key} {value:.3f}' for key, value in made.items())}")
 
 
 def _check_ending(path: Path | None) -> None:

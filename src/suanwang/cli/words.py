@@ -13,6 +13,10 @@ from suanwang.cli.terminal import chinese
 WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "job": ("Job", "作业"),
+        "closeness": (
+            "drawn from the profile, Kolmogorov-Smirnov distances (0 is alike, 1 is not)",
+            "按拟合结果生成的作业与原轨迹的 KS 距离（0 为相同，1 为完全不同）",
+        ),
         "name": ("Name", "名称"),
         "state": ("State", "状态"),
         "site": ("Site", "站点"),

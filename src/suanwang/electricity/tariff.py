@@ -80,18 +80,6 @@ def price_series(tariff: Tariff, from_ms: int, to_ms: int) -> Series:
     )
 
 
-def charge_yuan(tariff: Tariff, energy_kwh: Decimal, from_ms: int, to_ms: int) -> Decimal:
-    """What an energy costs that is drawn evenly over [`from_ms`, `to_ms`): exact but for the last of 28 digits."""
-    if to_ms <= from_ms:
-        raise InvalidRequest("energy is drawn over some time", field="to_ms", allowed="after from_ms")
-    total, at = Decimal(0), from_ms
-    while at < to_ms:
-        edge = next_change_ms(tariff, at, to_ms)
-        total += slot_at(tariff, at).yuan_per_kwh * (edge - at)
-        at = edge
-    return energy_kwh * total / (to_ms - from_ms)
-
-
 def check_tariff(tariff: Tariff, field: str) -> None:
     """Raises `InvalidRequest` naming the field for a tariff that cannot be true or is ambiguous."""
     for name in ("flat_yuan_per_kwh", "fixed_yuan_per_kwh"):

@@ -32,12 +32,6 @@ class Fairness:
     """Who has waited this long goes in front of everything of its priority."""
 
 
-def dominant_share(of: Amounts, whole: Amounts, weight: float = 1.0) -> float:
-    """The largest part of any resource of `whole`, over `weight`. What the network does not have does not count."""
-    held = _listed(of, whole)
-    return dominant(held, [0.0] * len(held), _listed(whole, whole), weight)
-
-
 def _listed(of: Amounts, whole: Amounts) -> list[float]:
     """Cores, memory, and the devices of each model that the network has."""
     return [of.cores, of.memory_gb, *(of.devices.get(model, 0.0) for model in whole.devices)]

@@ -177,9 +177,6 @@ class Accounts:
     def by_site(self) -> Totals:
         return self._by(self.rows.site[self.segments.row], len(self.supplies))
 
-    def by_group(self) -> Totals:
-        return self._by(self.jobs.group[self.segments.job], self._groups)
-
     def work_by_group(self) -> tuple[Millionths, ...]:
         return self._work(self.jobs.group[self.segments.job], self._groups)
 
@@ -252,56 +249,6 @@ def account(segments: Segments, jobs: JobColumns, rows: RowColumns, supplies: Se
         market_ug=market,
         moved_bytes=_whole(data_gb * BYTES_PER_GB),
     )
-
-
-class Money(NamedTuple):
-    """`[row, step]`: what fell into each step of the clock."""
-
-    posted_nano_yuan: Ints
-    electricity_nano_yuan: Ints
-    location_ug: Ints
-    market_ug: Ints
-
-
-def money_by_step(accounts: Accounts, from_ms: int, step_ms: int, steps: int) -> Money:
-    """Money and carbon by row and step, adding up to the segments' own integers.
-
-    Each segment is split by its rounded running total. Raises InvalidRequest where a segment lies outside the steps.
-    Memory grows with rows × steps; segments are taken in portions.
-    """
-    segments, rows = accounts.segments, accounts.rows
-    last = from_ms + steps * step_ms
-    if len(segments.job) and (segments.start_ms.min() < from_ms or segments.end_ms.max() > last):
-        raise InvalidRequest("a segment lies outside the steps", field="from_ms")
-    shape = (len(rows.site), steps)
-    split = Money(*(np.zeros(shape, np.int64) for _ in Money._fields))
-    for site, chosen in _by_site(rows.site[segments.row], len(accounts.supplies)):
-        for index, step in _pairs(accounts, chosen, from_ms, step_ms):
-            start, end = segments.start_ms[index], segments.end_ms[index]
-            begin = np.maximum(start, from_ms + step * step_ms)
-            until = np.minimum(end, from_ms + (step + 1) * step_ms)
-            rate, power, supply = accounts.posted_yuan_hour[index], accounts.power_mw[index], accounts.supplies[site]
-            done = (_posted(rate, until - start), *_drawn(power, start, until, supply))
-            before = (_posted(rate, begin - start), *_drawn(power, start, begin, supply))
-            for total, now, then in zip(split, done, before, strict=True):
-                np.add.at(total, (segments.row[index], step), now - then)
-    return split
-
-
-def _pairs(accounts: Accounts, chosen: Ints, from_ms: int, step_ms: int) -> Iterator[tuple[Ints, Ints]]:
-    """Every chosen segment with every step that it touches, some million at a time."""
-    segments = accounts.segments
-    first = (segments.start_ms[chosen] - from_ms) // step_ms
-    count = np.maximum(-(-(segments.end_ms[chosen] - from_ms) // step_ms) - first, 0)
-    upto = np.cumsum(count)
-    at = 0
-    while at < len(chosen):
-        base = int(upto[at - 1]) if at else 0
-        stop = max(at + 1, int(np.searchsorted(upto, base + PAIRS_AT_ONCE, side="right")))
-        repeats = count[at:stop]
-        within = np.arange(int(repeats.sum())) - np.repeat(upto[at:stop] - repeats - base, repeats)
-        yield np.repeat(chosen[at:stop], repeats), np.repeat(first[at:stop], repeats) + within
-        at = stop
 
 
 def _posted(rate_yuan_hour: Floats, duration_ms: Ints) -> Ints:

@@ -1,7 +1,7 @@
 """What a play is judged by, and how sure one may be of it.
 
-Owns the measures of one play as plain numbers, and intervals around them: batch means within a play, Student's t over
-seeds, the stationary bootstrap for ratios of two policies on the same seeds. Knows nothing of policies.
+Owns the measures of one play as plain numbers, and intervals around them: Student's t over seeds. Knows
+nothing of policies.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS
 from suanwang.scheduling.columns import (
     CORES,
@@ -251,53 +250,6 @@ def over_seeds(values: Sequence[float] | Floats, confidence: float = 0.95) -> In
         return Interval(mean, NO_NUMBER, NO_NUMBER, count)
     half = float(stdtrit(count - 1, (1 + confidence) / 2)) * float(found.std(ddof=1)) / count**0.5
     return Interval(mean, mean - half, mean + half, count)
-
-
-def batch_means(values: Floats, batches: int = 30, confidence: float = 0.95) -> Interval:
-    """Mean of one long play's values, in the order of time: means of equal batches count as independent (Law and
-    Carson 1979); values that fill no batch are left out at the beginning, where the play had not settled."""
-    if not 2 <= batches <= len(values):
-        raise InvalidRequest(f"{batches} batches of {len(values)} values", field="batches", allowed="2 to the values")
-    size = len(values) // batches
-    return over_seeds(values[len(values) - size * batches :].reshape(batches, size).mean(axis=1), confidence)
-
-
-def paired_ratio(
-    ours: Floats,
-    theirs: Floats,
-    chance: np.random.Generator,
-    *,
-    block: float | None = None,
-    draws: int = 2_000,
-    confidence: float = 0.95,
-) -> Interval:
-    """Ratio of the sums of two policies' `[seed, t]` amounts over the same seeds and steps of time.
-
-    Stationary bootstrap (Politis and Romano 1994): blocks of geometric length, `block` steps on average (by default the
-    third root of their number), taken around the circle and for both policies alike; seeds are drawn with them.
-    """
-    if ours.shape != theirs.shape or ours.ndim != 2 or not ours.size:
-        raise InvalidRequest("both policies need the same seeds and steps", field="ours", allowed="[seed, t] twice")
-    seeds, steps = ours.shape
-    block = max(1.0, steps ** (1 / 3)) if block is None else block
-    found = np.empty(draws)
-    for k in range(draws):
-        top = bottom = 0.0
-        for seed in np.asarray(chance.integers(0, seeds, seeds)):
-            at = _stationary(steps, block, chance)
-            top, bottom = top + float(ours[seed, at].sum()), bottom + float(theirs[seed, at].sum())
-        found[k] = top / bottom
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
-    return Interval(float(ours.sum() / theirs.sum()), low, high, seeds * steps)
-
-
-def _stationary(steps: int, block: float, chance: np.random.Generator) -> Ints:
-    fresh = chance.random(steps) < 1.0 / block
-    fresh[0] = True
-    began = np.flatnonzero(fresh)
-    since = np.arange(steps) - began[np.cumsum(fresh) - 1]
-    at: Ints = (chance.integers(0, steps, len(began))[np.cumsum(fresh) - 1] + since) % steps
-    return at
 
 
 def _all_or_nothing(accounts: Accounts) -> Ints:
