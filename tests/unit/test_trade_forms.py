@@ -199,6 +199,8 @@ def test_a_term_that_is_not_sold_stands_beside_its_field(net: World, field: str,
 
 def test_a_project_pays_its_own_plans_alone(net: World) -> None:
     assert page(net, "/plans/confirm", site="guian", package="small", project="other").status_code == 404
+    nobodys = page(net, "/plans/confirm", by="olga", site="guian", package="small", project="nobodys")
+    assert nobodys.status_code == 404, "an operator may change every project, but not one that is not there"
 
 
 def test_the_operator_sets_the_terms_of_sale(net: World) -> None:

@@ -81,7 +81,7 @@ class Plans:
         nothing. With `version` only from that price list; with `trial` only say what it would be.
         Raises `InvalidRequest`, `NotFound`, `Conflict` where the first fee cannot be paid or a month is taken.
         """
-        if not caller.may_change(project):
+        if not caller.may_change(project) or all(known.id != project for known in self._store.projects()):
             raise NotFound(f"no project {project[:100]!r} of yours", field="project", allowed="see `project list`")
         if not _NAME.fullmatch(plan):
             raise InvalidRequest("this is no name of a plan", field="plan", allowed="1 to 60 of a-z, 0-9 and -")
