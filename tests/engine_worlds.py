@@ -229,22 +229,42 @@ def shared(given: World, seed: int) -> World:
 
 
 def _faults(chance: np.random.Generator, width: int, last_ms: int) -> Faults:
-    """Rows lose half, or all, and get it back."""
-    at, row, share = [], [], []
+    """Rows lose half, or all, and get it back; and so do ways of a place's data."""
+    at, row, share, place = [], [], [], []
     for _ in range(int(chance.integers(0, 4))):
         begin, lost = int(chance.integers(0, last_ms + HOUR_MS)), int(chance.choice([300_000, WHOLE // 2]))
         at += [begin, begin + int(chance.integers(1, 5 * HOUR_MS))]
         row += [int(chance.integers(0, width))] * 2
         share += [lost, -lost]
+        place += [-1, -1]
+    for _ in range(int(chance.integers(0, 8))):
+        begin = int(chance.integers(0, last_ms + HOUR_MS))
+        at += [begin, begin + int(chance.integers(1, 5 * HOUR_MS))]
+        row += [int(chance.integers(0, width))] * 2
+        share += [WHOLE, -WHOLE]
+        place += [int(chance.integers(0, 2))] * 2
     order = np.argsort(np.array(at, np.int64), kind="stable")
-    return Faults(*(np.array(column, np.int64)[order] for column in (at, row, share)))
+    return Faults(*(np.array(column, np.int64)[order] for column in (at, row, share, place)))
 
 
 def check(given: World, played: Played) -> None:
     """Everything that holds whatever is decided."""
     _check_capacity(given, played)
     _check_jobs(given, played)
+    _check_links(given, played)
     _check_quotas(given, played)
+
+
+def _check_links(given: World, played: Played) -> None:
+    """Nothing starts while its data cannot come, and no data cross a link that is cut."""
+    jobs, faults, segments = given.jobs, given.faults, played.segments
+    for n in np.flatnonzero(jobs.data_gb[segments.job] > 0):
+        j, r, start, end = (int(column[n]) for column in segments[:4])
+        mine = (faults.place == jobs.place[j]) & (faults.row == r)
+        assert np.sign(faults.share[mine & (faults.at_ms <= start)]).sum() == 0, (j, r, start)
+        there = start + int(jobs.data_gb[j] * given.rows.transfer_ms_per_gb[jobs.place[j], r])
+        cuts = faults.at_ms[mine & (faults.share > 0)]
+        assert not ((start < cuts) & (cuts < min(there, end))).any(), (j, r, start)
 
 
 def _check_capacity(given: World, played: Played) -> None:
@@ -254,7 +274,7 @@ def _check_capacity(given: World, played: Played) -> None:
     hall = np.arange(len(rows.site)) if rows.hall is None else rows.hall
     for now in np.unique(np.concatenate([segments.start_ms, faults.at_ms])):
         on = (segments.start_ms <= now) & (now < segments.end_ms)
-        told = faults.at_ms <= now
+        told = (faults.at_ms <= now) & (faults.place < 0)
         lost = np.bincount(faults.row[told], weights=faults.share[told], minlength=len(rows.site)) / WHOLE
         for r in range(len(rows.site)):
             beside = np.flatnonzero(hall == hall[r])

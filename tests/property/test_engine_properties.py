@@ -23,7 +23,7 @@ from tests.engine_worlds import (
 )
 
 from suanwang.scheduling.columns import NEVER_MS, Segments
-from suanwang.twin.engine import ENDED, WAITING, Played
+from suanwang.twin.engine import ENDED, WAITING, Faults, Played
 
 worlds = st.builds(world, st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 4))
 sharing_worlds = st.builds(shared, worlds, st.integers(0, 2**32 - 1))
@@ -104,6 +104,25 @@ def test_nothing_is_decided_by_what_is_issued_later(given_world: World, name: st
     yuan, carbon_g = given_world.outlook.yuan.copy(), given_world.outlook.carbon_g.copy()
     yuan[hours + 1 :], carbon_g[hours + 1 :] = poison, poison
     poisoned = replace(given_world, outlook=given_world.outlook._replace(yuan=yuan, carbon_g=carbon_g))
+    assert _same(given_world.played(name, until_ms=until_ms), poisoned.played(name, until_ms=until_ms))
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds, names, st.integers(0, 60))
+def test_nothing_is_decided_by_failures_and_cuts_to_come(given_world: World, name: str, hours: int) -> None:
+    until_ms = hours * HOUR_MS + HOUR_MS // 2
+    faults = given_world.faults
+    told = faults.at_ms < until_ms
+    places, width = given_world.rows.delay_ms.shape
+    # Nothing that is broken comes back; instead all rows are lost and all links are cut for good.
+    poison = Faults(
+        at_ms=np.full(width * (1 + places), until_ms),
+        row=np.tile(np.arange(width), 1 + places),
+        share=np.full(width * (1 + places), 1_000_000),
+        place=np.repeat(np.arange(-1, places), width),
+    )
+    columns = (np.concatenate((one[told], other)) for one, other in zip(faults, poison, strict=True))
+    poisoned = replace(given_world, faults=Faults(*columns))
     assert _same(given_world.played(name, until_ms=until_ms), poisoned.played(name, until_ms=until_ms))
 
 

@@ -38,7 +38,8 @@ def one_site(run_h: list[float], *, cores: float = 100, ready_h: list[float] | N
 
 
 def faults(*told: tuple[float, int, int]) -> Faults:
-    return Faults(hours(*(at for at, _, _ in told)), *(np.array([one[k] for one in told], np.int64) for k in (1, 2)))
+    row, share = (np.array([one[k] for one in told], np.int64) for k in (1, 2))
+    return Faults(hours(*(at for at, _, _ in told)), row, share, np.full(len(told), -1, np.int64))
 
 
 @pytest.mark.parametrize("name", ["joint", "wait_awhile"])

@@ -276,6 +276,21 @@ def test_conditions_reach_the_play(tmp_path: Path) -> None:
     assert perform(changed, None, plays(changed)[0]).result.to_pylist()[0]["interruptions_count"] > 0
 
 
+def test_links_that_are_cut_reach_the_play_and_are_counted() -> None:
+    calm = read(FILE.replace("conditions: {", "conditions: {data_gb: 400, "))
+    cut = read(FILE.replace("conditions: {", "conditions: {data_gb: 400, link_every_days: 0.2, link_hours: 2, "))
+    # The nearest site's own users wait for its link; the product goes elsewhere.
+    away = perform(cut, None, plays(cut)[0]).result.to_pylist()[0]
+    before, after = (perform(one, None, plays(one)[1]).result.to_pylist()[0] for one in (calm, cut))
+    assert (away["policy"], after["policy"]) == ("joint", "nearest")
+    assert away["waiting_mean_h"] < after["waiting_mean_h"]
+    assert before["link_waits_count"] == before["transfers_broken_count"] == 0
+    assert after["link_waits_count"] > 0
+    assert 0 < after["transfers_broken_count"] <= after["interruptions_count"]
+    assert after["ended_count"] == before["ended_count"]
+    assert after["moved_gb"] > before["moved_gb"] > 0
+
+
 def test_sharing_and_priorities_reach_the_play() -> None:
     crowded = FILE.replace("capacity: 0.02", "capacity: 0.004, flexible_share: 0, high_share: 0.1, low_share: 0.1")
     crowded = crowded.replace("share: 0.02", "share: 0.2")

@@ -13,6 +13,7 @@ from suanwang.electricity.series import HOUR_MS
 from suanwang.twin.findings import find
 from suanwang.twin.network import Cooling, Foresight, Network, feeds, outlook, resized, rows
 from suanwang.twin.networkfile import parse_network, read_network, shipped
+from suanwang.twin.outages import cuts
 
 MONDAY_MS = 1_783_267_200_000
 """2026-07-06 00:00 at UTC+8."""
@@ -40,6 +41,46 @@ sites:
 
 def small() -> Network:
     return parse_network(SMALL, filename="small.yaml")
+
+
+def test_a_cut_takes_the_data_of_a_link_and_of_no_other() -> None:
+    text = SMALL.replace("links: {", "links: {cut: [{between: [far, a], from: 2026-07-06T00:30, until: 2026-07-06T02:00}, "
+        "{between: [b, a]}], ")  # fmt: skip
+    network = parse_network(text, filename="small.yaml")
+    site = rows(network, np.ones(2), devices=True)[0].site
+    found = cuts(network, site, 5, 10, every_days=0, hours=1, chance=np.random.default_rng(1))
+    half = MONDAY_MS + HOUR_MS // 2
+    told = set(zip(*(column.tolist() for column in found), strict=True))
+    # Two rows of site a for the place far, as number 1 and, of jobs that stay near, 3; one of site b for the place a.
+    assert told == {
+        *((half, row, 1_000_000, place) for row in (0, 1) for place in (1, 3)),
+        *((MONDAY_MS + 2 * HOUR_MS, row, -1_000_000, place) for row in (0, 1) for place in (1, 3)),
+        *((5, 2, 1_000_000, place) for place in (0, 2)),
+    }
+    drawn = cuts(small(), site, 0, 30 * 24 * HOUR_MS, every_days=2, hours=5, chance=np.random.default_rng(1))
+    assert {(place, row) for place, row in zip(drawn.place.tolist(), drawn.row.tolist(), strict=True)} == {
+        (place, row) for place, row in ((1, 0), (1, 1), (3, 0), (3, 1), (1, 2), (3, 2), (0, 2), (2, 2))
+    }
+    for place in range(4):
+        for row in range(3):
+            signs = np.sign(drawn.share[(drawn.place == place) & (drawn.row == row)])
+            assert (signs == np.where(np.arange(len(signs)) % 2, -1, 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"),
+    [
+        ("{between: [a, nowhere]}", "no data cross"),
+        ("{between: [a, a]}", "no data cross"),
+        ("{between: [a, far], from: 2026-07-06, until: 2026-07-06}", "ends before it begins"),
+        ("{between: [a, far], from: yesterday}", "yesterday is no time"),
+        ("{between: [a, far], from: 2026-07-06T00:00:30}", "off the minute"),
+        ("{between: [a, far], hours: 3}", "not known"),
+    ],
+)
+def test_cuts_that_make_no_sense(cut: str, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        parse_network(SMALL.replace("links: {", f"links: {{cut: [{cut}], "), filename="small.yaml")
 
 
 def test_the_national_network_is_the_catalogues() -> None:

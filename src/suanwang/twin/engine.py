@@ -31,7 +31,7 @@ from suanwang.scheduling.columns import (
     Sharing,
 )
 from suanwang.scheduling.policies import Policy, joint
-from suanwang.scheduling.policies.board import FRESH, HELD, PAUSABLE, QUEUED, STARTED, UNSEEN, Board, board_for
+from suanwang.scheduling.policies.board import CUTS, FRESH, HELD, PAUSABLE, QUEUED, STARTED, UNSEEN, Board, board_for
 from suanwang.scheduling.policies.compiled import allocating, inlined, kernel
 from suanwang.scheduling.policies.passing import enqueue, enqueue_all, look_through
 from suanwang.scheduling.policies.reckoning import next_step_ms, transfer_ms
@@ -68,15 +68,17 @@ class Truth(NamedTuple):
 
 
 class Faults(NamedTuple):
-    """`[f]`, by `at_ms`: a row loses a share of its capacity, or gets it back."""
+    """`[f]`, by `at_ms`: a row loses a share of its capacity, or a place its way to a row; or they come back."""
 
     at_ms: Ints
     row: Ints
     share: Ints
     """Parts in a million of the row's capacity; negative when they come back. A million is the whole row."""
+    place: Ints
+    """-1, or whose data no longer reach the row where `share` is above 0, and do again where it is below."""
 
 
-NO_FAULTS = Faults(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
+NO_FAULTS = Faults(*(np.zeros(0, np.int64) for _ in range(4)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -223,6 +225,7 @@ def _check(jobs: JobColumns, truth: Truth, rows: RowColumns, allowed: Bools, out
         ("site", rows.site, outlook.yuan.shape[1]),
         ("hall", hall, width),
         ("fault row", faults.row, width),
+        ("fault place", faults.place[faults.place != -1], places),
     ):
         if len(index) and (index.min() < 0 or index.max() >= size):
             raise InvalidRequest(f"{name} {int(index.max())} is not among the {size} there are", field=name)
@@ -395,6 +398,26 @@ def _fault(truth: Truth, board: Board, shares: Shares, book: _Book, r: int, shar
         enqueue(board, chosen)
 
 
+@kernel
+def _cut(truth: Truth, board: Board, shares: Shares, book: _Book, place: int, r: int, share: int, now_ms: int) -> None:
+    """A link goes or comes back; data under way are lost with it, and their jobs start again, here or elsewhere."""
+    hall = board.halls[board.rows[r].hall]
+    if share < 0:
+        board.near[CUTS, place, r] -= 1
+        freer(board, board.rows[r].hall)
+        return
+    board.near[CUTS, place, r] += 1
+    n = hall.first
+    while n < hall.first + hall.busy:
+        j = board.running[n]
+        job = board.jobs[j]
+        if job.row == r and job.place == place and now_ms < book.begun_ms[j] + transfer_ms(board, j, r):
+            _stop(truth, board, shares, book, j, now_ms, ENDED_LOST)
+            enqueue(board, j)
+        else:
+            n += 1
+
+
 @allocating
 def _step(policy: int, truth: Truth, board: Board, shares: Shares, book: _Book, now_ms: int) -> None:
     """A step of the outlook begins: held jobs are looked at again, and running ones that may be paused."""
@@ -508,7 +531,11 @@ def _play(
                 _end(truth, board, shares, book, j, now)
                 begin = 0
         while at[1] < faults.at_ms.shape[0] and faults.at_ms[at[1]] <= now:
-            _fault(truth, board, shares, book, faults.row[at[1]], faults.share[at[1]], now)
+            row, place, share = faults.row[at[1]], faults.place[at[1]], faults.share[at[1]]
+            if place < 0:
+                _fault(truth, board, shares, book, row, share, now)
+            else:
+                _cut(truth, board, shares, book, place, row, share, now)
             at[1] += 1
             begin = 0
         while at[0] < count and board.jobs[arrivals[at[0]]].ready_ms == now:

@@ -65,6 +65,10 @@ class Changes:
     """Mean time to repair, exponential."""
     outage_share: float = 1.0
     """Of the row's capacity that is lost."""
+    link_every_days: float = 0.0
+    """Mean time between cuts of each link, exponential; 0 for none but the network's own."""
+    link_hours: float = 2.0
+    """Mean time until it is mended, exponential."""
     checkpoint_minutes: float = 0.0
     """Lost runs keep their work up to a multiple of this; 0 where they begin anew."""
     resume_seconds: float = 0.0

@@ -5,7 +5,6 @@ Owns field names, ranges and defaults. What they mean is `experiment`'s.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta, timezone
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
@@ -39,6 +38,7 @@ from suanwang.twin.networkfile import (
     Section,
     Share,
     checked,
+    instant_ms,
     only_document,
     parse_network,
     problems_of,
@@ -96,6 +96,8 @@ class ConditionsSection(Section):
     outage_every_days: Amount | None = None
     outage_hours: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
     outage_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    link_every_days: Amount | None = None
+    link_hours: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
     checkpoint_minutes: Amount | None = None
     resume_seconds: Amount | None = None
 
@@ -214,7 +216,9 @@ def parse_experiment(text: str | bytes, *, filename: str, folder: Path) -> Exper
         title_en=title.en,
         trace=_trace(section.trace, folder),
         network=network,
-        start_ms=None if section.start is None else instant_ms(section.start, network.offset_hours),
+        start_ms=None
+        if section.start is None
+        else instant_ms(section.start, network.offset_hours, field="start", step_ms=HOUR_MS),
         policies=policies,
         baseline=baseline,
         seeds=tuple(range(1, section.seeds + 1)) if isinstance(section.seeds, int) else section.seeds,
@@ -305,18 +309,3 @@ def _trace(section: str | TraceSection, folder: Path) -> TraceSource:
         days=section.days,
         digest=file_digest(path),
     )
-
-
-def instant_ms(text: str, offset_hours: float) -> int:
-    """A date or a time, by the network's clock where it names no zone. Raises `InvalidRequest` off the whole hour."""
-    allowed = "a whole hour such as 2026-07-06 or 2026-07-06T08:00+08:00"
-    try:
-        found = datetime.combine(date.fromisoformat(text), time()) if len(text) == 10 else datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(f"{text} is no time", field="start", allowed=allowed) from None
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=timezone(timedelta(hours=offset_hours)))
-    since = (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    if since < 0 or since % HOUR_MS:
-        raise InvalidRequest(f"{text} is before 1970 or off the hour", field="start", allowed=allowed)
-    return since

@@ -25,6 +25,7 @@ from suanwang.scheduling.columns import (
     NEVER_MS,
 )
 from suanwang.twin.accounting import BYTES_PER_GB, MICRO, NANO, WATT_MS_PER_KWH, Accounts, Totals
+from suanwang.twin.engine import Faults
 from suanwang.twin.seating import Seated
 from suanwang.twin.timeline import Timeline
 
@@ -164,6 +165,31 @@ def per_job(accounts: Accounts, kept: Ints | None = None) -> PerJob:
     completion = np.where(ended, end - jobs.ready_ms, 0)
     bounded = np.maximum(completion / np.maximum(ran, SLOWDOWN_BOUND_MS), 1.0)
     return PerJob(ended, began, end, ran, completion, completion - ran, bounded)
+
+
+def link_waits(accounts: Accounts, faults: Faults) -> dict[str, float]:
+    """Starts that waited for a link, and transfers that one broke.
+
+    A start waited where it begins at the very instant at which the link that its data come over is mended, of a job that
+    was ready before; who waited and then went elsewhere, or found no room when it was mended, is not among them.
+    """
+    at = faults.place >= 0
+    if not at.any():
+        return {"link_waits_count": 0.0, "transfers_broken_count": 0.0}
+    segments, jobs = accounts.segments, accounts.jobs
+    on = np.flatnonzero(jobs.data_gb[segments.job] > 0)
+    job, row = segments.job[on], segments.row[on]
+    cut, mended = (
+        set(zip(*(column[at & back].tolist() for column in (faults.at_ms, faults.row, faults.place)), strict=True))
+        for back in (faults.share > 0, faults.share < 0)
+    )
+    begins = zip(segments.start_ms[on].tolist(), row.tolist(), jobs.place[job].tolist(), strict=True)
+    waited = np.array([one in mended for one in begins], np.bool_) & (segments.start_ms[on] > jobs.ready_ms[job])
+    way_ms = (jobs.data_gb[job] * accounts.rows.transfer_ms_per_gb[jobs.place[job], row]).astype(np.int64)
+    ends = zip(segments.end_ms[on].tolist(), row.tolist(), jobs.place[job].tolist(), strict=True)
+    broken = np.array([one in cut for one in ends], np.bool_) & (segments.how[on] == ENDED_LOST)
+    broken &= segments.end_ms[on] - segments.start_ms[on] < way_ms
+    return {"link_waits_count": float(waited.sum()), "transfers_broken_count": float(broken.sum())}
 
 
 def measure(

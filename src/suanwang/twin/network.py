@@ -135,6 +135,17 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """While a link is cut no data cross it. Its ends are as of `Link`."""
+
+    ends: tuple[str, str]
+    from_ms: int | None = None
+    """None: from the beginning."""
+    until_ms: int | None = None
+    """None: for good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     name: str
     title_zh: str
@@ -149,6 +160,7 @@ class Network:
     """What one transfer gets between two ends that no link names, and its price."""
     yuan_per_gb: float
     links: tuple[Link, ...] = ()
+    cuts: tuple[Cut, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.sites or not self.places:
@@ -168,6 +180,14 @@ class Network:
                         field=f"links[{position}]",
                         allowed=", ".join(sorted(known)),
                     )
+        crossed = crossings(self) if self.cuts else {}
+        for position, cut in enumerate(self.cuts):
+            if frozenset(cut.ends) not in crossed:
+                raise InvalidRequest(
+                    f"{self.name}: no data cross a link of {cut.ends[0]} and {cut.ends[1]}",
+                    field=f"links.cut[{position}].between",
+                    allowed="a site, and a place or another site that has a place",
+                )
         if sum(place.share for place in self.places) <= 0:
             raise InvalidRequest(f"{self.name}: no place has a share", field="places", allowed="a share above 0")
 
@@ -295,6 +315,21 @@ def rows(
     return columns, fits
 
 
+def _called(place: Place, site: Site) -> tuple[frozenset[str], ...]:
+    """By which ends the link between them may be named."""
+    return tuple({frozenset((end, site.id)) for end in (place.id, place.site) if end is not None})
+
+
+def crossings(network: Network) -> dict[frozenset[str], tuple[tuple[int, int], ...]]:
+    """Ends of every link that data may cross → the pairs (place, site) whose data do, by their numbers."""
+    found: dict[frozenset[str], list[tuple[int, int]]] = {}
+    for p, place in enumerate(network.places):
+        for s, site in enumerate(network.sites):
+            for ends in _called(place, site) if place.site != site.id else ():
+                found.setdefault(ends, []).append((p, s))
+    return {ends: tuple(pairs) for ends, pairs in found.items()}
+
+
 def _between(network: Network) -> tuple[Floats, Floats, Floats]:
     """`[place, s]`: delay one way, bandwidth (infinite where the data are already), price of a GB."""
     latitudes = np.array([site.latitude for site in network.sites])
@@ -306,8 +341,7 @@ def _between(network: Network) -> tuple[Floats, Floats, Floats]:
     for p, place in enumerate(network.places):
         delay[p] = one_way_ms(distance_km(place.latitude, place.longitude, latitudes, longitudes))
         for s, site in enumerate(network.sites):
-            ends = {frozenset((a, site.id)) for a in (place.id, place.site) if a is not None}
-            found = next((links[pair] for pair in ends if pair in links), None)
+            found = next((links[pair] for pair in _called(place, site) if pair in links), None)
             if found is not None:
                 gbps[p, s], yuan[p, s] = found.gbps, found.yuan_per_gb
             if place.site == site.id:

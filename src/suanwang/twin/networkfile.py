@@ -6,6 +6,7 @@ Owns field names and ranges, and which of them the catalogue fills in. What they
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
@@ -17,10 +18,11 @@ from suanwang import catalog
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.tariff import Tariff
 from suanwang.electricity.daily import check_daily, modelled_day
+from suanwang.electricity.series import HOUR_MS
 from suanwang.taskfile.problems import InvalidTask, Problem, dotted
 from suanwang.taskfile.problems import Path as Where
 from suanwang.taskfile.yamltext import Document, checked_text, load_documents
-from suanwang.twin.network import Cooling, Link, Network, Place, Pool, Power, Site
+from suanwang.twin.network import Cooling, Cut, Link, Network, Place, Pool, Power, Site
 
 Form = TypeVar("Form", bound=BaseModel)
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
@@ -33,6 +35,7 @@ Yuan = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)]
 PriceKwh = Annotated[Decimal, BeforeValidator(str), Field(ge=0, le=1000, allow_inf_nan=False)]
 Pue = Annotated[float, Field(allow_inf_nan=False, ge=1, le=5)]
 Celsius = Annotated[float, Field(allow_inf_nan=False, ge=-90, le=60)]
+MINUTE_MS = 60_000
 
 
 class Section(BaseModel):
@@ -132,10 +135,19 @@ class LinkSection(Section):
     yuan_per_gb: Yuan = 0.0
 
 
+class CutSection(Section):
+    """`from` and `until` as dates or times; from the beginning, and for good, where they are not said."""
+
+    between: Annotated[tuple[Id, ...], Field(min_length=2, max_length=2)]
+    begin: Annotated[Line | None, Field(alias="from")] = None
+    until: Line | None = None
+
+
 class LinksSection(Section):
     gbps: Positive = 1.0
     yuan_per_gb: Yuan = 0.0
     special: Annotated[tuple[LinkSection, ...], Field(max_length=10_000)] = ()
+    cut: Annotated[tuple[CutSection, ...], Field(max_length=10_000)] = ()
 
 
 class NetworkSection(Section):
@@ -244,7 +256,35 @@ def _network(section: NetworkSection, filename: str) -> Network:
             Link(ends=(one.between[0], one.between[1]), gbps=one.gbps, yuan_per_gb=one.yuan_per_gb)
             for one in section.links.special
         ),
+        cuts=tuple(_cut(one, section.utc_offset_hours, f"links.cut[{at}]") for at, one in enumerate(section.links.cut)),
     )
+
+
+def _cut(section: CutSection, offset_hours: float, field: str) -> Cut:
+    begin, until = (
+        None if text is None else instant_ms(text, offset_hours, field=f"{field}.{name}", step_ms=MINUTE_MS)
+        for name, text in (("from", section.begin), ("until", section.until))
+    )
+    if until is not None and begin is not None and until <= begin:
+        raise InvalidRequest("the cut ends before it begins", field=f"{field}.until", allowed="later than from")
+    return Cut(ends=(section.between[0], section.between[1]), from_ms=begin, until_ms=until)
+
+
+def instant_ms(text: str, offset_hours: float, *, field: str, step_ms: int) -> int:
+    """A date or a time, by the network's clock where it names no zone. Raises `InvalidRequest` off whole `step_ms`, an
+    hour or a minute."""
+    whole = "hour" if step_ms == HOUR_MS else "minute"
+    allowed = f"a whole {whole} such as 2026-07-06 or 2026-07-06T08:00+08:00"
+    try:
+        found = datetime.combine(date.fromisoformat(text), time()) if len(text) == 10 else datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(f"{text} is no time", field=field, allowed=allowed) from None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=timezone(timedelta(hours=offset_hours)))
+    since = (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    if since < 0 or since % step_ms:
+        raise InvalidRequest(f"{text} is before 1970 or off the {whole}", field=field, allowed=allowed)
+    return since
 
 
 def _site(section: SiteSection, field: str) -> Site:

@@ -1,14 +1,19 @@
-"""Outages drawn with a seed: rows lose a share of their capacity and get it back.
+"""Outages: rows lose a share of their capacity and get it back, links are cut and mended.
 
-Owns the model: of each row, times to failure and to repair are exponential and independent.
+Owns the model: of each row and each link, times to failure and to repair are exponential and independent. Cuts of links
+may also be given by their dates.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from suanwang.electricity.series import HOUR_MS
+from suanwang.scheduling.columns import Ints
 from suanwang.twin.engine import NO_FAULTS, Faults
+from suanwang.twin.network import Network, crossings
 
 MILLION = 1_000_000
 
@@ -22,14 +27,61 @@ def outages(
     found: list[tuple[int, int, int]] = []
     part = round(share * MILLION)
     for row in range(rows):
-        at = float(start_ms)
-        while True:
-            at += chance.exponential(every_days * 24 * HOUR_MS)
-            if at >= end_ms:
-                break
-            back = at + max(1.0, chance.exponential(hours * HOUR_MS))
-            found += [(round(at), row, part), (round(back), row, -part)]
-            at = back
+        for at, back in _spans(start_ms, end_ms, every_days, hours, chance):
+            found += [(at, row, part), (back, row, -part)]
     found.sort()
     columns = np.array(found, np.int64).reshape(-1, 3)
-    return Faults(at_ms=columns[:, 0].copy(), row=columns[:, 1].copy(), share=columns[:, 2].copy())
+    place = np.full(len(columns), -1, np.int64)
+    return Faults(at_ms=columns[:, 0].copy(), row=columns[:, 1].copy(), share=columns[:, 2].copy(), place=place)
+
+
+def cuts(
+    network: Network, site: Ints, start_ms: int, end_ms: int, *, every_days: float, hours: float,
+    chance: np.random.Generator,
+) -> Faults:  # fmt: skip
+    """Cuts of the network's links: its own by their dates, and drawn ones that begin within the span.
+
+    `site[r]` of rows; places are those of `network.rows`: all of them, then all once more. 0 for `every_days` draws none.
+    """
+    crossed = crossings(network)
+    spans: list[tuple[int, int | None, tuple[tuple[int, int], ...]]] = [
+        (start_ms if cut.from_ms is None else cut.from_ms, cut.until_ms, crossed[frozenset(cut.ends)])
+        for cut in network.cuts
+    ]
+    if every_days > 0:
+        pairs = [(place.site or place.id, site.id) for place in network.places for site in network.sites]
+        links = sorted({crossed[frozenset(pair)] for pair in pairs if pair[0] != pair[1]})
+        # A chance of its own for each: how long the play is moves no other link's cuts.
+        for link, own in zip(links, chance.spawn(len(links)), strict=True):
+            spans += [(at, back, link) for at, back in _spans(start_ms, end_ms, every_days, hours, own)]
+    found: list[tuple[int, int, int, int]] = []
+    for at, back, link in spans:
+        for place, where in link:
+            for row in np.flatnonzero(site == where).tolist():
+                for each in (place, len(network.places) + place):
+                    found.append((at, row, MILLION, each))
+                    if back is not None:
+                        found.append((back, row, -MILLION, each))
+    found.sort()
+    columns = np.array(found, np.int64).reshape(-1, 4)
+    return Faults(*(columns[:, k].copy() for k in range(4)))
+
+
+def together(one: Faults, other: Faults) -> Faults:
+    """Both, in the order of time."""
+    at_ms = np.concatenate((one.at_ms, other.at_ms))
+    order = np.argsort(at_ms, kind="stable")
+    return Faults(*(np.concatenate(pair)[order] for pair in zip(one, other, strict=True)))
+
+
+def _spans(
+    start_ms: int, end_ms: int, every_days: float, hours: float, chance: np.random.Generator
+) -> Iterator[tuple[int, int]]:
+    at = float(start_ms)
+    while True:
+        at += chance.exponential(every_days * 24 * HOUR_MS)
+        if at >= end_ms:
+            return
+        back = at + max(1.0, chance.exponential(hours * HOUR_MS))
+        yield round(at), round(back)
+        at = back

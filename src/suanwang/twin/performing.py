@@ -25,9 +25,9 @@ from suanwang.twin.engine import Faults, Played, Truth, play
 from suanwang.twin.experiment import BOUND, Conditions, Experiment, Play, TraceSource, whole_hour
 from suanwang.twin.federation import federation
 from suanwang.twin.generator import generate
-from suanwang.twin.measures import PerJob, kept_ms, measure, per_job
+from suanwang.twin.measures import PerJob, kept_ms, link_waits, measure, per_job
 from suanwang.twin.network import Feeds, Network, feeds, outlook, resized, row_pools, rows
-from suanwang.twin.outages import outages
+from suanwang.twin.outages import cuts, outages, together
 from suanwang.twin.profile import read_profile
 from suanwang.twin.profile import shipped as profiles
 from suanwang.twin.seating import Seated, seat
@@ -129,6 +129,7 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
             accounts, drawn, until_ms=until_ms, kept=kept, weight=weight, seated=_seated(staged, drawn, played)
         ).as_row(),
         **_by_patience(staged.jobs, each, played),
+        **link_waits(accounts, staged.faults),
     }
     return Tables(
         result=pa.Table.from_pylist([row]),
@@ -199,9 +200,15 @@ def _staged(key: _Key, conditions: Conditions, seed: int) -> Stage:
         rows=columns,
         allowed=allowed,
         outlook=outlook(given, whole_hour(start_ms), hours, conditions.foresight, chance),
-        faults=outages(
-            len(columns.site), start_ms, last_ms, every_days=changes.outage_every_days, hours=changes.outage_hours,
-            share=changes.outage_share, chance=np.random.default_rng([seed, 2]),
+        faults=together(
+            outages(
+                len(columns.site), start_ms, last_ms, every_days=changes.outage_every_days, hours=changes.outage_hours,
+                share=changes.outage_share, chance=np.random.default_rng([seed, 2]),
+            ),
+            cuts(
+                network, columns.site, start_ms, last_ms, every_days=changes.link_every_days, hours=changes.link_hours,
+                chance=np.random.default_rng([seed, 4]),
+            ),
         ),
         truth=Truth(
             run_ms=made.run_ms,

@@ -18,7 +18,7 @@ from suanwang.scheduling.margins import SLACK
 QUEUED, STARTED, HELD, SINCE, PAUSABLE, UNSEEN = 0, 1, 2, 3, 4, 5
 PRICE, CARBON, FINISH = 0, 1, 2
 ANY, FRESH = -1, -2
-DELAY, TRANSFER_MS, TRANSFER_YUAN = 0, 1, 2
+DELAY, TRANSFER_MS, TRANSFER_YUAN, CUTS = 0, 1, 2, 3
 FAR = 1e300
 
 JOB = np.dtype(
@@ -105,7 +105,8 @@ class Board(NamedTuple):
     allowed: Bools
     """`[kind, r]`"""
     near: Floats
-    """`[DELAY | TRANSFER_MS | TRANSFER_YUAN, place, r]`, the last two per GB."""
+    """`[DELAY | TRANSFER_MS | TRANSFER_YUAN | CUTS, place, r]`, the middle two per GB; while the last is above 0 no data
+    cross."""
     ahead: Floats
     """`[PRICE | CARBON, issue, site, k]`: the outlooks, cumulative."""
     clock: Ints
@@ -217,7 +218,9 @@ def board_for(jobs: JobColumns, rows: RowColumns, allowed: Bools, outlook: Outlo
         rows=records,
         halls=halls,
         allowed=np.ascontiguousarray(allowed, np.bool_),
-        near=np.stack((rows.delay_ms, rows.transfer_ms_per_gb, rows.transfer_yuan_per_gb)).astype(np.float64),
+        near=np.stack(
+            (rows.delay_ms, rows.transfer_ms_per_gb, rows.transfer_yuan_per_gb, np.zeros_like(rows.delay_ms))
+        ).astype(np.float64),
         ahead=np.stack((outlook.yuan, outlook.carbon_g)).astype(np.float64),
         clock=np.array([outlook.start_ms, outlook.issue_ms, outlook.step_ms], np.int64),
         counts=np.zeros(6, np.int64),

@@ -30,7 +30,7 @@ from suanwang.scheduling.policies.reckoning import (
     unmetered_yuan,
     yuan,
 )
-from suanwang.scheduling.policies.rooms import fits, may_start
+from suanwang.scheduling.policies.rooms import cut_off, fits, may_start
 
 CODE = 5
 MOVE = 0.95
@@ -196,7 +196,7 @@ def best_hour(board: Board, j: int, now_ms: int, price: float, carbon: float, fi
     varies = board.ahead.shape[3] > 2  # Where one step is all that is known, no hour is better than another.
     for r in range(board.rows.shape[0]):
         row = board.rows[r]
-        if row.awake == 0 or not fits(board, j, r):
+        if row.awake == 0 or not fits(board, j, r) or cut_off(board, j, r):
             continue
         score = score_of_now(board, j, r, now_ms, price, carbon, finish)
         if score < best - abs(best) * ALIKE:

@@ -27,7 +27,7 @@ from suanwang.scheduling.policies.board import (
 )
 from suanwang.scheduling.policies.compiled import allocating, inlined, kernel
 from suanwang.scheduling.policies.joint import BLOCKED, LATER, patient
-from suanwang.scheduling.policies.rooms import fits, foresee, freer, may_start, take
+from suanwang.scheduling.policies.rooms import cut_off, fits, foresee, freer, may_start, take
 
 LEAST_LOADED, CHEAPEST, GREENEST = least_loaded.CODE, cheapest.CODE, greenest.CODE
 NEAREST, WAIT_AWHILE, JOINT = nearest.CODE, wait_awhile.CODE, joint.CODE
@@ -98,6 +98,8 @@ def reserve(board: Board, j: int, only: int) -> int:
         hall = board.halls[row.hall]
         if hall.reserved >= 0 or row.awake == 0 or (only >= 0 and r != only) or not fits(board, j, r):
             continue
+        if cut_off(board, j, r):
+            continue  # Room is no use to it, and would stand empty for nobody knows how long.
         shadow, cores, memory_gb, devices = foresee(board, j, r)
         if 0 <= shadow < soonest:
             soonest, chosen = shadow, row.hall

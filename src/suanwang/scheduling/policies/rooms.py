@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanwang.scheduling.margins import SLACK
-from suanwang.scheduling.policies.board import PAUSABLE, Board
+from suanwang.scheduling.policies.board import CUTS, PAUSABLE, Board
 from suanwang.scheduling.policies.compiled import inlined, kernel
 from suanwang.scheduling.policies.reckoning import transfer_ms
 
@@ -33,6 +33,13 @@ def has_room(board: Board, j: int, r: int) -> bool:
 
 
 @inlined
+def cut_off(board: Board, j: int, r: int) -> bool:
+    """Whether the job has data that cannot be brought to the row now. When they can again, nobody knows."""
+    job = board.jobs[j]
+    return job.data_gb > 0 and board.near[CUTS, job.place, r] > 0
+
+
+@inlined
 def latest_end_ms(board: Board, j: int, r: int, now_ms: int) -> int:
     """When a run that starts now is over at the latest."""
     job = board.jobs[j]
@@ -43,7 +50,7 @@ def latest_end_ms(board: Board, j: int, r: int, now_ms: int) -> int:
 def may_start(board: Board, j: int, r: int, now_ms: int, backfill: bool) -> bool:
     """Room now, and no delay for the job that waits there in front: over before it begins, or beside it."""
     job = board.jobs[j]
-    if not board.allowed[job.kind, r] or not has_room(board, j, r):
+    if not board.allowed[job.kind, r] or not has_room(board, j, r) or cut_off(board, j, r):
         return False
     hall = board.halls[board.rows[r].hall]
     if hall.reserved < 0:

@@ -51,7 +51,7 @@ from suanwang.scheduling.policies.passing import (
     measure_least,
     reserve,
 )
-from suanwang.scheduling.policies.rooms import fits, shorten, take
+from suanwang.scheduling.policies.rooms import cut_off, fits, shorten, take
 from suanwang.scheduling.preempting import Room, Runs, make_room, room_by
 
 ON, HALF_LIFE_MS, EVERY_MS, STARVED_MS, MEAN_AT_MS = 0, 1, 2, 3, 4
@@ -444,7 +444,8 @@ def take_room(board: Board, shares: Shares, begun_ms: Ints, now_ms: int) -> int:
         if shares.order[j] >= least or barred(shares, board, j, 1.0) == ALL:
             continue  # Others of its project may have started behind it.
         for r in range(board.rows.shape[0]):
-            shares.may[r] = fits(board, j, r) and not _over_quota(shares, board, j, 1.0, r)
+            may = fits(board, j, r) and not cut_off(board, j, r)
+            shares.may[r] = may and not _over_quota(shares, board, j, 1.0, r)
         row = make_room(
             board, j, shares.order[j], now_ms, shares.may, room, shares.runs, shares.taken[:count], shares.tried[:count]
         )  # fmt: skip
