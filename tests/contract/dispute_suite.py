@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from tests.contract.ledger_suite import DEMO, NOW, OTHER, SELLER, a_transfer, filled
-from tests.contract.store_values import PROJECT, SITE, an_event, at_once, every_page
+from tests.contract.store_values import PROJECT, SITE, after, an_event, at_once, every_page
 
 from suanwang.domain.errors import Conflict
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.ports import Store
 from suanwang.trading.agreements import Side
 from suanwang.trading.disputes import Act, Dispute, DisputeStep, credit_name, dispute_leaf, stepped
-from suanwang.trading.ledger import Owner, Transfer, Verdict, account_id
+from suanwang.trading.ledger import AccountId, Owner, Transfer, Verdict, account_id
 
 PROVIDER = SELLER.partition(":")[2]
 JOB = JobId("j-0000000000000001")
@@ -71,6 +71,20 @@ class DisputeContract:
         with pytest.raises(Conflict, match="read it again"):
             keep(store, stepped(opened, a_step(Act.STATED)))
         assert store.edge().size == 2
+
+    def test_credits_are_found_by_when_they_were_decided(self, store: Store) -> None:
+        for number, act, fen in ((1, Act.CREDITED, 60), (2, Act.REJECTED, 0), (3, Act.CREDITED, 1)):
+            opened = a_dispute(f"{JOB}-1:{number}")
+            keep(store, opened)
+            keep(store, stepped(opened, replace(a_step(act, side=None, credit_fen=fen), at=after(10 * number))))
+        keep(store, a_dispute(f"{JOB}-1:4"))
+
+        def found(*parties: AccountId, begin: int = 0, end: int = 99) -> list[int]:
+            decided = store.dispute_credits(parties or None, after(begin), after(end))
+            return [each.credit_fen for each in decided]
+
+        assert found() == found(DEMO) == found(SELLER, OTHER) == [60, 1]
+        assert (found(OTHER), found(begin=11), found(end=30), found(begin=10, end=31)) == ([], [1], [60], [60, 1])
 
     def test_a_decision_and_its_credit_are_one(self, store: Store) -> None:
         filled(store)

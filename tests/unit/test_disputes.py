@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -112,6 +114,47 @@ def test_both_are_heard_and_a_credit_goes_back_the_ways_it_came(net: World) -> N
         "dispute.credited",
     ]
     assert verify(net.ask("GET", f"/v1/bills/{line['job']}/evidence").json()).holds, "the bill stands as it was"
+
+
+def test_a_credit_is_a_line_of_the_month_it_was_decided_in(net: World) -> None:
+    line, march = opened(net), {"from_at": "2026-03-01T00:00:00+08:00", "to_at": "2026-04-01T00:00:00+08:00"}
+    april = {"from_at": march["to_at"], "to_at": "2026-05-01T00:00:00+08:00"}
+    body = {"scope": "person", "name": "alice", "limit_fen": 10**6}
+    net.ask("PUT", "/v1/ledger/budgets", by="olga", json={**body, "period": "total"})
+    (budget,) = net.ask("GET", "/v1/ledger/budgets").json()["items"]
+    before, first = balances(net), net.ask("GET", "/v1/invoices/demo/2026-03").content
+    net.clock.at += timedelta(days=31)
+    credit = line["amount_fen"] // 2
+    assert decided(net, line, credit).status_code == 201
+    got = balances(net)["project:demo"] - before["project:demo"]
+    assert net.ask("GET", "/v1/invoices/demo/2026-03").content == first, "a month that is over stays as it is"
+    assert json.loads(first)["due_fen"] == -before["project:demo"]
+    made = net.ask("GET", "/v1/invoices/demo/2026-04").json()
+    (back,) = made["credits"]
+    assert (back["usage"], back["job"], back["owner"]) == (line["usage_id"], line["job"], "alice")
+    assert (made["credited_fen"], made["amount_fen"], made["due_fen"]) == (credit, -credit, -got)
+    assert 0 < -made["voucher_fen"] == credit - got
+    for month in ("2026-03", "2026-04"):
+        assert net.ask("GET", f"/v1/invoices/demo/{month}/rerated").json()["identical"]
+        for kind, name in (("invoice", f"demo/{month}"), ("statement", f"{month}/person")):
+            paper = net.ask("GET", f"/v1/evidence/{kind}", params={"name": name}).json()
+            assert verify(paper).holds
+    paper = net.ask("GET", "/v1/evidence/invoice", params={"name": "demo/2026-04"}).json()
+    paper["document"]["credits"][0]["amount_fen"] -= 1
+    assert {"credited_fen"} <= {each.where for each in verify(paper).failures}
+    for by in ("alice", "guian", "rita"):
+        (row,) = net.ask("GET", "/v1/statements/2026-04", by=by, params={"by": "site"}).json()["items"]
+        assert (row["name"], row["amount_fen"], row["credited_fen"]) == ("guian", -credit, credit)
+    for times, due in ((march, -before["project:demo"]), (april, -got)):
+        text = net.ask("GET", "/v1/bills/export", params={**times, "format": "focus"}).text
+        assert sum(Decimal(row["BilledCost"]) for row in csv.DictReader(io.StringIO(text))) * 100 == due
+    (event,) = net.ask("GET", "/v1/bills/export", params={**april, "format": "cloudevents"}).json()
+    assert (event["credits"], event["data"]["amount_fen"]) == (line["usage_id"], -credit)
+    ogf = net.ask("GET", "/v1/bills/export", params={**april, "format": "ogf"}).text
+    assert f'<urf:Charge urf:unit="CNY">{Decimal(-credit) / 100:.2f}<' in ogf
+    assert net.ask("GET", "/v1/invoices/demo/2026-04/pdf").content.startswith(b"%PDF")
+    (left,) = net.ask("GET", "/v1/ledger/budgets").json()["items"]
+    assert budget["spent_fen"] - left["spent_fen"] == got
 
 
 def test_the_whole_line_restores_every_party(net: World) -> None:
@@ -264,7 +307,7 @@ def test_the_page_opens_answers_and_decides(net: World) -> None:
     assert "已退还" in page(net, "/disputes", lang="zh").text
     assert "Given back after a dispute" in page(net, "/wallet").text
     billed = page(net, "/invoices", "alice").text
-    assert "was given back in this month" in billed
+    assert "was given back in this month" not in billed, "it is on the invoice"
 
 
 def test_the_command_line(

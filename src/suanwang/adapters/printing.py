@@ -29,6 +29,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "amount": ("Amount ¥", "金额（元）"),
     "voucher": ("Vouchers ¥", "算力券（元）"),
     "purchase": ("Bought on the market", "市场购买"),
+    "credit": ("Credit after a dispute", "争议退款"),
     "total": ("Total", "合计"),
     "due": ("Due from the project", "项目应付"),
     "unsettled": ("Of it not settled yet", "其中未结算"),
@@ -97,6 +98,10 @@ def _rows(invoice: Mapping[str, Any], chinese: bool) -> list[Sequence[str]]:
     for bought in invoice["purchases"]:
         name = f"{_word('purchase', chinese)}: {bought['device']} ({bought['trade']})"
         rows.append([name, "", bought["site"], bought["seller"], "", "", "", _yuan(bought["amount_fen"]), _yuan(0)])
+    for back in invoice.get("credits", ()):
+        name = f"{_word('credit', chinese)}: {back['task']} ({back['usage']})"
+        money = (_yuan(back["amount_fen"]), _yuan(back["voucher_fen"]))
+        rows.append([name, back["owner"], back["site"], back["provider"], "", "", "", *money])
     return rows
 
 

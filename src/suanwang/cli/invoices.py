@@ -25,7 +25,7 @@ def show(context: typer.Context, project: Project, month: Month, as_json: Json =
     with network(context) as client:
         found = client.invoice(project, month)
     if as_json:
-        emit(found)
+        emit(found.model_dump(mode="json", exclude_unset=True))  # The invoice's own fields.
         return
     made = tables.table(
         *("job", "name", "owner", "site", "core_hours", "device_hours", "amount", "voucher"),
@@ -36,9 +36,13 @@ def show(context: typer.Context, project: Project, month: Month, as_json: Json =
         made.add_row(row.job, row.task, row.owner, row.site, row.core_hours, row.device_hours, *money)
     for bought in found.purchases:
         made.add_row(bought.order, bought.device, "", bought.site, "", "", tables.fen(bought.amount_fen), "")
+    for back in found.credits:
+        money = (tables.fen(back.amount_fen), tables.fen(back.voucher_fen))
+        made.add_row(back.job, back.task, back.owner, back.site, "", "", *money)
     out = console()
     out.print(made)
-    names = {"total": found.amount_fen, "voucher": found.voucher_fen, "due": found.due_fen}
+    credited = {"credited": found.credited_fen} if found.credits else {}
+    names = {**credited, "total": found.amount_fen, "voucher": found.voucher_fen, "due": found.due_fen}
     out.print(tables.facts(tuple((name, tables.fen(amount)) for name, amount in names.items())))
 
 

@@ -72,6 +72,7 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "dispute_opened": ("disputed", "提出争议"),
         "dispute_stated": ("statement", "陈述"),
         "dispute_rejected": ("rejected", "驳回"),
+        "credited": ("Given back", "争议退还"),
         "dispute_credited": ("credited", "已退还"),
         "agreement": ("Agreement", "协议"),
         "months": ("Months", "月份"),

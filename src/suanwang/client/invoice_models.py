@@ -45,6 +45,20 @@ class PurchaseView(Answer):
     amount_fen: int
 
 
+class CreditView(Answer):
+    """What the decision of a dispute gave back of a bill line; amounts are below 0, `voucher_fen` went to a voucher."""
+
+    usage: str
+    job: str
+    task: str
+    owner: str
+    site: str
+    provider: str
+    at: str
+    amount_fen: int
+    voucher_fen: int
+
+
 class InvoiceView(Answer):
     """A project's month, of China's time. `due_fen` is what the project itself pays."""
 
@@ -60,6 +74,9 @@ class InvoiceView(Answer):
     purchases: list[PurchaseView]
     usage: SumsView
     purchased_fen: int
+    credits: list[CreditView] = []
+    """Only where there are any, as `credited_fen`, their sum."""
+    credited_fen: int = 0
     amount_fen: int
     voucher_fen: int
     due_fen: int
@@ -79,6 +96,8 @@ class StatementRow(SumsView):
     """Sums of one name; empty where nobody said whose a project is."""
 
     name: str
+    credited_fen: int = 0
+    """What disputes gave back, which is taken off `amount_fen` already."""
 
 
 class StatementView(Answer):

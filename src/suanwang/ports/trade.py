@@ -222,6 +222,11 @@ class Disputes(Protocol):
 
     def dispute(self, usage_id: str) -> Dispute | None: ...
 
+    def dispute_credits(
+        self, parties: Collection[AccountId] | None, from_at: datetime, to_at: datetime
+    ) -> Sequence[Dispute]:
+        """Those of these parties, or all, that were decided with a credit within the time; by that instant and line."""
+
     def disputes(
         self, parties: Collection[AccountId] | None, undecided: bool, cursor: str | None, limit: int
     ) -> tuple[Sequence[Dispute], str | None]:

@@ -6,16 +6,19 @@ instant at which the record's interval ends. Records are never changed, so the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote
 
-from suanwang.trading.invoicing import Charge
+from suanwang.trading.disputes import credit_name
+from suanwang.trading.invoicing import Adjustment, Charge
 from suanwang.trading.leaves import canonical, instant, plain
 
 MEDIA_TYPE = "application/cloudevents-batch+json"
 RECORDED = "suanwang.usage.recorded"
 CORRECTED = "suanwang.usage.corrected"
 """Takes its interval back; the extension attribute `corrects` names the record that had it."""
+CREDITED = "suanwang.usage.credited"
+"""What a dispute gave back of the record that `credits` names; its time is that of the decision."""
 _PIECE = 65_536
 
 
@@ -52,15 +55,38 @@ def event(charge: Charge) -> dict[str, object]:
     }
 
 
+def credit_event(credit: Adjustment) -> dict[str, object]:
+    """What the decision of a dispute gave back."""
+    return {
+        "specversion": "1.0",
+        "id": credit_name(credit.usage_id),
+        "source": source(credit.site),
+        "type": CREDITED,
+        "credits": credit.usage_id,
+        "subject": credit.job,
+        "time": instant(credit.at),
+        "datacontenttype": "application/json",
+        "data": {
+            "job": credit.job,
+            "project": credit.project,
+            "owner": credit.owner,
+            "site": credit.site,
+            "provider": credit.provider,
+            "amount_fen": -credit.amount_fen,
+            "voucher_fen": -credit.voucher_fen,
+        },
+    }
+
+
 def source(site: str) -> str:
     return f"urn:suanwang:site:{quote(site, safe='')}"
 
 
-def batch(charges: Iterable[Charge]) -> Iterator[str]:
+def batch(events: Iterable[Mapping[str, object]]) -> Iterator[str]:
     """A JSON array in pieces, one event a line."""
     part, size = ["["], 1
-    for number, charge in enumerate(charges):
-        text = (",\n" if number else "\n") + canonical(event(charge))
+    for number, one in enumerate(events):
+        text = (",\n" if number else "\n") + canonical(one)
         part.append(text)
         size += len(text)
         if size > _PIECE:

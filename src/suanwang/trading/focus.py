@@ -19,7 +19,7 @@ from suanwang.domain.identity import Project
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.site import Offering
 from suanwang.electricity.pricing import units
-from suanwang.trading.invoicing import ZONE, Charge, Month
+from suanwang.trading.invoicing import ZONE, Adjustment, Charge, Month
 from suanwang.trading.ledger import CURRENCY
 
 VERSION = "1.2"
@@ -72,6 +72,18 @@ def rows(charges: Iterable[Charge], known: Known) -> Iterator[dict[str, str]]:
             yield {**shared, **_credit(charge)}
 
 
+def credit_rows(credits: Iterable[Adjustment], known: Known) -> Iterator[dict[str, str]]:  # noqa: A002
+    """A row of category Credit for what each dispute gave back to its project itself, at the instant of the decision."""
+    for each in credits:
+        yield {
+            **_about(each.project, each.owner, each.job, each.task, each.site, each.provider, each.at, known),
+            **_given(each.amount_fen - each.voucher_fen, f"Dispute of {each.usage_id}"),
+            "ChargePeriodStart": _second(each.at),
+            "ChargePeriodEnd": _second(each.at + timedelta(seconds=1)),
+            "x_UsageRecordId": each.usage_id,
+        }
+
+
 def csv_pieces(made: Iterable[Mapping[str, str]]) -> Iterator[str]:
     """CSV (RFC 4180) in pieces: the columns' names, then one line a row."""
     out = io.StringIO()
@@ -88,35 +100,53 @@ def csv_pieces(made: Iterable[Mapping[str, str]]) -> Iterator[str]:
 
 def _shared(charge: Charge, known: Known) -> dict[str, str]:
     line = charge.line
-    month = Month.named(line.from_at.astimezone(ZONE).strftime("%Y-%m"))
-    project, site = known.projects.get(line.project), known.sites.get(line.site_id)
+    return {
+        **_about(
+            *(line.project, charge.owner, line.job_id, charge.task, line.site_id, line.provider, line.from_at), known
+        ),
+        "ChargePeriodStart": _second(line.from_at),
+        "ChargePeriodEnd": _second(line.to_at + timedelta(microseconds=999_999)),
+        "x_UsageRecordId": line.usage_id,
+    }
+
+
+def _about(
+    project_id: ProjectId,
+    owner: str,
+    job: str,
+    task: str,
+    site_id: SiteId,
+    provider: str,
+    at: datetime,
+    known: Known,
+) -> dict[str, str]:
+    """All columns, with what says whose a charge of this instant is; the others are null."""
+    month = Month.named(at.astimezone(ZONE).strftime("%Y-%m"))
+    project, site = known.projects.get(project_id), known.sites.get(site_id)
     region = "" if site is None else site.region
-    tags = {"owner": charge.owner, **({} if project is None else project.labels)}
+    tags = {"owner": owner, **({} if project is None else project.labels)}
     return {
         **dict.fromkeys(COLUMNS, ""),
-        "AvailabilityZone": line.site_id,
-        "BillingAccountId": line.project,
-        "BillingAccountName": line.project if project is None else project.title,
+        "AvailabilityZone": site_id,
+        "BillingAccountId": project_id,
+        "BillingAccountName": project_id if project is None else project.title,
         "BillingAccountType": "Project",
         "BillingCurrency": CURRENCY,
         "BillingPeriodStart": _second(month.from_at),
         "BillingPeriodEnd": _second(month.to_at),
-        "ChargePeriodStart": _second(line.from_at),
-        "ChargePeriodEnd": _second(line.to_at + timedelta(microseconds=999_999)),
-        "InvoiceId": f"{line.project}/{month.name}",
+        "InvoiceId": f"{project_id}/{month.name}",
         "InvoiceIssuerName": ISSUER,
         "PricingCurrency": CURRENCY,
-        "ProviderName": line.provider,
-        "PublisherName": line.provider,
+        "ProviderName": provider,
+        "PublisherName": provider,
         "RegionId": region,
         "RegionName": region,
-        "ResourceId": line.job_id,
-        "ResourceName": charge.task,
+        "ResourceId": job,
+        "ResourceName": task,
         "ResourceType": "Job",
         "ServiceCategory": "Compute",
         "ServiceName": "Suanwang",
         "ServiceSubcategory": "Other (Compute)",
-        "x_UsageRecordId": line.usage_id,
         "Tags": json.dumps(tags, ensure_ascii=False, sort_keys=True),
     }
 
@@ -161,7 +191,11 @@ def _usage(charge: Charge) -> dict[str, str]:
 
 
 def _credit(charge: Charge) -> dict[str, str]:
-    given = _plain(Decimal(-charge.voucher_fen) / 100)
+    return _given(charge.voucher_fen, f"Voucher for {charge.line.usage_id}")
+
+
+def _given(amount_fen: int, why: str) -> dict[str, str]:
+    given = _plain(Decimal(-amount_fen) / 100)
     return {
         "BilledCost": given,
         "EffectiveCost": given,
@@ -170,7 +204,7 @@ def _credit(charge: Charge) -> dict[str, str]:
         "PricingCurrencyEffectiveCost": given,
         "ChargeCategory": "Credit",
         "ChargeFrequency": "One-Time",
-        "ChargeDescription": f"Voucher for {charge.line.usage_id}",
+        "ChargeDescription": why,
     }
 
 

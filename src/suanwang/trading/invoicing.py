@@ -82,6 +82,23 @@ class Purchase:
     amount_fen: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjustment:
+    """What the decision of a dispute gave back of a bill line. It belongs to the month of the decision."""
+
+    usage_id: str
+    project: ProjectId
+    job: JobId
+    task: str
+    owner: str
+    site: SiteId
+    provider: str
+    at: datetime
+    amount_fen: int
+    voucher_fen: int
+    """Of it, what went back to a voucher."""
+
+
 @dataclass(slots=True)
 class Sums:
     """What some charges come to."""
@@ -95,6 +112,13 @@ class Sums:
     amount_fen: int = 0
     voucher_fen: int = 0
     unsettled_fen: int = 0
+    credited_fen: int = 0
+
+    def credit(self, credit: Adjustment) -> None:
+        """Take a credit off what the charges come to."""
+        self.amount_fen -= credit.amount_fen
+        self.voucher_fen -= credit.voucher_fen
+        self.credited_fen += credit.amount_fen
 
     def add(self, charge: Charge) -> None:
         usage, hours = charge.usage, _hours(charge.usage)
@@ -120,31 +144,40 @@ class Sums:
             "amount_fen": self.amount_fen,
             "voucher_fen": self.voucher_fen,
             "unsettled_fen": self.unsettled_fen,
+            **({"credited_fen": self.credited_fen} if self.credited_fen else {}),
         }
 
 
 def statement(
-    charges: Iterable[Charge], by: By, labels: Mapping[ProjectId, Mapping[str, str]]
+    charges: Iterable[Charge],
+    by: By,
+    labels: Mapping[ProjectId, Mapping[str, str]],
+    credits: Iterable[Adjustment] = (),  # noqa: A002 - the field's own word
 ) -> list[dict[str, object]]:
-    """Sums by name, in the order of names; the name is empty where nobody said whose a project is."""
+    """Sums by name, in the order of names; the name is empty where nobody said whose a project is. Credits are taken off."""
     sums: dict[str, Sums] = {}
     for charge in charges:
-        sums.setdefault(_name(charge, by, labels), Sums()).add(charge)
+        line = charge.line
+        sums.setdefault(_name(by, line.project, charge.owner, line.provider, line.site_id, labels), Sums()).add(charge)
+    for each in credits:
+        sums.setdefault(_name(by, each.project, each.owner, each.provider, each.site, labels), Sums()).credit(each)
     return [{"name": name, **sums[name].row()} for name in sorted(sums)]
 
 
-def _name(charge: Charge, by: By, labels: Mapping[ProjectId, Mapping[str, str]]) -> str:
+def _name(
+    by: By, project: ProjectId, person: str, provider: str, site: SiteId, labels: Mapping[ProjectId, Mapping[str, str]]
+) -> str:
     match by:
         case By.PROJECT:
-            return charge.line.project
+            return project
         case By.PERSON:
-            return charge.owner
+            return person
         case By.PROVIDER:
-            return charge.line.provider
+            return provider
         case By.SITE:
-            return charge.line.site_id
+            return site
         case _:
-            return labels.get(charge.line.project, {}).get(by.value, "")
+            return labels.get(project, {}).get(by.value, "")
 
 
 def invoice(
@@ -154,10 +187,12 @@ def invoice(
     month: Month,
     charges: Sequence[Charge],
     purchases: Sequence[Purchase],
+    credits: Sequence[Adjustment] = (),  # noqa: A002 - the field's own word
 ) -> dict[str, object]:
-    """The month of one project, as plain values: one line for each job at each site, and what was bought.
+    """The month of one project, as plain values: one line for each job at each site, what was bought, and where disputes were
+    decided so, a line for each credit.
 
-    `due_fen` is what the project itself pays: all charges and purchases without what vouchers paid.
+    `due_fen` is what the project itself pays: all charges and purchases less credits, without what vouchers paid.
     """
     rows: dict[tuple[str, str], tuple[Charge, Sums]] = {}
     total = Sums()
@@ -166,6 +201,11 @@ def invoice(
         key = (charge.line.job_id, charge.line.site_id)
         rows.setdefault(key, (charge, Sums()))[1].add(charge)
     bought = sum(purchase.amount_fen for purchase in purchases)
+    credited = sum(each.amount_fen for each in credits)
+    amount = total.amount_fen + bought - credited
+    voucher = total.voucher_fen - sum(each.voucher_fen for each in credits)
+    # A month without one has the bytes that it had before there were any.
+    back = {"credits": [_credit(each) for each in credits], "credited_fen": credited} if credits else {}
     return {
         "format": FORMAT,
         "number": f"{project}/{month.name}",
@@ -179,9 +219,10 @@ def invoice(
         "purchases": [_purchase(purchase) for purchase in sorted(purchases, key=lambda each: (each.at, each.id))],
         "usage": total.row(),
         "purchased_fen": bought,
-        "amount_fen": total.amount_fen + bought,
-        "voucher_fen": total.voucher_fen,
-        "due_fen": total.amount_fen + bought - total.voucher_fen,
+        **back,
+        "amount_fen": amount,
+        "voucher_fen": voucher,
+        "due_fen": amount - voucher,
         "unsettled_fen": total.unsettled_fen,
     }
 
@@ -235,6 +276,21 @@ def _purchase(purchase: Purchase) -> dict[str, object]:
         "seller": purchase.seller,
         "at": purchase.at.astimezone(ZONE).isoformat(timespec="microseconds"),
         "amount_fen": purchase.amount_fen,
+    }
+
+
+def _credit(credit: Adjustment) -> dict[str, object]:
+    """Amounts are below 0, for they are taken off."""
+    return {
+        "usage": credit.usage_id,
+        "job": credit.job,
+        "task": credit.task,
+        "owner": credit.owner,
+        "site": credit.site,
+        "provider": credit.provider,
+        "at": credit.at.astimezone(ZONE).isoformat(timespec="microseconds"),
+        "amount_fen": -credit.amount_fen,
+        "voucher_fen": -credit.voucher_fen,
     }
 
 

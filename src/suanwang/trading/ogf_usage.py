@@ -16,7 +16,8 @@ from xml.sax.saxutils import escape, quoteattr
 from suanwang.domain.connector import RunState
 from suanwang.domain.identity import Project
 from suanwang.domain.ids import ProjectId
-from suanwang.trading.invoicing import Charge
+from suanwang.trading.disputes import credit_name
+from suanwang.trading.invoicing import Adjustment, Charge
 from suanwang.trading.ledger import CURRENCY
 
 NAMESPACE = "http://schema.ogf.org/urf/2013/04/urf"
@@ -61,8 +62,14 @@ class _Run:
         return ran.outcome is not None and len(self.numbers) == ran.records
 
 
-def records(charges: Iterable[Charge], projects: Mapping[ProjectId, Project], created_at: datetime) -> Iterator[str]:
-    """The document in pieces, a run each. All runs of the time are held while their records are gathered."""
+def records(
+    charges: Iterable[Charge],
+    credits: Iterable[Adjustment],  # noqa: A002 - the field's own word
+    projects: Mapping[ProjectId, Project],
+    created_at: datetime,
+) -> Iterator[str]:
+    """The document in pieces, a run each, then a record without duration for what each dispute gave back. All runs of the
+    time are held while their records are gathered."""
     runs: dict[str, _Run] = {}
     for charge in charges:
         usage = charge.usage
@@ -71,6 +78,8 @@ def records(charges: Iterable[Charge], projects: Mapping[ProjectId, Project], cr
     yield f'<?xml version="1.0" encoding="UTF-8"?>\n<urf:UsageRecords xmlns:urf="{NAMESPACE}">\n'
     for run in runs.values():
         yield _element("UsageRecord", *_blocks(run, projects, created_at))
+    for credit in credits:
+        yield _element("UsageRecord", *_credit(credit, created_at))
     yield "</urf:UsageRecords>\n"
 
 
@@ -112,6 +121,34 @@ def _blocks(run: _Run, projects: Mapping[ProjectId, Project], created_at: dateti
         _property("JobName", run.first.task),
         _property("MachineName", usage.site_id),
         _property("Status", "started" if ran.outcome is None else STATUS.get(ran.outcome, "aborted")),
+    )
+
+
+def _credit(credit: Adjustment, created_at: datetime) -> Iterator[str]:
+    yield _element(
+        "RecordIdentityBlock",
+        _property("RecordId", credit_name(credit.usage_id)),
+        _property("CreateTime", _instant(created_at)),
+        _property("Site", credit.site),
+    )
+    yield _element(
+        "SubjectIdentityBlock",
+        _property("GlobalUserId", credit.owner),
+        _property("GlobalGroupId", credit.project),
+    )
+    yield _element(
+        "ComputeUsageBlock",
+        _property("WallDuration", duration(timedelta())),
+        _property("StartTime", _instant(credit.at)),
+        _property("EndTime", _instant(credit.at)),
+        _property("Charge", f"{Decimal(-credit.amount_fen) / 100:.2f}", unit=CURRENCY),
+    )
+    yield _element(
+        "JobUsageBlock",
+        _property("GlobalJobId", credit.job),
+        _property("JobName", credit.task),
+        _property("MachineName", credit.site),
+        _property("Status", "completed"),
     )
 
 

@@ -103,8 +103,13 @@ def _invoice(paper: Paper) -> Iterator[Failure]:
         yield from _agree(f"usage {name}", whole(usage[name]), _sum(lines, name), "its lines sum to")
     bought = _sum(listed(made["purchases"]), "amount_fen")
     yield from _agree("purchased_fen", whole(made["purchased_fen"]), bought, "its purchases sum to")
-    yield from _agree("amount_fen", whole(made["amount_fen"]), whole(usage["amount_fen"]) + bought, "its parts sum to")
-    yield from _agree("voucher_fen", whole(made["voucher_fen"]), whole(usage["voucher_fen"]), "its lines sum to")
+    given = listed(made.get("credits", []))
+    credited = -_sum(given, "amount_fen")
+    yield from _agree("credited_fen", whole(made.get("credited_fen", 0)), credited, "its credits sum to")
+    amount = whole(usage["amount_fen"]) + bought - credited
+    yield from _agree("amount_fen", whole(made["amount_fen"]), amount, "its parts sum to")
+    voucher = whole(usage["voucher_fen"]) + _sum(given, "voucher_fen")
+    yield from _agree("voucher_fen", whole(made["voucher_fen"]), voucher, "its lines sum to")
     due = whole(made["amount_fen"]) - whole(made["voucher_fen"])
     yield from _agree("due_fen", whole(made["due_fen"]), due, "without vouchers it is")
 

@@ -21,7 +21,7 @@ from suanwang.adapters.store.record import insert_events
 from suanwang.adapters.store.tree import append_leaves
 from suanwang.domain.errors import Conflict
 from suanwang.domain.job import Event
-from suanwang.trading.disputes import Dispute
+from suanwang.trading.disputes import Dispute, credit_name
 from suanwang.trading.leaves import transfer_leaf
 from suanwang.trading.ledger import AccountId, Chain, Outcome
 
@@ -45,6 +45,25 @@ class DisputeStore:
         with self._database.reading() as connection:
             row = connection.execute("SELECT value FROM disputes WHERE usage_id = %s", (clean(usage_id),)).fetchone()
         return None if row is None else DISPUTE.load(row[0])
+
+    def dispute_credits(
+        self, parties: Collection[AccountId] | None, from_at: datetime, to_at: datetime
+    ) -> Sequence[Dispute]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT value FROM (SELECT usage_id, value, value->'steps'->-1 AS last FROM disputes "
+                "WHERE NOT undecided AND (%s OR project = ANY(%s) OR provider = ANY(%s))) AS decided "
+                "WHERE last->>'act' = 'credited' AND (last->>'at')::timestamptz >= %s "
+                "AND (last->>'at')::timestamptz < %s ORDER BY (last->>'at')::timestamptz, usage_id COLLATE \"C\"",
+                (
+                    parties is None,
+                    sides_named(parties, "project"),
+                    sides_named(parties, "provider"),
+                    from_at,
+                    to_at,
+                ),
+            ).fetchall()
+        return [DISPUTE.load(row[0]) for row in rows]
 
     def disputes(
         self, parties: Collection[AccountId] | None, undecided: bool, cursor: str | None, limit: int
@@ -79,7 +98,9 @@ def _change(
         if not outcome.done:
             return outcome
     first = append_leaves(connection, [*(transfer_leaf(transfer, now) for transfer in chain), leaf])
-    write_transfers(connection, [(transfer, first + at) for at, transfer in enumerate(chain)], now)
+    write_transfers(
+        connection, [(transfer, first + at) for at, transfer in enumerate(chain)], now, _persons(connection, dispute)
+    )
     kept = replace(dispute, steps=(*dispute.steps[:-1], replace(dispute.steps[-1], leaf=first + len(chain))))
     values = (dispute.decision is None, dispute.revision, DISPUTE.dump(kept), key)
     if row is None:
@@ -96,3 +117,9 @@ def _change(
 
 def _moved() -> Conflict:
     return Conflict("somebody else said something about this line just now: read it again", field="usage")
+
+
+def _persons(connection: Connection, dispute: Dispute) -> dict[str, str]:
+    """A credit counts for who asked for the job, as the line did."""
+    row = connection.execute("SELECT owner FROM jobs WHERE id = %s", (clean(dispute.job_id),)).fetchone()
+    return {} if row is None else {credit_name(dispute.usage_id): row[0]}

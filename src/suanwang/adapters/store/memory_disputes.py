@@ -9,7 +9,7 @@ from datetime import datetime
 from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.domain.errors import Conflict
 from suanwang.domain.job import Event
-from suanwang.trading.disputes import Dispute
+from suanwang.trading.disputes import Dispute, credit_name
 from suanwang.trading.ledger import AccountId, Chain, Outcome
 
 
@@ -27,6 +27,9 @@ class MemoryDisputes(MemoryLedger):
             stored = self._disputes.get(dispute.usage_id)
             if dispute.revision != (0 if stored is None else stored.revision + 1):
                 raise Conflict("somebody else said something about this line just now: read it again", field="usage")
+            job = self._jobs.get(dispute.job_id)
+            if job is not None:
+                self._persons[credit_name(dispute.usage_id)] = job.owner
             outcome = self._post(chain, now) if chain else None
             if outcome is not None and not outcome.done:
                 return outcome
@@ -39,6 +42,21 @@ class MemoryDisputes(MemoryLedger):
 
     def dispute(self, usage_id: str) -> Dispute | None:
         return self._disputes.get(usage_id)
+
+    def dispute_credits(
+        self, parties: Collection[AccountId] | None, from_at: datetime, to_at: datetime
+    ) -> Sequence[Dispute]:
+        with self._lock:
+            found = [
+                (each.decision.at, each.usage_id, each)
+                for each in self._disputes.values()
+                if each.decision is not None and each.credit_fen and from_at <= each.decision.at < to_at
+            ]
+            return [
+                each
+                for _, _, each in sorted(found, key=lambda row: row[:2])
+                if parties is None or each.concerns(parties)
+            ]
 
     def disputes(
         self, parties: Collection[AccountId] | None, undecided: bool, cursor: str | None, limit: int

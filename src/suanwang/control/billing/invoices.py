@@ -6,9 +6,11 @@ Owns how a month's charges are gathered, and who may see which. What was used be
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 
 from suanwang.control.billing.bills import narrowed
 from suanwang.domain.errors import InvalidRequest, NotFound
@@ -16,11 +18,12 @@ from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.electricity.pricing import flat
 from suanwang.ports import BillQuery, Charged, Clock, Store, TradeQuery
-from suanwang.trading.cloudevents import batch
-from suanwang.trading.focus import Known, csv_pieces, rows
+from suanwang.trading.cloudevents import batch, credit_event, event
+from suanwang.trading.disputes import CODE, credit_name
+from suanwang.trading.focus import Known, credit_rows, csv_pieces, rows
 from suanwang.trading.grouping import By, Export
-from suanwang.trading.invoicing import Charge, Month, Purchase, encoded, invoice, rerated, statement
-from suanwang.trading.ledger import Phase
+from suanwang.trading.invoicing import Adjustment, Charge, Month, Purchase, encoded, invoice, rerated, statement
+from suanwang.trading.ledger import Owner, Phase, account_id
 from suanwang.trading.ogf_usage import records
 from suanwang.trading.rating import electricity_rate, used_us
 from suanwang.trading.settlement import chain_name
@@ -69,7 +72,7 @@ class Invoices:
         month = Month.named(month_name)
         labels = {project.id: project.labels for project in self._store.projects()}
         query = narrowed(caller, BillQuery(from_at=month.from_at, to_at=month.to_at))
-        return statement(self._charges(query, month.from_at, month.to_at), by, labels)
+        return statement(self._charges(query, month.from_at, month.to_at), by, labels, self._credits(query))
 
     def charges(self, caller: Principal, query: BillQuery) -> Iterator[Charge]:
         """Charges whose records begin in the query's time, oldest first, for an export."""
@@ -79,15 +82,15 @@ class Invoices:
 
     def exported(self, caller: Principal, query: BillQuery, form: Export) -> Iterator[str]:
         """Charges whose records begin in the query's time, in pieces."""
-        charges = self.charges(caller, query)
+        charges, given = self.charges(caller, query), self._credits(narrowed(caller, query))
         match form:
             case Export.FOCUS:
                 known = Known(projects=self.projects(), sites={site.id: site.offering for site in self._store.sites()})
-                return csv_pieces(rows(charges, known))
+                return csv_pieces(chain(rows(charges, known), credit_rows(given, known)))
             case Export.CLOUDEVENTS:
-                return batch(charges)
+                return batch(chain(map(event, charges), map(credit_event, given)))
             case Export.OGF:
-                return records(charges, self.projects(), self._clock.now())
+                return records(charges, given, self.projects(), self._clock.now())
 
     def projects(self) -> dict[ProjectId, Project]:
         return {project.id: project for project in self._store.projects()}
@@ -100,6 +103,7 @@ class Invoices:
             month,
             charges,
             [*self._purchases(project.id, month), *self._fees(project.id, month)],
+            self._credits(_query(project.id, month)),
         )
 
     def _project(self, caller: Principal, project: ProjectId) -> Project:
@@ -140,6 +144,41 @@ class Invoices:
                     at=each.from_at,
                     amount_fen=each.fee_fen,
                 )
+
+    def _credits(self, query: BillQuery) -> list[Adjustment]:
+        """What disputes gave back within the query's time, by instant."""
+        assert query.from_at is not None and query.to_at is not None, "a month or an export has a time"  # noqa: PT018
+        parties = None if query.projects is None else [account_id(Owner.PROJECT, name) for name in query.projects]
+        found = [
+            each
+            for each in self._store.dispute_credits(parties, query.from_at, query.to_at)
+            if query.provider in (None, each.provider)
+            and query.site_id in (None, each.site_id)
+            and query.job_id in (None, each.job_id)
+        ]
+        if not found:
+            return []
+        jobs = self._store.jobs_by_id(sorted({each.job_id for each in found}))
+        vouchers: Counter[str] = Counter()
+        for entry in self._store.chain_entries([credit_name(each.usage_id) for each in found]):
+            moved = entry.transfer
+            if moved.code == CODE and moved.credit.startswith(f"{Owner.VOUCHER}:"):
+                vouchers[moved.chain] += moved.amount_fen
+        return [
+            Adjustment(
+                usage_id=each.usage_id,
+                project=each.project,
+                job=each.job_id,
+                task=jobs[each.job_id].task.name,
+                owner=jobs[each.job_id].owner,
+                site=each.site_id,
+                provider=each.provider,
+                at=each.steps[-1].at,
+                amount_fen=each.credit_fen,
+                voucher_fen=vouchers[credit_name(each.usage_id)],
+            )
+            for each in found
+        ]
 
     def _history(self, job_id: JobId) -> list[Charge]:
         return list(self._charges(BillQuery(job_id=job_id), None, None))

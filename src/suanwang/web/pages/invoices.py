@@ -11,7 +11,6 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.identity import Role
 from suanwang.domain.ids import ProjectId
 from suanwang.trading.credits import CODE as MISSED
-from suanwang.trading.disputes import CODE as DISPUTED
 from suanwang.trading.grouping import By
 from suanwang.trading.invoicing import ZONE, encoded
 from suanwang.trading.ledger import Owner, account_id
@@ -20,7 +19,6 @@ from suanwang.web.pages.provider import account_and_flows
 from suanwang.web.visiting import PageRoute, Visit, Visited
 
 router = APIRouter(route_class=PageRoute)
-_BACK = (DISPUTED, MISSED)
 BY = {
     By.PROJECT: N_("Project"),
     By.PERSON: N_("Person"),
@@ -56,11 +54,11 @@ def show(
 
 
 def _given_back(visit: Visit, month: str) -> dict[ProjectId, int]:
-    """What each of the caller's projects got back in the month; invoices of the lines concerned stay as they are."""
+    """What each of the caller's projects got back in the month for levels missed, which is on no invoice."""
     found: dict[ProjectId, int] = {}
     for project in visit.caller.projects:
         _, flows = account_and_flows(visit, account_id(Owner.PROJECT, project))
-        found[project] = sum(flow.amount_fen for flow in flows if flow.month == month and flow.code in _BACK)
+        found[project] = sum(flow.amount_fen for flow in flows if flow.month == month and flow.code == MISSED)
     return found
 
 
