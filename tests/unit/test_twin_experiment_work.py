@@ -73,6 +73,9 @@ def test_shares_waits_and_deadlines_are_as_the_rules_say(week: Trace, national: 
     assert near[~flexible].mean() == pytest.approx(0.3, abs=0.04)
     assert not near[flexible].any()
     assert np.median(jobs.data_gb) == pytest.approx(10, rel=0.1)
+    some = workload(week, replace(rules, data_share=0.3), national, start_ms=START_MS, seed=1).jobs.data_gb
+    assert (some > 0).mean() == pytest.approx(0.3, abs=0.03)
+    assert (some[some > 0] == jobs.data_gb[some > 0]).all()
     assert (jobs.ready_ms == START_MS + week.submit_ms).all()
     again = workload(week, rules, national, start_ms=START_MS, seed=1)
     assert all((one == other).all() for one, other in zip(jobs, again.jobs, strict=True))

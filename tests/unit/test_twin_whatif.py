@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.browser.world import OPERATOR, USER, World, busy
 
+from suanwang.control.leasing import files_of
 from suanwang.domain.allowance import Allowance
 from suanwang.domain.errors import Forbidden, InvalidRequest
 from suanwang.ports import JobQuery
-from suanwang.twin.experiment import plays
+from suanwang.twin.experiment import changed, plays
 from suanwang.twin.experimentfile import read_experiment
 from suanwang.twin.laboratory import Laboratory
 from suanwang.twin.network import Network
@@ -96,10 +98,35 @@ def test_prices_links_and_sites_are_changed(world: World, tmp_path: Path) -> Non
     assert after["wuhu"].pools[0].core_hour_yuan == pytest.approx(2 * before["wuhu"].pools[0].core_hour_yuan)
     assert after["guian"] == before["guian"]
     assert after["wuhu-2"].pools[0].cores == pytest.approx(3 * before["wuhu"].pools[0].cores)
-    assert {frozenset(link.ends) for link in changed.links} == {
-        frozenset(("shaoguan", other)) for other in after if other != "shaoguan"
+    assert {(frozenset(cut.ends), cut.from_ms, cut.until_ms) for cut in changed.cuts} == {
+        (frozenset(("shaoguan", other)), None, None) for other in after if other != "shaoguan"
     }
-    assert max(link.gbps for link in changed.links) < now.gbps / 100
+    assert not now.cuts
+
+
+def test_no_data_cross_a_lost_link(world: World, tmp_path: Path) -> None:
+    """Files are of the sizes that the jobs' inputs have; what is at the lost site's end stays there."""
+    folder = asked(world, tmp_path, lose_link="wuhu", lose_site="guian")
+    experiment = read_experiment(folder / "changed-experiment.yaml")
+    rules = experiment.conditions.rules
+    (total,) = (job for job in world.network.jobs.page(OPERATOR, JobQuery(), None, 500)[0] if job.task.name == "total")
+    (record,) = (record for record, _ in files_of(world.network.store, total))
+    assert rules.data_gb == pytest.approx(record.content.size / 1e9)
+    assert 0 < rules.data_share < 0.5
+    everywhere = replace(experiment, with_jobs=True, conditions=changed(experiment.conditions, {"data_share": 1.0}))
+    made = perform(everywhere, load_trace(experiment.trace), plays(everywhere)[0])
+    assert made.jobs is not None
+    ran = [(job["place"], job["site"]) for job in made.jobs.to_pylist() if job["start_ms"] >= 0]
+    assert ran
+    assert all((place == "wuhu") == (site == "wuhu") for place, site in ran)
+
+
+def test_a_link_that_no_data_would_cross_is_not_lost(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.network.store, "files", lambda *_: ([], None))
+    with pytest.raises(InvalidRequest, match="no data would cross"):
+        asked(world, tmp_path, lose_link="wuhu")
 
 
 @pytest.mark.parametrize(

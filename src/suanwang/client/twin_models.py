@@ -29,7 +29,7 @@ class WhatIf(Asked):
     add_site: AddedSite | None = None
     lose_site: Name | None = None
     lose_link: Name | None = None
-    """A site whose line carries next to nothing."""
+    """A site that no data reach or leave."""
     price_factor: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
     """On posted prices and electricity, at `price_site` or everywhere."""
     price_site: Name | None = None

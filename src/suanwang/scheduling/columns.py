@@ -135,5 +135,5 @@ class Segments(NamedTuple):
 
 
 ENDED_DONE, ENDED_LIMIT, ENDED_SUSPENDED, ENDED_LOST, ENDED_OPEN, ENDED_PREEMPTED = 0, 1, 2, 3, 4, 5
-"""Finished; stopped at its limit; suspended; lost with its node or site; still running where the play stops; ended with
-notice for a job of higher priority."""
+"""Finished; stopped at its limit; suspended; lost with its node, its site or its data's link; still running where the play
+stops; ended with notice for a job of higher priority."""

@@ -77,6 +77,7 @@ class ConditionsSection(Section):
     deadline_share: Share | None = None
     near_share: Share | None = None
     near_ms: Amount | None = None
+    data_share: Share | None = None
     data_gb: Amount | None = None
     data_sigma: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
     price_weight: Amount | None = None

@@ -89,7 +89,7 @@ class Measures:
     preemptions_count: float
     """Of those, ended for jobs of higher priority."""
     lost_core_h: float
-    """Work that was done and did not count, because its node or site was lost."""
+    """Work that was done and did not count, because its node or site was lost, or the link that its data came over."""
     lost_device_h: float
     fair_slowdown_jain: float
     """Jain's index over groups of their mean bounded slowdown; 1 is equal, 1/groups is one against all (Jain, Chiu and

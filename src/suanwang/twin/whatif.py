@@ -7,6 +7,8 @@ Owns what is taken from the live network and what is assumed where it says nothi
 from __future__ import annotations
 
 import json
+import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,11 +16,12 @@ from typing import Any
 
 import yaml
 
+from suanwang.control.leasing import sources
 from suanwang.control.network import Network
 from suanwang.domain.allowance import Allowance
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.identity import Principal
-from suanwang.domain.ids import ProjectId
+from suanwang.domain.ids import JobId, ProjectId
 from suanwang.domain.job import Job
 from suanwang.domain.lifecycle import ENDED, JobState, SiteState
 from suanwang.domain.site import Offering, Site
@@ -26,6 +29,7 @@ from suanwang.domain.task import Objective, Priority
 from suanwang.electricity.series import HOUR_MS
 from suanwang.electricity.tariff import price_series
 from suanwang.ports import JobQuery
+from suanwang.twin.accounting import BYTES_PER_GB
 from suanwang.twin.laboratory import EXPERIMENT, STARTERS, Experiment, Laboratory
 
 PLAN = "variants.json"
@@ -35,14 +39,12 @@ MOST_JOBS = 20_000
 """Of what waits and runs now, and as many again of what ended lately."""
 NOTE = (
     "Sites, prices, PUE and carbon are as the sites declare them, less what others use of them now; every link is assumed to "
-    "carry 1 Gbit/s. Jobs are played without their constraints of place and without their files; what runs now begins with "
-    "what is left of it. Projects take turns with their weights and their quotas of cores and memory; as many jobs as now are of "
+    "carry 1 Gbit/s, and a lost one nothing. Jobs are played without their constraints of place; as many as have input files "
+    "have data, drawn around their sizes, at the place of their project. What runs now begins with what is left of it. "
+    "Projects take turns with their weights and their quotas of cores and memory; as many jobs as now are of "
     "high and low priority, drawn."
 )
 _PAGE = 500
-_BROKEN_GBPS = 0.001
-"""What a lost line still carries: the twin has no place that cannot be reached, only one where waiting for data does not
-pay."""
 _LINE_GBPS = 1.0
 _LEAST_S = 1.0
 _COLUMNS = ("submit_ms", "run_ms", "limit_ms", "cores", "memory_gb", "devices", "group", "home")
@@ -59,6 +61,7 @@ class Change:
     add_capacity: float = 1.0
     lose_site: str | None = None
     lose_link: str | None = None
+    """A site that no data reach or leave."""
     price_factor: float | None = None
     price_site: str | None = None
     """None: everywhere."""
@@ -81,6 +84,8 @@ class Work:
     may_be_interrupted: bool
     objective: Objective
     priority: Priority
+    data_gb: float
+    """Of its input files, as far as they are known."""
 
 
 def what_if(network: Network, laboratory: Laboratory, caller: Principal, change: Change, title: str = "") -> Experiment:
@@ -95,6 +100,12 @@ def what_if(network: Network, laboratory: Laboratory, caller: Principal, change:
             "there is no work to play: nothing waits, runs or ended lately", field="hours", allowed="a longer time"
         )
     as_it_is = _network_file(sites, now)
+    if change.lose_link and not any(piece.data_gb > 0 for piece in work):
+        raise InvalidRequest(
+            "no data would cross that link: none of the work has input files of a known size",
+            field="lose_link",
+            allowed="a network whose jobs have input files",
+        )
     files = {
         "now.yaml": _yaml(as_it_is),
         "changed.yaml": _yaml(changed(as_it_is, change)),
@@ -138,11 +149,8 @@ def changed(network: Mapping[str, Any], change: Change) -> dict[str, Any]:
     places = [_homeless(place, network) if place["id"] == change.lose_site else place for place in network["places"]]
     links = dict(network["links"])
     if change.lose_link:
-        links["special"] = [
-            {"between": [change.lose_link, site["id"]], "gbps": _BROKEN_GBPS}
-            for site in sites
-            if site["id"] != change.lose_link
-        ]
+        others = {each["id"] for each in (*sites, *places)} - {change.lose_link}
+        links["cut"] = [{"between": [change.lose_link, other]} for other in sorted(others)]
     return {**network, "network": "live-changed", "sites": sites, "places": places, "links": links}
 
 
@@ -196,6 +204,8 @@ def _check(change: Change, sites: Sequence[Site]) -> None:
         raise InvalidRequest("no site is connected now", field="what_if", allowed="a network with sites")
     if change.lose_site and len(known) == 1 and not change.add_like:
         raise InvalidRequest("the only site cannot be lost", field="lose_site", allowed="a network with more sites")
+    if change.lose_link and len(known) == 1 and not change.add_like:
+        raise InvalidRequest("the only site has no link", field="lose_link", allowed="a network with more sites")
     if not (change.add_like or change.lose_site or change.lose_link or change.price_factor is not None):
         raise InvalidRequest(
             "nothing is changed", field="what_if", allowed="one or more of add_site, lose_site, lose_link, price_factor"
@@ -286,20 +296,51 @@ def _work(network: Network, caller: Principal, now: datetime, hours: int) -> Ite
     """What waits and runs now comes at once; what ended in the last `hours` comes again as many hours after it came."""
     since = now - timedelta(hours=hours)
     present = [state for state in JobState if state not in ENDED]
-    for job in _jobs(network, caller, JobQuery(states=present)):
-        yield _piece(job, 0, _expected_s(job, now))
-    for job in _jobs(network, caller, JobQuery(states=[JobState.SUCCEEDED, JobState.FAILED])):
+    sizes = _Sizes(network)
+    for job, needs in _jobs(network, caller, JobQuery(states=present)):
+        yield _piece(job, 0, _expected_s(job, now), sizes.data_gb(job, needs))
+    for job, needs in _jobs(network, caller, JobQuery(states=[JobState.SUCCEEDED, JobState.FAILED])):
         if job.submitted_at < since:
             return
         if job.usage.wall_s > 0:
-            yield _piece(job, (job.submitted_at - since) // timedelta(milliseconds=1), job.usage.wall_s)
+            came_ms = (job.submitted_at - since) // timedelta(milliseconds=1)
+            yield _piece(job, came_ms, job.usage.wall_s, sizes.data_gb(job, needs))
 
 
-def _jobs(network: Network, caller: Principal, query: JobQuery) -> Iterator[Job]:
+class _Sizes:
+    """How much data jobs read; what projects have is asked once for each whose jobs read any."""
+
+    def __init__(self, network: Network) -> None:
+        self._store = network.store
+        self._bytes: dict[ProjectId, dict[str, int]] = {}
+
+    def data_gb(self, job: Job, needs: Mapping[JobId, Job]) -> float:
+        """Of its files that are there; data sets stay at their site, and do not count."""
+        if not job.task.inputs:
+            return 0.0
+        if job.project not in self._bytes:
+            self._bytes[job.project] = dict(self._of(job.project))
+        known = self._bytes[job.project]
+        return sum(known.get(name, 0) for name, _ in sources(job, needs)) / BYTES_PER_GB
+
+    def _of(self, project: ProjectId) -> Iterator[tuple[str, int]]:
+        cursor: str | None = None
+        for _ in range(MOST_JOBS // _PAGE):
+            found, cursor = self._store.files(project, cursor, _PAGE)
+            yield from ((record.name, record.content.size) for record in found)
+            if cursor is None:
+                return
+
+
+def _jobs(network: Network, caller: Principal, query: JobQuery) -> Iterator[tuple[Job, Mapping[JobId, Job]]]:
+    """Each with the jobs that it needs, where it reads what they wrote."""
     cursor: str | None = None
     for _ in range(MOST_JOBS // _PAGE):
         found, cursor = network.jobs.page(caller, query, cursor, _PAGE)
-        yield from found
+        wanted = {need for job in found if job.task.inputs for need in job.needs}
+        needs = network.store.jobs_by_id(sorted(wanted)) if wanted else {}
+        for job in found:
+            yield job, {need: needs[need] for need in job.needs if need in needs}
         if cursor is None:
             return
 
@@ -312,7 +353,7 @@ def _expected_s(job: Job, now: datetime) -> float:
     return max(whole - gone, whole / 10)
 
 
-def _piece(job: Job, submit_ms: int, run_s: float) -> Work:
+def _piece(job: Job, submit_ms: int, run_s: float, data_gb: float) -> Work:
     need, nodes = job.task.resources, job.task.nodes
     run_s = max(run_s, _LEAST_S)
     return Work(
@@ -327,6 +368,7 @@ def _piece(job: Job, submit_ms: int, run_s: float) -> Work:
         may_be_interrupted=job.task.flexibility.may_be_interrupted,
         objective=job.task.objective,
         priority=job.task.priority,
+        data_gb=data_gb,
     )
 
 
@@ -373,6 +415,7 @@ def _experiment_file(
 ) -> dict[str, Any]:
     patient = [piece.may_wait_s / 3600 for piece in work if piece.may_wait_s > 0]
     weights = [piece.objective for piece in work]
+    moved = [math.log(piece.data_gb) for piece in work if piece.data_gb > 0]
     count = len(work)
     return {
         "experiment": "what-if",
@@ -385,6 +428,9 @@ def _experiment_file(
             "flexible_share": len(patient) / count,
             "wait_hours": min(sum(patient) / len(patient), 8784.0) if patient else 0.0,
             "interruptible_share": sum(piece.may_be_interrupted for piece in work) / count,
+            "data_share": len(moved) / count,
+            "data_gb": math.exp(sum(moved) / len(moved)) if moved else 0.0,
+            "data_sigma": min(statistics.pstdev(moved), 5.0) if moved else 0.0,
             "price_weight": sum(weight.price for weight in weights) / count,
             "carbon_weight": sum(weight.carbon for weight in weights) / count,
             "finish_weight": max(sum(weight.finish for weight in weights) / count, 0.01),

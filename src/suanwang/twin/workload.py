@@ -43,6 +43,8 @@ class Rules:
     """Of the jobs that may not wait: must stay near their user."""
     near_ms: float = 5.0
     """One way; 5 ms is the regional circle of the national plan."""
+    data_share: float = 1.0
+    """Of the jobs: have data."""
     data_gb: float = 0.0
     """Median of what is moved, log-normal."""
     data_sigma: float = 1.0
@@ -96,6 +98,8 @@ def workload(trace: Trace, rules: Rules, network: Network, *, start_ms: int, see
     wait = np.where(flexible, np.int64(round(rules.wait_hours * HOUR_MS)), 0)
     ready = start_ms + submit
     data = rules.data_gb * np.exp(chance.normal(0.0, rules.data_sigma, count)) if rules.data_gb > 0 else np.zeros(count)
+    if rules.data_share < 1:
+        data = np.where(np.random.default_rng([seed, 5]).random(count) < rules.data_share, data, 0.0)
     place = _places(trace, rules, network, index, chance)
     devices = trace.devices[index]
     cores = np.where((trace.cores[index] > 0) | (devices > 0), trace.cores[index], 1.0)
