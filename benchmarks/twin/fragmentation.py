@@ -20,7 +20,7 @@ from benchmarks.store import Figure
 from benchmarks.twin.chapters import Table
 
 from suanwang.scheduling.policies.compiled import allocating, kernel
-from suanwang.twin.fragmentation import WHOLE, Nodes, Workload, fragment_milli, fragmented_share, workload
+from suanwang.twin.fragmentation import WHOLE, Nodes, Workload, fragment_milli, fragments_milli, workload
 from suanwang.twin.measures import over_seeds
 
 TITLE = "Fragments of GPUs"
@@ -108,6 +108,12 @@ def allocated_percent(cluster: Cluster, pods: Pods, tasks: Workload, placement: 
     arrived = np.cumsum(asked[arriving])
     at_end = np.rint(100 * arrived / capacity) == round(100 * ARRIVED)
     return float(allocated[at_end].mean()) / capacity * 100, 100 * fragmented_share(left.nodes, tasks)
+
+
+def fragmented_share(nodes: Nodes, tasks: Workload) -> float:
+    """Expected share of what is free that a task of the workload cannot use; 0 where nothing is free."""
+    free = int(nodes.devices_milli.sum())
+    return float(fragments_milli(nodes, tasks)) / free if free else 0.0
 
 
 @allocating

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks.twin.fragmentation import fragmented_share
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.twin.fragmentation import Nodes, Workload, fragmented_share, workload
+from suanwang.twin.fragmentation import Nodes, Workload, workload
 
 ANY = (1 << 62) - 1
 

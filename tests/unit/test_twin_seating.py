@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,10 @@ from tests.unit.test_twin_network import SMALL
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.scheduling.columns import DEVICES, ENDED_DONE, RESOURCES, RowColumns, Segments
+from suanwang.twin.experiment import plays
+from suanwang.twin.experimentfile import parse_experiment
 from suanwang.twin.networkfile import parse_network
+from suanwang.twin.performing import perform
 from suanwang.twin.seating import Seated, seat
 from suanwang.twin.timeline import Steps
 
@@ -124,3 +129,14 @@ def test_a_file_says_nodes_that_divide_the_devices() -> None:
     assert caught.value.field == "sites[0].pools[1].node_devices"
     with pytest.raises(InvalidRequest):
         parse_network(SMALL.replace("cores: 10,", "cores: 10, node_devices: 8,"), filename="small.yaml")
+
+
+@pytest.mark.parametrize(("generated", "said"), [("philly", True), ("federation-week", False)])
+def test_a_play_says_it_where_jobs_ask_for_devices(generated: str, said: bool) -> None:
+    trace = f"trace: {{generated: {generated}, hours: 6, share: 0.05}}"
+    text = f"experiment: e\nstart: 2026-07-06\n{trace}\npolicies: [nearest]\nbaseline: nearest\nseeds: 1\n"
+    experiment = parse_experiment(text, filename="e.yaml", folder=Path())
+    one = next(one for one in plays(experiment) if one.policy == "nearest")
+    row = perform(experiment, None, one).result.to_pylist()[0]
+    assert (row["unseated_starts_count"] >= 0) == said
+    assert (0 <= row["fragmentation_share"] <= 1) == said

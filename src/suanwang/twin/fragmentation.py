@@ -59,12 +59,6 @@ def workload(cores_milli: Ints, devices: Ints, part_milli: Ints, models: Ints, p
     return Workload(kinds[0], kinds[2], kinds[1], kinds[3], count / count.sum())
 
 
-def fragmented_share(nodes: Nodes, tasks: Workload) -> float:
-    """Expected share of what is free that a task of the workload cannot use; 0 where nothing is free."""
-    free = int(nodes.devices_milli.sum())
-    return float(_fragments(nodes, tasks)) / free if free else 0.0
-
-
 @kernel
 def fragment_milli(cores_milli: int, devices_milli: Ints, model: int, tasks: Workload) -> float:
     """Expected thousandths of one node's devices that are fragments."""
@@ -88,7 +82,8 @@ def fragment_milli(cores_milli: int, devices_milli: Ints, model: int, tasks: Wor
 
 
 @kernel
-def _fragments(nodes: Nodes, tasks: Workload) -> float:
+def fragments_milli(nodes: Nodes, tasks: Workload) -> float:
+    """Expected thousandths of devices that are fragments, over all nodes."""
     total = 0.0
     for n in range(nodes.cores_milli.shape[0]):
         total += fragment_milli(nodes.cores_milli[n], nodes.devices_milli[n], nodes.model[n], tasks)

@@ -117,6 +117,7 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
     kept = kept_ms(accounts, staged.truth.checkpoint_ms, staged.truth.resume_ms)
     each = per_job(accounts, kept)
     weight = None if staged.sharing is None else staged.sharing.weight
+    span = Steps(drawn.from_ms, drawn.step_ms, drawn.power_kw.shape[1])
     row: dict[str, Any] = {
         "play": one.id,
         "experiment": experiment.name,
@@ -126,7 +127,7 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
         "order": chosen.order,
         "seed": one.seed,
         **measure(
-            accounts, drawn, until_ms=until_ms, kept=kept, weight=weight, seated=_seated(staged, drawn, played)
+            accounts, drawn, until_ms=until_ms, kept=kept, weight=weight, seated=_seated(staged, played, span)
         ).as_row(),
         **_by_patience(staged.jobs, each, played),
         **link_waits(accounts, staged.faults),
@@ -141,7 +142,7 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
 def prepare(experiment: Experiment, trace: Trace | None, one: Play) -> None:
     """Have the engine compiled, where no earlier run on this machine left it: once, before many processes want it."""
     staged = _staged(_Key(experiment, trace), one.conditions, one.seed)
-    play(
+    played = play(
         staged.jobs._replace(**{name: column[:1] for name, column in staged.jobs._asdict().items()}),
         staged.truth._replace(**{name: column[:1] for name, column in staged.truth._asdict().items()}),
         staged.rows,
@@ -149,6 +150,7 @@ def prepare(experiment: Experiment, trace: Trace | None, one: Play) -> None:
         staged.outlook,
         policy("joint"),
     )
+    _seated(staged, played, Steps(staged.start_ms, HOUR_MS, 1))
     _staged.cache_clear()
 
 
@@ -267,11 +269,10 @@ def _bound(staged: Stage, conditions: Conditions, one: Play) -> pa.Table:
     return pa.Table.from_pylist([row])
 
 
-def _seated(staged: Stage, drawn: Timeline, played: Played) -> Seated | None:
-    jobs, span = staged.jobs, Steps(drawn.from_ms, drawn.step_ms, drawn.power_kw.shape[1])
-    with_devices = jobs.need[:, DEVICES] > 0
+def _seated(staged: Stage, played: Played, span: Steps) -> Seated | None:
+    with_devices = staged.jobs.need[:, DEVICES] > 0
     pools = row_pools(staged.network, plain=not with_devices.all(), devices=bool(with_devices.any()))
-    return seat(played.segments, jobs.need, staged.rows, [pool.node_devices for _, pool in pools], span)
+    return seat(played.segments, staged.jobs.need, staged.rows, [pool.node_devices for _, pool in pools], span)
 
 
 def _by_patience(jobs: JobColumns, each: PerJob, played: Played) -> dict[str, float]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from suanwang.scheduling.columns import DEVICES, RowColumns, Segments
 from suanwang.scheduling.policies.compiled import kernel
-from suanwang.twin.fragmentation import WHOLE, Workload, fragment_milli, workload
+from suanwang.twin.fragmentation import WHOLE, Nodes, Workload, fragments_milli, workload
 from suanwang.twin.timeline import Steps
 
 Floats = npt.NDArray[np.float64]
@@ -53,14 +53,10 @@ class _Held(NamedTuple):
 
 
 class _Row(NamedTuple):
-    left_milli: Ints
-    """`[node, device]`"""
+    nodes: Nodes
+    """Their cores are not modelled: none are asked for."""
     whole: Ints
     """`[node]`: devices that are wholly free."""
-    size: Ints
-    """`[node]`"""
-    none: Ints
-    """Cores left on a node: not modelled."""
 
 
 def seat(
@@ -92,7 +88,7 @@ def _row(devices: float, size: int) -> _Row:
     nodes = max(1, -(-int(devices) // size))
     there = np.minimum(size, int(devices) - size * np.arange(nodes, dtype=np.int64))
     left = np.where(np.arange(size) < there[:, None], WHOLE, 0).astype(np.int64)
-    return _Row(left, there.copy(), there, np.zeros(nodes, np.int64))
+    return _Row(Nodes(np.zeros(nodes, np.int64), left, np.ones(nodes, np.int64)), there)
 
 
 def _runs(segments: Segments, which: Ints, asked: Ints) -> tuple[_Events, _Held]:
@@ -134,16 +130,16 @@ def _follow(events: _Events, held: _Held, row: _Row, kinds: Workload, samples: I
 
 @kernel
 def _look(row: _Row, kinds: Workload, sums: Floats) -> None:
-    for node in range(row.left_milli.shape[0]):
-        sums[_FRAGMENTS] += fragment_milli(row.none[node], row.left_milli[node], 1, kinds)
-        for g in range(row.left_milli.shape[1]):
-            sums[_FREE] += row.left_milli[node, g]
+    sums[_FRAGMENTS] += fragments_milli(row.nodes, kinds)
+    for node in range(row.whole.shape[0]):
+        for g in range(row.nodes.devices_milli.shape[1]):
+            sums[_FREE] += row.nodes.devices_milli[node, g]
 
 
 @kernel
 def _take(n: int, held: _Held, row: _Row) -> bool:
     """Seat a run; whether a node, or as many whole ones as it needs, had room."""
-    asked, size = held.asked_milli[n], row.left_milli.shape[1]
+    asked, size = held.asked_milli[n], row.nodes.devices_milli.shape[1]
     if asked < WHOLE:
         return _take_part(n, asked, held, row)
     count = (asked + WHOLE - 1) // WHOLE
@@ -172,17 +168,17 @@ def _take(n: int, held: _Held, row: _Row) -> bool:
 @kernel
 def _take_part(n: int, asked: int, held: _Held, row: _Row) -> bool:
     """The device that has least left of those that have enough."""
-    size, best, least = row.left_milli.shape[1], -1, WHOLE + 1
-    for node in range(row.left_milli.shape[0]):
+    size, best, least = row.nodes.devices_milli.shape[1], -1, WHOLE + 1
+    for node in range(row.nodes.devices_milli.shape[0]):
         for g in range(size):
-            left = row.left_milli[node, g]
+            left = row.nodes.devices_milli[node, g]
             if asked <= left < least:
                 best, least = node * size + g, left
     if best < 0:
         return False
     if least == WHOLE:
         row.whole[best // size] -= 1
-    row.left_milli[best // size, best % size] -= asked
+    row.nodes.devices_milli[best // size, best % size] -= asked
     held.device[held.first[n]] = best
     held.places[n] = 1
     return True
@@ -190,10 +186,10 @@ def _take_part(n: int, asked: int, held: _Held, row: _Row) -> bool:
 
 @kernel
 def _take_whole(n: int, most: int, node: int, held: _Held, row: _Row) -> None:
-    size = row.left_milli.shape[1]
+    size = row.nodes.devices_milli.shape[1]
     for g in range(size):
-        if most > 0 and row.left_milli[node, g] == WHOLE:
-            row.left_milli[node, g] = 0
+        if most > 0 and row.nodes.devices_milli[node, g] == WHOLE:
+            row.nodes.devices_milli[node, g] = 0
             row.whole[node] -= 1
             held.device[held.first[n] + held.places[n]] = node * size + g
             held.places[n] += 1
@@ -202,9 +198,9 @@ def _take_whole(n: int, most: int, node: int, held: _Held, row: _Row) -> None:
 
 @kernel
 def _give(n: int, held: _Held, row: _Row) -> None:
-    size, freed = row.left_milli.shape[1], min(held.asked_milli[n], WHOLE)
+    size, freed = row.nodes.devices_milli.shape[1], min(held.asked_milli[n], WHOLE)
     for k in range(held.places[n]):
         device = held.device[held.first[n] + k]
-        row.left_milli[device // size, device % size] += freed
-        if row.left_milli[device // size, device % size] == WHOLE:
+        row.nodes.devices_milli[device // size, device % size] += freed
+        if row.nodes.devices_milli[device // size, device % size] == WHOLE:
             row.whole[device // size] += 1
