@@ -305,7 +305,7 @@ class Jobs:
         return self._store.last_seq()
 
     def payer(self, caller: Principal, project: ProjectId | None) -> ProjectId:
-        """The project that pays: the one named, else the caller's first. Raises `InvalidRequest`, `Forbidden`."""
+        """The project that pays: the one named, else the caller's first. Raises `InvalidRequest`, `Forbidden`, `NotFound`."""
         chosen = project or (caller.projects[0] if caller.projects else None)
         if chosen is None:
             raise InvalidRequest("say which project pays for this", field="project", allowed="one of your projects")
@@ -315,6 +315,8 @@ class Jobs:
                 field="project",
                 allowed=", ".join(caller.projects) or "none",
             )
+        if chosen not in caller.projects and all(known.id != chosen for known in self._store.projects()):
+            raise NotFound(f"there is no project {chosen[:100]!r}", field="project", allowed="see `project list`")
         return chosen
 
     def _sees(self, caller: Principal, job: Job) -> bool:
