@@ -103,6 +103,7 @@ def settling(store: PostgresStore, address: str, count: int) -> Iterator[Figure]
     lines_each = 100
     with psycopg.connect(address) as connection:
         connection.execute(_JOBS, (count // lines_each,))
+        connection.execute(_ALLOCATIONS, (count // lines_each,))
         for statement in (_TERMS, _USAGE, _BILLS):
             connection.execute(statement, {"jobs": count // lines_each, "lines": lines_each})
     store.open_accounts(
@@ -188,6 +189,11 @@ def _ms(begun: float) -> float:
 
 
 _JOBS = (
+    "INSERT INTO jobs (id, project, owner, name, state, revision, epoch, array_index, needs, submitted_at, attempts, reason, "
+    "billed_fen, task) SELECT 'j-' || n, 'demo', 'u', 'n', 'succeeded', 1, 1, 0, '{}', now(), 1, '', 0, '{}' "
+    "FROM generate_series(1, %s) n"
+)
+_ALLOCATIONS = (
     "INSERT INTO allocations (id, job_id, site_id, epoch, state, lease_until, cores, memory_gb, devices, progress) "
     "SELECT 'j-' || n || '-1', 'j-' || n, 's', 1, 'ended', now(), 8, 16, 0, "
     '\'{"started_at": "2025-01-01T00:00:00Z"}\' FROM generate_series(1, %s) n'

@@ -65,8 +65,8 @@ def serve(settings: Settings, *, on_ready: Callable[[Serving], None], stop: thre
 def _warm(network: Network) -> None:
     """Read what is read once and keep it: the first callers need not wait for the catalogue and the planner."""
     task = "name: first\nrun: 'true'\nconstraints: {circle: {place: 上海, within_ms: 5}}\n"
-    nobody = Principal(name="network", role=Role.OPERATOR)
-    network.jobs.preview(nobody, read_tasks(task).tasks, project=ProjectId("none"))
+    nobody = Principal(name="network", role=Role.USER, projects=(ProjectId("none"),))
+    network.jobs.preview(nobody, read_tasks(task).tasks)
 
 
 def _pass_on(stop: threading.Event, server: uvicorn.Server) -> None:
