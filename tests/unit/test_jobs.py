@@ -134,6 +134,9 @@ def test_an_operator_says_which_project(small: SmallNetwork) -> None:
         small.submit(caller=OPERATOR)
     assert caught.value.field == "project"
     assert small.submit(caller=OPERATOR, project=DEMO)[0].project == DEMO
+    with pytest.raises(NotFound) as missing:
+        small.submit(caller=OPERATOR, project=ProjectId("typo"))
+    assert missing.value.field == "project"
 
 
 def test_cancelling_a_queued_job_ends_it_at_once(small: SmallNetwork) -> None:
