@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import sys
 import threading
@@ -49,6 +50,9 @@ def serve(settings: Settings, *, on_ready: Callable[[Serving], None], stop: thre
         laboratory = Laboratory(settings.home.expanduser().resolve() / "experiments", opened.network.clock.now)
         app = create_app(opened.network, metrics_of=metrics, error_page=error_page, laboratory=laboratory)
         live = mount_web(app, opened.network)
+        # What lives as long as the process is not walked again: each full collection held every request up for 60 to 90 ms.
+        gc.collect()
+        gc.freeze()
         host, port = listener.getsockname()[:2]
         serving = Serving(url=f"http://{host}:{port}", operator_token=opened.operator_token)
         server = _Server(
