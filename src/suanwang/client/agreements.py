@@ -1,32 +1,19 @@
 """The client's calls about agreements.
 
-Owns how each of them is asked for; `Client` mixes them in and owns the line.
+Owns how each of them is asked for; `Line` how one asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from suanwang.client import agreement_models as models
+from suanwang.client.line import Line
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class AgreementCalls:
+class AgreementCalls(Line):
     """Keys of parties, versions, signatures, and service credits."""
-
-    def _pages(self, path: str, params: Mapping[str, Any], kind: type[M]) -> Iterator[M]:
-        raise NotImplementedError
-
-    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
-        raise NotImplementedError
-
-    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
-        raise NotImplementedError
 
     def agreements(self, *, page_size: int = 200) -> Iterator[models.AgreementView]:
         """Versions of the caller's side, or all that were offered for operator and regulator; newest first."""

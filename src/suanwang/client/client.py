@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from suanwang.client import models, quote_models
 from suanwang.client.agreements import AgreementCalls
@@ -25,6 +25,7 @@ from suanwang.client.disputes import DisputeCalls
 from suanwang.client.events import ServerEvent, parse
 from suanwang.client.invoices import InvoiceCalls
 from suanwang.client.ledger import LedgerCalls
+from suanwang.client.line import parsed, read
 from suanwang.client.listings import ListingCalls
 from suanwang.client.market import MarketCalls
 from suanwang.client.prices import PriceCalls
@@ -142,7 +143,7 @@ class Client(
         else:
             body = {"tasks": [task_document(task) for task in work], "project": project}
             reply = self._wire.call("POST", path, params=terms, json=body, headers=headers, harmless=True)
-        return _read(kind, reply)
+        return read(kind, reply)
 
     def jobs(
         self,
@@ -177,7 +178,7 @@ class Client(
     def cancel(self, job_id: str, *, array: bool = False) -> models.Cancelled:
         params = {"array": "true"} if array else None
         reply = self._wire.call("POST", f"/v1/jobs/{_part(job_id)}/cancel", params=params, harmless=True)
-        return _read(models.Cancelled, reply)
+        return read(models.Cancelled, reply)
 
     def explain(self, job_id: str) -> models.Explanation:
         return self._get(f"/v1/jobs/{_part(job_id)}/explain", models.Explanation)
@@ -202,11 +203,11 @@ class Client(
         for event in self._follow(f"/v1/jobs/{_part(job_id)}/logs", {"follow": "true"}, after):
             match event.kind:
                 case "log":
-                    yield _parsed(models.LogView, event.data)
+                    yield parsed(models.LogView, event.data)
                 case "state":
-                    yield _parsed(models.StateView, event.data)
+                    yield parsed(models.StateView, event.data)
                 case "end":
-                    yield _parsed(models.StateView, event.data)
+                    yield parsed(models.StateView, event.data)
                     return
                 case _:
                     pass
@@ -218,7 +219,7 @@ class Client(
     ) -> quote_models.RequirementView:
         """What a need (its file's text, or its values) takes on `devices`, by default those the network has."""
         params = {"devices": list(devices) or None, "count": count}
-        return _read(quote_models.RequirementView, self._work("/v1/needs", need, params))
+        return read(quote_models.RequirementView, self._work("/v1/needs", need, params))
 
     def quote(
         self,
@@ -235,7 +236,7 @@ class Client(
         a need only on these.
         """
         params = {"project": project, "objective": objective, "devices": list(devices) or None, "title": title or None}
-        return _read(quote_models.QuoteView, self._work("/v1/quotes", work, params))
+        return read(quote_models.QuoteView, self._work("/v1/quotes", work, params))
 
     def preview_quote(
         self,
@@ -247,7 +248,7 @@ class Client(
     ) -> quote_models.QuotePreview:
         """What `quote` would say; nothing is kept. Problems of the text are in the answer, not raised."""
         params = {"project": project, "objective": objective, "devices": list(devices) or None}
-        return _read(quote_models.QuotePreview, self._work("/v1/quotes/preview", work, params))
+        return read(quote_models.QuotePreview, self._work("/v1/quotes/preview", work, params))
 
     def quoted(self, quote_id: str) -> quote_models.QuoteView:
         """A quote that was made before."""
@@ -256,7 +257,7 @@ class Client(
     def extrapolate(self, job_id: str, steps: float) -> quote_models.ExtrapolationView:
         """How long `steps` take, from those that a trial job wrote to its metrics file."""
         path = f"/v1/jobs/{_part(job_id)}/extrapolate"
-        return _read(
+        return read(
             quote_models.ExtrapolationView, self._wire.call("POST", path, params={"steps": steps}, harmless=True)
         )
 
@@ -311,7 +312,7 @@ class Client(
         params = {"follow": "true", "job": job, "site": site, "kind": kind}
         for event in self._follow("/v1/events", params, after):
             if event.number:
-                yield _parsed(models.EventView, event.data)
+                yield parsed(models.EventView, event.data)
 
     # sites
 
@@ -324,22 +325,22 @@ class Client(
     def invite_site(self, site_id: str, offering: Offering) -> models.Invited:
         """Register a site; the answer has the join token of its agent."""
         reply = self._wire.call("POST", "/v1/sites", json={"id": site_id, "offering": offering})
-        return _read(models.Invited, reply)
+        return read(models.Invited, reply)
 
     def change_site(self, site_id: str, offering: Offering) -> models.SiteView:
         reply = self._wire.call("PUT", f"/v1/sites/{_part(site_id)}", json=offering, harmless=True)
-        return _read(models.SiteView, reply)
+        return read(models.SiteView, reply)
 
     def drain_site(self, site_id: str) -> models.SiteView:
-        return _read(models.SiteView, self._wire.call("POST", f"/v1/sites/{_part(site_id)}/drain", harmless=True))
+        return read(models.SiteView, self._wire.call("POST", f"/v1/sites/{_part(site_id)}/drain", harmless=True))
 
     def open_site(self, site_id: str) -> models.SiteView:
-        return _read(models.SiteView, self._wire.call("POST", f"/v1/sites/{_part(site_id)}/open", harmless=True))
+        return read(models.SiteView, self._wire.call("POST", f"/v1/sites/{_part(site_id)}/open", harmless=True))
 
     def join_token(self, site_id: str) -> str:
         """A new join token for a site's agent."""
         reply = self._wire.call("POST", f"/v1/sites/{_part(site_id)}/join-token")
-        return _read(models.JoinToken, reply).join_token
+        return read(models.JoinToken, reply).join_token
 
     def samples(self, site_id: str) -> Sequence[models.SampleView]:
         return self._get(f"/v1/sites/{_part(site_id)}/samples", models.Samples).items
@@ -392,7 +393,7 @@ class Client(
             "ttl_s": ttl_s,
             "note": note,
         }
-        return _read(models.CreatedToken, self._wire.call("POST", "/v1/tokens", json=body))
+        return read(models.CreatedToken, self._wire.call("POST", "/v1/tokens", json=body))
 
     def revoke_token(self, token_id: str) -> None:
         self._wire.call("DELETE", f"/v1/tokens/{_part(token_id)}", harmless=True)
@@ -402,7 +403,7 @@ class Client(
 
     def create_project(self, project_id: str, title: str = "") -> models.ProjectView:
         reply = self._wire.call("POST", "/v1/projects", json={"id": project_id, "title": title}, harmless=True)
-        return _read(models.ProjectView, reply)
+        return read(models.ProjectView, reply)
 
     def label_project(
         self,
@@ -415,7 +416,7 @@ class Client(
         """Say whose a project is; what is None is forgotten. For operators."""
         body = {"organisation": organisation, "department": department, "team": team}
         path = f"/v1/projects/{_part(project_id)}/labels"
-        return _read(models.ProjectView, self._wire.call("PUT", path, json=body, harmless=True))
+        return read(models.ProjectView, self._wire.call("PUT", path, json=body, harmless=True))
 
     def allowance(self, project_id: str) -> models.AllowanceView:
         """What a project may have, beside what it has."""
@@ -424,7 +425,7 @@ class Client(
     def allow(self, project_id: str, allowance: models.NewAllowance) -> models.AllowanceView:
         """Say what a project may have from now on. For operators."""
         path, body = f"/v1/projects/{_part(project_id)}/allowance", allowance.model_dump(exclude_none=True)
-        return _read(models.AllowanceView, self._wire.call("PUT", path, json=body, harmless=True))
+        return read(models.AllowanceView, self._wire.call("PUT", path, json=body, harmless=True))
 
     def health(self) -> models.Health:
         return self._get("/v1/health", models.Health)
@@ -449,7 +450,7 @@ class Client(
         sha256, size = _hashed(path)
         self._send(path, sha256, size, progress)
         body = {"sha256": sha256, "size": size, "folder": folder}
-        return _read(models.FileView, self._wire.call("PUT", _file_path(project, name), json=body, harmless=True))
+        return read(models.FileView, self._wire.call("PUT", _file_path(project, name), json=body, harmless=True))
 
     def download(self, sha256: str, target: Path, *, progress: Progress | None = None) -> None:
         """Fetch a content to `target`, going on where an earlier try stopped (`target` + `.part`); checked on arrival."""
@@ -511,29 +512,7 @@ class Client(
             if error.field != "Range":
                 raise
 
-    # ways to ask
-
-    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
-        return _read(kind, self._wire.call("GET", path, params=params))
-
-    def _bytes(self, path: str, params: Mapping[str, Any]) -> bytes:
-        return self._wire.call("GET", path, params=params).content
-
-    def _stream(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
-        with self._wire.streaming(path, params=params) as reply:
-            yield from reply.iter_bytes()
-
-    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
-        return _read(kind, self._wire.call(method, path, json=body, harmless=True))
-
-    def _pages(self, path: str, params: Mapping[str, Any], kind: type[M]) -> Iterator[M]:
-        cursor: str | None = None
-        while True:
-            page = self._get(path, kind, {**params, "cursor": cursor})
-            yield page
-            cursor = getattr(page, "next", None)
-            if cursor is None:
-                return
+    # what goes on
 
     def _follow(self, path: str, params: Mapping[str, Any], after: int) -> Iterator[ServerEvent]:
         seen, breaks = str(after), 0
@@ -566,17 +545,6 @@ def _part(name: str) -> str:
 
 def _file_path(project: str, name: str) -> str:
     return f"/v1/projects/{_part(project)}/files/" + "/".join(_part(part) for part in name.split("/"))
-
-
-def _read(kind: type[M], reply: httpx.Response) -> M:
-    return _parsed(kind, reply.content)
-
-
-def _parsed(kind: type[M], text: str | bytes) -> M:
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        raise UnreadableReply(f"the network's answer is not understood: is the client too old? ({error})") from error
 
 
 def _offset(reply: httpx.Response) -> int:

@@ -1,32 +1,19 @@
 """The client's calls about disputes.
 
-Owns how each of them is asked for; `Client` mixes them in and owns the line.
+Owns how each of them is asked for; `Line` how one asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from suanwang.client import dispute_models as models
+from suanwang.client.line import Line
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class DisputeCalls:
+class DisputeCalls(Line):
     """Disputes about bill lines."""
-
-    def _pages(self, path: str, params: Mapping[str, Any], kind: type[M]) -> Iterator[M]:
-        raise NotImplementedError
-
-    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
-        raise NotImplementedError
-
-    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
-        raise NotImplementedError
 
     def disputes(self, *, undecided: bool = False, page_size: int = 200) -> Iterator[models.DisputeView]:
         """Those the caller is a party of, or all for operator and regulator; newest first."""

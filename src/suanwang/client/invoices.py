@@ -1,34 +1,21 @@
 """The client's calls about invoices, statements and exports.
 
-Owns how each of them is asked for; `Client` mixes them in and owns the line.
+Owns how each of them is asked for; `Line` how one asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from suanwang.client import invoice_models
+from suanwang.client.line import Line
 from suanwang.trading.grouping import By, Export
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class InvoiceCalls:
+class InvoiceCalls(Line):
     """Invoices as data and as files, statements."""
-
-    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
-        raise NotImplementedError
-
-    def _bytes(self, path: str, params: Mapping[str, Any]) -> bytes:
-        raise NotImplementedError
-
-    def _stream(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
-        raise NotImplementedError
 
     def invoice(self, project: str, month: str) -> invoice_models.InvoiceView:
         """A project's month, such as `2026-03`, of China's time."""

@@ -1,34 +1,22 @@
 """The client's calls about the ledger.
 
-Owns how each of them is asked for; `Client` mixes them in and owns the line.
+Owns how each of them is asked for; `Line` how one asks.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from suanwang.client import ledger_models
+from suanwang.client.line import Line
 from suanwang.trading.grouping import PaperKind
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class LedgerCalls:
+class LedgerCalls(Line):
     """Wallets, transfers, checkpoints, proofs and bills as evidence."""
-
-    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
-        raise NotImplementedError
-
-    def _pages(self, path: str, params: Mapping[str, Any], kind: type[M]) -> Iterator[M]:
-        raise NotImplementedError
-
-    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
-        raise NotImplementedError
 
     def accounts(self, *, page_size: int = 200) -> Iterator[ledger_models.AccountView]:
         """Accounts the caller may see, by identifier."""

@@ -1,34 +1,21 @@
 """The client's calls about algorithms, models and data sets for sale.
 
-Owns how each of them is asked for; `Client` mixes them in and owns the line.
+Owns how each of them is asked for; `Line` how one asks.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from suanwang.client import listing_models
+from suanwang.client.line import Line
 from suanwang.trading.listings import Charge, Kind
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class ListingCalls:
+class ListingCalls(Line):
     """Listings, copies and uses."""
-
-    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
-        raise NotImplementedError
-
-    def _pages(self, path: str, params: Mapping[str, Any], kind: type[M]) -> Iterator[M]:
-        raise NotImplementedError
-
-    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
-        raise NotImplementedError
 
     def listings(
         self,

@@ -1,36 +1,24 @@
 """The client's calls about the market.
 
-Owns how each of them is asked for; `Client` mixes them in and owns the line. Identifiers are the caller's own, so repeating
+Owns how each of them is asked for; `Line` how one asks. Identifiers are the caller's own, so repeating
 a call is harmless; one is made where none is given.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from suanwang.client import market_models
+from suanwang.client.line import Line
 from suanwang.trading.market.values import Plan, Way
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class MarketCalls:
+class MarketCalls(Line):
     """Offers, orders, rights, calls and prices."""
-
-    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
-        raise NotImplementedError
-
-    def _pages(self, path: str, params: Mapping[str, Any], kind: type[M]) -> Iterator[M]:
-        raise NotImplementedError
-
-    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
-        raise NotImplementedError
 
     def offers(
         self,

@@ -1,31 +1,21 @@
 """The client's calls about price lists.
 
-Owns how each of them is asked for; `Client` mixes them in and owns the line.
+Owns how each of them is asked for; `Line` how one asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from suanwang.client import price_models
+from suanwang.client.line import Line
 from suanwang.domain.pricing import Asked
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class PriceCalls:
+class PriceCalls(Line):
     """Publishing a list, what is asked now, and every version."""
-
-    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
-        raise NotImplementedError
-
-    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
-        raise NotImplementedError
 
     def publish_prices(self, site: str, asked: Asked, valid_from: datetime | None = None) -> price_models.PriceListView:
         """A new version, from `valid_from` on, or at once. What the newest one says already changes nothing."""

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from suanwang.client import termination_models
+from suanwang.client.line import Line
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class TerminationCalls:
+class TerminationCalls(Line):
     """Cancelling, taking back, deposits, terms, the guarantee; `Client` mixes them in."""
-
-    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
-        raise NotImplementedError
-
-    def _pages(self, path: str, params: Mapping[str, Any], kind: type[M]) -> Iterator[M]:
-        raise NotImplementedError
-
-    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
-        raise NotImplementedError
 
     def cancel_right(
         self,

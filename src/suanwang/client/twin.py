@@ -1,30 +1,20 @@
 """The client's calls about the twin's experiments.
 
-Owns how each of them is asked for; `Client` mixes them in and owns the line.
+Owns how each of them is asked for; `Line` how one asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from suanwang.client import twin_models
-from suanwang.client.wire import Wire
+from suanwang.client.line import Line
 
-M = TypeVar("M", bound=BaseModel)
 _PATH = "/v1/twin/experiments"
 
 
-class TwinCalls:
+class TwinCalls(Line):
     """Experiments of the control plane."""
-
-    _wire: Wire
-
-    def _get(self, path: str, kind: type[M], params: Mapping[str, Any] | None = None) -> M:
-        raise NotImplementedError
 
     def experiments(self) -> twin_models.ExperimentList:
         """Newest first."""

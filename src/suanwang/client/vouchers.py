@@ -1,29 +1,19 @@
 """The client's calls about vouchers.
 
-Owns how each of them is asked for; `Client` mixes them in and owns the line.
+Owns how each of them is asked for; `Line` how one asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from suanwang.client import voucher_models
+from suanwang.client.line import Line
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class VoucherCalls:
+class VoucherCalls(Line):
     """Budgets, vouchers, and the supervisor's report."""
-
-    def _pages(self, path: str, params: Mapping[str, Any], kind: type[M]) -> Iterator[M]:
-        raise NotImplementedError
-
-    def _change(self, method: str, path: str, kind: type[M], body: Mapping[str, Any]) -> M:
-        raise NotImplementedError
 
     def vouchers(self, *, page_size: int = 200) -> Iterator[voucher_models.VoucherView]:
         """Vouchers the caller holds, or all for operator and regulator; newest first."""
