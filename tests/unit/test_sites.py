@@ -127,6 +127,16 @@ def test_a_region_is_kept_by_the_networks_own_name(small: SmallNetwork) -> None:
 
 
 NAN, INF = float("nan"), float("inf")
+A100 = pool(model="nvidia-a100-sxm-80gb")
+
+
+def test_rates_that_a_chip_can_sustain_are_declared(small: SmallNetwork) -> None:
+    """Up to the printed peak, of the best chip where a site has several, and what no catalogue prints."""
+    sustained = {"device.matmul.bf16": 310.0, "device.memory.bandwidth": 1900.0, "compute.matmul.fp32": 2.5}
+    small.network.sites.invite(OPERATOR, "guian", offering(devices=(A100,), declares=sustained))
+    own = offering(devices=(pool(model="our-own-chip"),), declares={"device.matmul.bf16": 900.0})
+    small.network.sites.invite(OPERATOR, "wuhu", own)
+    assert dict(small.store.sites()[0].offering.declares) == sustained
 
 
 @pytest.mark.parametrize(
@@ -162,6 +172,14 @@ NAN, INF = float("nan"), float("inf")
         ({"devices": (pool(memory_gb=NAN),)}, "devices[0]"),
         ({"devices": (pool(power_w=-1.0),)}, "devices[0]"),
         ({"devices": (pool(power_w=NAN),)}, "devices[0]"),
+        ({"declares": {"compute.matmul.fp32": NAN}}, "declares.compute.matmul.fp32"),
+        ({"declares": {"compute.magic": 1.0}}, "declares.compute.magic"),
+        ({"devices": (A100,), "declares": {"device.matmul.bf16": 330.0}}, "declares.device.matmul.bf16"),
+        ({"devices": (A100,), "declares": {"device.memory.bandwidth": 2200.0}}, "declares.device.memory.bandwidth"),
+        (
+            {"devices": (A100,), "declares": {"device.memory.bandwidth": 50.0, "device.matmul.bf16": 250.0}},
+            "declares.device.matmul.bf16",
+        ),
     ],
 )
 def test_figures_that_cannot_be_are_named(small: SmallNetwork, changes: dict[str, Any], field: str) -> None:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from suanwang.control import steps
 from suanwang.control.admission import PLAIN, Admitted, admit, check_priorities
 from suanwang.control.billing.budgets import check_order
+from suanwang.control.people import check_project
 from suanwang.control.rules import Rules
 from suanwang.control.sharing import fairness
 from suanwang.control.tick import snapshot
@@ -315,8 +316,8 @@ class Jobs:
                 field="project",
                 allowed=", ".join(caller.projects) or "none",
             )
-        if chosen not in caller.projects and all(known.id != chosen for known in self._store.projects()):
-            raise NotFound(f"there is no project {chosen[:100]!r}", field="project", allowed="see `project list`")
+        if chosen not in caller.projects:
+            check_project(self._store, chosen)
         return chosen
 
     def _sees(self, caller: Principal, job: Job) -> bool:

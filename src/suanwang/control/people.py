@@ -38,6 +38,12 @@ def check_slug(value: str, field: str) -> str:
     return value
 
 
+def check_project(store: Store, project_id: str, field: str = "project") -> None:
+    """Raises `NotFound` where there is no such project."""
+    if all(known.id != project_id for known in store.projects()):
+        raise NotFound(f"there is no project {project_id[:100]!r}", field=field, allowed="see `project list`")
+
+
 class People:
     def __init__(self, store: Store, clock: Clock, identities: Identities) -> None:
         self._store = store

@@ -15,6 +15,7 @@ from suanwang.control import sync as exchange
 from suanwang.control.billing.prices import with_lists
 from suanwang.control.people import People, check_slug
 from suanwang.control.rules import Rules
+from suanwang.control.standing import check_declared
 from suanwang.control.wording import region_of
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.exchange import JoinReply, SyncReply, SyncRequest
@@ -159,6 +160,7 @@ class Sites:
 def _placed(offering: Offering) -> Offering:
     """A checked declaration whose region is the network's own identifier: `贵州` and `guizhou` are one hub."""
     check_offering(offering)
+    check_declared(offering)
     return replace(offering, region=region_of(offering.region), owners=checked_owners(offering.owners))
 
 

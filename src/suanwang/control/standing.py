@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from suanwang import catalog
+from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import SiteId
 from suanwang.domain.sample import Sample
-from suanwang.domain.site import Shortfall, Site
+from suanwang.domain.site import Offering, Shortfall, Site
 from suanwang.measuring import plausibility
 from suanwang.measuring.plausibility import Limits, doubts
 
@@ -25,6 +26,20 @@ NOT_BELIEVED = "its probe is not believed: "
 """Begins every warning about a probe's figure."""
 _MOST_WARNINGS = 20
 _DEVICE = re.compile(r"device\.\d+\.")
+
+
+def check_declared(offering: Offering) -> None:
+    """Raises `InvalidRequest` for a declared rate that physics or the printed peak of the site's devices rules out."""
+    known = catalog.accelerators()
+    models = {pool.model for pool in offering.devices}
+    # Of a chip that the catalogue does not know nothing is printed.
+    devices = [known[model] for model in sorted(models)] if models <= known.keys() else []
+    for name, reason in plausibility.declared_beyond(offering.declares, devices).items():
+        raise InvalidRequest(
+            f"the site cannot sustain it: {reason}",
+            field=f"declares.{name[:60]}",
+            allowed="what a probe can measure there",
+        )
 
 
 def slowness(sites: Sequence[Site]) -> Mapping[tuple[SiteId, str | None], float]:

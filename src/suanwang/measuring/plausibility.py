@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,11 +17,15 @@ from suanwang.domain.device import Accelerator
 from suanwang.domain.precision import Precision
 from suanwang.domain.sample import Sample, Source
 from suanwang.measuring.checks import number
+from suanwang.measuring.memory import BYTES
+from suanwang.measuring.roofline import attainable_tflops
 
 TOLERANCE = 1.05
 """A measured rate may exceed the printed peak by this: clocks boost, and peaks are rounded."""
 SHORT_BELOW = 0.8
 """A site whose measured figure is under this share of the declared one is marked."""
+LARGEST_SIDE = 8192
+"""Rows and columns of the largest product that a probe runs."""
 MAX_AGE = timedelta(days=30)
 CLOCK_SLACK = timedelta(minutes=5)
 
@@ -104,13 +108,48 @@ def limits_of(device: Accelerator, *, index: int) -> Limits:
 
 
 def roofline_tflops(*, peak_tflops: float, bandwidth_gb_s: float, intensity_flop_per_byte: float) -> float:
-    """The most a device can do at an intensity: min(peak, bandwidth × intensity).
+    """`roofline.attainable_tflops` of figures that nobody has checked. Raises `InvalidRequest` for those that are none."""
+    return attainable_tflops(
+        rate_tflops=number(peak_tflops, "peak_tflops"),
+        bandwidth_gb_s=number(bandwidth_gb_s, "bandwidth_gb_s"),
+        intensity=number(intensity_flop_per_byte, "intensity_flop_per_byte"),
+    )
 
-    Williams, Waterman and Patterson, *Roofline*, CACM 52(4), 2009. Raises `InvalidRequest` for figures that are none.
+
+def declared_beyond(declares: Mapping[str, float], known: Sequence[Accelerator]) -> Mapping[str, str]:
+    """Why sustained rates that a site vouches for cannot be true, by their names; `known` are its catalogue devices.
+
+    A device's rate is held against the roofline of the best of them: its printed peak, and the site's own declared bandwidth
+    (else the printed one) at the intensity of the largest square product that a probe runs, 2·side / (3·bytes).
     """
-    peak = number(peak_tflops, "peak_tflops")
-    by_memory = number(bandwidth_gb_s, "bandwidth_gb_s") * number(intensity_flop_per_byte, "intensity_flop_per_byte")
-    return min(peak, by_memory / 1e3)
+    found: dict[str, str] = {}
+    for name, claimed in declares.items():
+        metric, _, part = name.partition(".")
+        unit = unit_of(f"device.0.{part}" if metric == "device" else name)
+        if unit is None:
+            found[name] = "no probe gives such a metric"
+        elif not 0 < claimed < math.inf:
+            found[name] = f"{claimed:g} is no rate"
+        elif metric == "device" and known:
+            reasons = [_device_beyond(part, claimed, declares, device) for device in known]
+            if all(reasons):
+                found[name] = str(reasons[0])
+    return found
+
+
+def _device_beyond(part: str, claimed: float, declares: Mapping[str, float], device: Accelerator) -> str | None:
+    peak = limits_of(device, index=0).most.get(f"device.0.{part}")
+    if peak is None:
+        return None
+    kind, _, precision = part.partition(".")
+    printed = device.memory_bandwidth_gb_s
+    bandwidth = declares.get("device.memory.bandwidth", printed.value if printed else None)
+    if kind == "matmul" and bandwidth is not None:
+        intensity = 2 * LARGEST_SIDE / (3 * BYTES[Precision(precision)])
+        return beyond_physics(
+            claimed_tflops=claimed, peak_tflops=peak, bandwidth_gb_s=bandwidth, intensity_flop_per_byte=intensity
+        )
+    return f"{claimed:.4g} claimed, {peak:.4g} is printed for {device.id}" if claimed > peak * TOLERANCE else None
 
 
 def beyond_physics(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from suanwang.control.people import check_project
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
@@ -121,8 +122,7 @@ class Wallets:
         return self._store.audit()
 
     def _project_account(self, project: ProjectId) -> AccountId:
-        if all(known.id != project for known in self._store.projects()):
-            raise NotFound(f"there is no project {project[:100]!r}", field="project", allowed="see `project list`")
+        check_project(self._store, project)
         return account_id(Owner.PROJECT, project)
 
     def _new(self, project: ProjectId) -> Account:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from suanwang.control.contracts.crediting import facts_of
+from suanwang.control.people import check_project
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId
@@ -65,8 +66,8 @@ class Agreements:
             raise Forbidden(
                 f"{caller.name!r} does not speak for {party[:100]!r}", field="party", allowed="project:… or provider:…"
             )
-        if owner == Side.PROJECT and all(known.id != name for known in self._store.projects()):
-            raise NotFound(f"there is no project {name[:63]!r}", field="party", allowed="see `project list`")
+        if owner == Side.PROJECT:
+            check_project(self._store, name, "party")
         check_key(key)
         if not verified(key, signature, key_bytes(party, key)):
             raise InvalidRequest(
@@ -214,10 +215,7 @@ class Agreements:
         )
 
     def _check_parties(self, agreement: Agreement) -> None:
-        if all(known.id != agreement.project for known in self._store.projects()):
-            raise NotFound(
-                f"there is no project {agreement.project[:63]!r}", field="project", allowed="see `project list`"
-            )
+        check_project(self._store, agreement.project)
         own = {site.id for site in self._store.sites() if site.offering.provider == agreement.provider}
         strange = [site for site in agreement.sites if site not in own]
         if strange:

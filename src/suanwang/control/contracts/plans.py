@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from suanwang.control.billing.budgets import check_order
+from suanwang.control.people import check_project
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
@@ -81,8 +82,9 @@ class Plans:
         nothing. With `version` only from that price list; with `trial` only say what it would be.
         Raises `InvalidRequest`, `NotFound`, `Conflict` where the first fee cannot be paid or a month is taken.
         """
-        if not caller.may_change(project) or all(known.id != project for known in self._store.projects()):
+        if not caller.may_change(project):
             raise NotFound(f"no project {project[:100]!r} of yours", field="project", allowed="see `project list`")
+        check_project(self._store, project)
         if not _NAME.fullmatch(plan):
             raise InvalidRequest("this is no name of a plan", field="plan", allowed="1 to 60 of a-z, 0-9 and -")
         had = [each for each in self.of(caller, project) if each.month.plan == plan]

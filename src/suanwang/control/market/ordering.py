@@ -30,6 +30,7 @@ from suanwang.control.market.requests import (
     units_of,
 )
 from suanwang.control.market.selling import Selling
+from suanwang.control.people import check_project
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import SiteId
@@ -285,8 +286,7 @@ class Market(Selling):
                 field="project",
                 allowed="your project",
             )
-        if all(known.id != wish.project for known in self._store.projects()):
-            raise NotFound(f"there is no project {wish.project[:63]!r}", field="project", allowed="see `project list`")
+        check_project(self._store, wish.project)
         first, windows = windows_between(wish.start, wish.end)
         check_range("count", wish.count, MOST_UNITS)
         for field, names in (("devices", wish.devices), ("places", wish.places)):

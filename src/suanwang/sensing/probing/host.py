@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from suanwang.measuring.plausibility import LARGEST_SIDE
 from suanwang.sensing.probing.gauge import Gauge, NotMeasurable, Timer
 from suanwang.sensing.probing.reckoning import gigabytes_per_second, matmul_flop, megabytes_per_second, tflops
 
@@ -38,7 +39,7 @@ class Effort:
     measure_s: float = 0.25
     """A product is enlarged, or repeated, until one measurement takes this long."""
     first_side: int = 512
-    last_side: int = 8192
+    last_side: int = LARGEST_SIDE
     """Sides of the square matrices tried, doubling."""
     array_bytes: int = 256 * 1024 * 1024
     """Of each of the three arrays of the memory bandwidth; it is raised to four times the last-level cache."""
