@@ -94,6 +94,17 @@ def test_a_bid_stands_for_its_call(shell: Shell, net: World) -> None:
     assert "night-cores-1" in shell("auction", "depth", "core", AT).out
 
 
+def test_a_name_that_cannot_be_is_said_with_its_field(shell: Shell) -> None:
+    """By the client's own check of an order, and by the network's of an offer; each problem once."""
+    buying = ("order", "buy", "--device", "core", "--count", "1", "--from", "+1", "--hours", "1", "--project", "demo")
+    selling = ("offer", "put", "guian", "core", "--count", "1", "--from", "+1", "--hours", "1", "--price", "0.08")
+    for command in (buying, selling):
+        done = shell(*command, "--id", "b1")
+        assert done.code == 3
+        assert done.err.count("8 to 64 of a-z, 0-9 and dashes") == 1
+        assert "id: " in done.err
+
+
 def test_chinese_terminals_are_told_in_chinese(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     put(shell)
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")

@@ -81,13 +81,10 @@ def debugging() -> bool:
 
 
 def describe(error: SuanwangError) -> str:
-    """The message, every problem of a file, field, what is allowed, and what to do next: one fact a line."""
+    """The message with every problem of a file, or its field and what is allowed; then what to do next."""
     lines = [f"error: {error.message}"]
-    problems = getattr(error, "problems", ())
-    for problem in problems:
-        where = f"line {problem.line}, {problem.field}" if problem.line else str(problem.field)
-        lines.append(f"  {where}: {problem.message}" + (f" (allowed: {problem.allowed})" if problem.allowed else ""))
-    if not problems:
+    # Where a file has problems, the message has every one with its line, field and what is allowed.
+    if not getattr(error, "problems", ()):
         lines += [f"  {name}: {value}" for name, value in (("field", error.field), ("allowed", error.allowed)) if value]
     advice = next((text for kind, text in _NEXT if isinstance(error, kind)), None)
     if advice is not None:
@@ -97,6 +94,7 @@ def describe(error: SuanwangError) -> str:
 
 def report(error: BaseException) -> Exit:
     """Say on standard error what went wrong; returns the status to exit with."""
+    error = _ours(error)
     code = exit_code(error)
     if debugging():
         traceback.print_exception(error, file=sys.stderr)
@@ -110,3 +108,19 @@ def report(error: BaseException) -> Exit:
             "  next: this is a defect; run the command again with SUANWANG_DEBUG=1 and report what it prints\n"
         )
     return code
+
+
+def _ours(error: BaseException) -> BaseException:
+    """A request that options do not make is the caller's mistake: each field with what is wrong about it."""
+    # Here, as commands that go well need not wait for them.
+    from pydantic import ValidationError
+
+    from suanwang.taskfile.problems import InvalidTask, Problem
+
+    if not isinstance(error, ValidationError):
+        return error
+    problems = [
+        Problem(field=".".join(map(str, each["loc"])) or "options", message=each["msg"].removeprefix("Value error, "))
+        for each in error.errors(include_url=False, include_input=False)
+    ]
+    return InvalidTask(problems, filename="what you asked for")

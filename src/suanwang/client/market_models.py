@@ -6,16 +6,30 @@ instants between which they lie.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from suanwang.client.models import Answer, Asked, Page
 from suanwang.trading.market.product import MOST_PRICE_FEN, MOST_UNITS
 from suanwang.trading.market.values import OfferState, OrderState, Plan, Way
 
-Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{6,62}[a-z0-9]$", description="Your own, such as a UUID")]
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{6,62}[a-z0-9]")
+
+
+def _own_id(value: str) -> str:
+    if not _ID.fullmatch(value):
+        raise ValueError("8 to 64 of a-z, 0-9 and dashes, with none at either end; such as a UUID")
+    return value
+
+
+Id = Annotated[
+    str,
+    AfterValidator(_own_id),
+    Field(description="Your own, such as a UUID", json_schema_extra={"pattern": f"^{_ID.pattern}$"}),
+]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Hour = Annotated[datetime, Field(strict=False, description="On the hour, with its offset")]
 Units = Annotated[int, Field(ge=1, le=MOST_UNITS)]
