@@ -100,7 +100,7 @@ def _ranks(net: QuotedNetwork, wanted: Any) -> list[tuple[str, float]]:
     ],
 )
 def test_a_probe_that_cannot_be_true_becomes_a_warning(net: QuotedNetwork, sample: Sample, why: str) -> None:
-    net.declare("guian", device__matmul__bf16=1000.0, compute__matmul__fp64=1e6, disk__write=1e5)
+    net.declare("guian", device__matmul__bf16=312.0, compute__matmul__fp64=1e6, disk__write=1e5)
     tell(
         net,
         sample,
