@@ -18,7 +18,7 @@ from tests.browser.conftest import OpenPage
 from tests.browser.serving import PATIENCE_S, serve
 from tests.browser.test_access import violations
 from tests.browser.world import OPERATOR, USER, World, busy
-from tests.unit.twin_results import POLICIES, SITES, write_results
+from tests.unit.twin.twin_results import POLICIES, SITES, write_results
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,7 @@ def checked(text: str) -> Checked:
 def laboratory(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laboratory]:
     """Whose experiments are made up."""
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'src'}")
-    command = (sys.executable, "-m", "tests.unit.twin_results")
+    command = (sys.executable, "-m", "tests.unit.twin.twin_results")
     made = Laboratory(tmp_path, world.clock.now, command=command, check=checked)
     yield made
     made.close()

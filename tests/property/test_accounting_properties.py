@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit import twin_columns as make
+from tests.unit.twin import twin_columns as make
 
 from suanwang.electricity.series import HOUR_MS, Series
 from suanwang.scheduling.columns import RESOURCES

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.factories import NOW, job, offering, pool, replace, seconds, site, snapshot, task
-from tests.unit.test_metering import allocation
+from tests.unit.control.test_metering import allocation
 
 from suanwang import catalog
 from suanwang.control.billing.metering import meter

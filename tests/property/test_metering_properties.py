@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.factories import NOW, job, seconds, task
-from tests.unit.test_metering import allocation
+from tests.unit.control.test_metering import allocation
 
 from suanwang.control.billing.metering import meter
 from suanwang.domain.job import BillLine, UsageRecord

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.factories import NOW, job, pool, seconds, task
 from tests.factories import site as declared
-from tests.unit.test_metering import allocation
+from tests.unit.control.test_metering import allocation
 
 from suanwang import catalog
 from suanwang.control.billing.metering import meter

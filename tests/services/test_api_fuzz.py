@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.unit.api_world import NOW, World, offering, world
+from tests.unit.api.api_world import NOW, World, offering, world
 from tests.unit.signing import in_force
 
 from suanwang.domain.ids import AllocationId, JobId, SiteId

@@ -40,7 +40,7 @@ from suanwang.trading.agreements import (
 from suanwang.trading.credits import CODE, credit_of
 from suanwang.trading.ledger import BANK, Owner, Transfer, account_id
 from suanwang.trading.settlement import opened
-from tests.unit.api_world import NOW, offering
+from tests.unit.api.api_world import NOW, offering
 
 RULES = Rules(project_credit_fen=0)
 PROVIDER = "guian-cloud"

@@ -38,7 +38,7 @@ from suanwang.trading.market.termination import Termination, TerminationKind
 from suanwang.trading.market.terms import STANDARD, Refund
 from suanwang.trading.market.values import Offer, OfferState, Order, OrderState, Reservation, Way
 from suanwang.trading.settlement import opened
-from tests.unit.api_world import offering
+from tests.unit.api.api_world import offering
 
 START = begins(492_000)
 TERMS = replace(STANDARD, refunds=(Refund(hours=1, refund_bp=5_000),), notice_h=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.unit.api_world import World
+from tests.unit.api.api_world import World
 
 from suanwang.trading.agreements import key_bytes, message_of
 

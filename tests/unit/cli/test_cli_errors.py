@@ -1,0 +1,111 @@
+"""Exit codes and messages: scripts rely on the codes, people on the words."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from suanwang.cli.app import app
+from suanwang.cli.exits import Exit, JobFailed, UsageError, describe, exit_code, report
+from suanwang.domain.errors import (
+    Conflict,
+    Fenced,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    SuanwangError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnreadableReply,
+)
+from suanwang.taskfile import InvalidTask, Problem
+
+CODES = [
+    (UsageError("x"), 2),
+    (InvalidRequest("x"), 3),
+    (TooLarge("x"), 3),
+    (InvalidTask([Problem(field="run", message="x")], filename="t"), 3),
+    (Unauthorized("x"), 4),
+    (Forbidden("x"), 4),
+    (NotFound("x"), 5),
+    (Conflict("x"), 6),
+    (Fenced("x"), 6),
+    (Unavailable("x"), 7),
+    (OutcomeUnknown("x", tag="t"), 7),
+    (JobFailed("x"), 8),
+    (UnreadableReply("x"), 1),
+    (SuanwangError("x"), 1),
+    (ValueError("x"), 1),
+    (KeyboardInterrupt(), 130),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), CODES, ids=lambda value: type(value).__name__)
+def test_each_kind_of_error_has_its_code(error: BaseException, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_the_manual_has_every_code() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", manual, re.MULTILINE)} == {int(code) for code in Exit}
+
+
+def test_a_message_says_field_allowed_and_what_to_do() -> None:
+    said = describe(Unauthorized("no valid token", field="Authorization", allowed="Bearer TOKEN"))
+    assert said.splitlines() == [
+        "error: no valid token",
+        "  field: Authorization",
+        "  allowed: Bearer TOKEN",
+        "  next: log in with `suanwang login URL`, or set SUANWANG_URL and SUANWANG_TOKEN",
+    ]
+
+
+def test_a_defect_is_no_traceback_unless_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SUANWANG_DEBUG", raising=False)
+    assert report(ValueError("odd")) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "ValueError: odd" in said
+    monkeypatch.setenv("SUANWANG_DEBUG", "1")
+    report(ValueError("odd"))
+    assert "ValueError: odd" in capsys.readouterr().err
+
+
+def test_help_loads_neither_models_nor_servers() -> None:
+    """Start-up time is what a person waits for at every command; what costs most of it is counted, not timed."""
+    code = (
+        "import sys; import suanwang.cli.app; "
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & "
+        "{'pydantic', 'httpx', 'numpy', 'fastapi', 'sqlalchemy', 'yaml', 'rich', 'psycopg', 'suanwang_none'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", done.stdout
+
+
+def test_unknown_commands_and_options_are_usage_errors() -> None:
+    for arguments in (["fly"], ["job", "list", "--fly"], ["submit"], ["bill", "lines", "--limit", "0"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "suanwang.cli", *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2, (arguments, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_the_manual_has_every_command() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
+    named = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        for command in group.typer_instance.registered_commands:
+            own = command.name or getattr(command.callback, "__name__", "").replace("_", "-")
+            named.add(f"{group.name} {own}")
+    missing = [name for name in sorted(named) if not re.search(rf"`{re.escape(name)}[ `]", manual)]
+    assert missing == []
