@@ -234,6 +234,9 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(folder: Path) -> None:
     with EmbeddedPostgres(deep, settings=QUICK) as server:
         assert answers(server.url)
         assert str(deep) not in server.url
+        socket_folder = Path(server.url.split("host=")[1].replace("%2F", "/"))
+        assert socket_folder.is_dir()
+    assert not socket_folder.exists(), "nothing stays among the temporary files"
 
 
 def test_a_socket_folder_of_somebody_elses_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

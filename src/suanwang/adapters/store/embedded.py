@@ -119,6 +119,9 @@ class EmbeddedPostgres:
         with suppress(BlockingIOError, FileNotFoundError), use, self._alone():
             fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._stop_server()
+            # It may lie among everybody's temporary files.
+            with suppress(OSError):
+                self._socket_folder().rmdir()
 
     def revive(self) -> bool:
         """Start the server again where it died under its users; False where it runs. Raises as `start` does."""
