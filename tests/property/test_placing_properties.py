@@ -37,7 +37,7 @@ from suanwang.domain.task import (
 from suanwang.scheduling import seating
 from suanwang.scheduling.margins import WORTH_WAITING
 from suanwang.scheduling.placing import REASONS_KEPT, decide, explain
-from suanwang.scheduling.plan import Hopeless, Place, Plan, Stay
+from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Stay
 from suanwang.scheduling.snapshot import Snapshot
 
 MODELS = ("a100", "ascend910b", "mlu370")
@@ -584,10 +584,10 @@ def test_the_random_networks_meet_every_case() -> None:
         for of in seen.jobs:
             found = explain(seen, of)
             kinds.add(type(found).__name__)
-            if isinstance(found, Stay):
+            if isinstance(found, (Stay, Keep)):
                 kinds.add(found.why.note)
             codes |= {out.code for out in found.why.excluded}
     assert codes == {*LASTING, "closed", "silent", "short", "busy", "kept"}
     assert kinds == {
-        "place", "stay", "Place", "Stay", "Hopeless", "no room now", "held for a better site that is full now",
+        "place", "stay", "Place", "Stay", "Keep", "Hopeless", "no room now", "held for a better site that is full now",
     }  # fmt: skip

@@ -92,7 +92,7 @@ def works(seed: int, count: int, *, shared: bool = False, busy: int = 1) -> list
             objective=Objective(
                 price=dice.choice([1.0, 0.5]), carbon=dice.choice([0.0, 1.0]), finish=dice.choice([0.0, 0.1])
             ),
-            flexibility=Flexibility(may_wait_s=dice.choice([0, 0, 3600, 6 * 3600, 20 * 3600])),
+            flexibility=Flexibility(may_wait_s=dice.choice([0, 0, 600, 1500, 3600, 6 * 3600, 20 * 3600])),
         )
         work = Work(made, START_MS + 1000 * at_s, 1000 * dice.randint(1, limit_s))
         if shared:
@@ -168,9 +168,15 @@ def lived(
     while coming or ends or any(small.job(one).state is JobState.QUEUED for one in ids):
         now_ms = milliseconds(small.clock.now())
         step = (now_ms // STEP_MS + 1) * STEP_MS
-        waiting = any(small.job(one).state is JobState.QUEUED for one in ids)
+        queued = [job for one in ids if (job := small.job(one)).state is JobState.QUEUED]
+        held_ms = [milliseconds(job.hold.until) for job in queued if job.hold is not None]
         next_ms = min(
-            [*(work.at_ms for _, work in coming[:1]), *(end for end, _ in ends), *([step] if waiting else [])]
+            [
+                *(work.at_ms for _, work in coming[:1]),
+                *(end for end, _ in ends),
+                *([step] if queued else []),
+                *(until for until in held_ms if until > now_ms),
+            ]
         )
         for at_ms in means_due(began_ms, now_ms, next_ms):
             keep_means(small.store, PATIENT, NOW + timedelta(milliseconds=at_ms - START_MS))
@@ -357,15 +363,17 @@ def test_shares_and_quotas_change_what_happens_in_the_worlds_that_are_compared()
 
 def test_the_worlds_that_are_compared_hold_and_block() -> None:
     """They would prove little if every job started at once."""
-    waited = held = 0
+    waited = held = briefly = 0
     for seed in range(24):
         jobs = works(seed, 40)
         starts = {job: at for at, what, job, _ in played(jobs) if what == "start"}
         late = [job for job, at in starts.items() if at > jobs[job].at_ms]
         waited += sum(jobs[job].task.flexibility.may_wait_s == 0 for job in late)
-        held += sum(jobs[job].task.flexibility.may_wait_s > 0 for job in late)
+        held += sum(jobs[job].task.flexibility.may_wait_s >= STEP_MS // 1000 for job in late)
+        briefly += sum(starts[job] == jobs[job].at_ms + 1000 * jobs[job].task.flexibility.may_wait_s for job in late)
     assert waited > 20
     assert held > 50
+    assert briefly > 5, "their patience ends between two steps"
 
 
 def instants(events: Sequence[tuple[int, str, int, str]]) -> list[datetime]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from itertools import takewhile
 
@@ -19,7 +19,7 @@ from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Exclusion, Figures, Hold, InForce, Job, Rank, Why
 from suanwang.domain.site import DevicePool
 from suanwang.electricity.supply import instant, milliseconds
-from suanwang.electricity.tariff import STEP_MS, slot_at
+from suanwang.electricity.tariff import slot_at
 from suanwang.scheduling import figures
 from suanwang.scheduling.fairness import Shares, in_turn
 from suanwang.scheduling.feasibility import (
@@ -286,8 +286,6 @@ class _Placer:
             return "no room now"
         if chosen == LATER:
             return self._kept(job, ranking, scores)
-        if self._waits(job) and seating.worth_a_full_row(number, of, barred, scores.item(chosen)):
-            return HELD
         return self._placed(job, ranking, scores, chosen)
 
     def preempts(self) -> Iterator[Preempt]:
@@ -354,13 +352,6 @@ class _Placer:
                 instead=self._rank(ranking, row, scores.item(row)),
             ),
             why=self._why(ranking, scores, None, KEPT if later.at_ms > milliseconds(self._now) else HELD),
-        )
-
-    def _waits(self, job: Job) -> bool:
-        """Whether it may wait for a full site, though no step of the prices begins before its patience ends."""
-        allowed_s = job.task.flexibility.may_wait_s
-        return 0 < 1000 * allowed_s < STEP_MS and self._now < (job.ready_at or job.submitted_at) + timedelta(
-            seconds=allowed_s
         )
 
     def _shape(self, job: Job) -> Shape:

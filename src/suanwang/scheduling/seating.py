@@ -23,7 +23,7 @@ from suanwang.scheduling import figures, preempting
 from suanwang.scheduling.ahead import HORIZON_STEPS
 from suanwang.scheduling.columns import NEVER_MS, RESOURCES, JobColumns, Outlook, RowColumns
 from suanwang.scheduling.feasibility import Shape, may_pause
-from suanwang.scheduling.margins import DEPTH, WORTH_WAITING
+from suanwang.scheduling.margins import DEPTH
 from suanwang.scheduling.policies import joint, passing, rooms
 from suanwang.scheduling.policies.board import (
     FAR,
@@ -183,12 +183,6 @@ class Seating:
         found, yuan, carbon_g = score(board, number, there, self._now_ms, at_ms, *of.leasts)
         long_ms = at_ms - self._now_ms + of.figures[FINISH, there]
         return Later(row, at_ms, until_ms, float(found), float(yuan), float(carbon_g), float(long_ms) / 1000)
-
-    def worth_a_full_row(self, number: int, of: Weighed, barred: Bools | None, best: float) -> bool:
-        """Whether a row that is full now is so much better than `best` that it is worth waiting for."""
-        board = self._own(number, of, _without(of, barred))
-        score, _, _ = self._ready(joint.best_hour)(board, number, self._now_ms, *of.leasts)
-        return bool(score * WORTH_WAITING < best)
 
     def pauses(self, number: int, of: Weighed, row: int) -> Later | None:
         """Of a job that runs on `row`: the step at which the rest of its work had better go on."""
@@ -476,7 +470,6 @@ def compile_all() -> None:
     joint.weigh(board, 0, 0, True)
     joint.leasts(board, 0, 0)
     joint.least_score(board, 0, 1.0, 1.0, 1.0)
-    joint.best_hour(board, 0, 0, 1.0, 1.0, 1.0)
     joint.score_later(board, 0, 0, 0, 0, 1.0, 1.0, 1.0)
     joint.patient(board, 0, 0)
     board.jobs["row"] = 0

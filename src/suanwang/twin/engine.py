@@ -31,7 +31,18 @@ from suanwang.scheduling.columns import (
     Sharing,
 )
 from suanwang.scheduling.policies import Policy, joint
-from suanwang.scheduling.policies.board import CUTS, FRESH, HELD, PAUSABLE, QUEUED, STARTED, UNSEEN, Board, board_for
+from suanwang.scheduling.policies.board import (
+    AGAIN_MS,
+    CUTS,
+    FRESH,
+    HELD,
+    PAUSABLE,
+    QUEUED,
+    STARTED,
+    UNSEEN,
+    Board,
+    board_for,
+)
 from suanwang.scheduling.policies.compiled import allocating, inlined, kernel
 from suanwang.scheduling.policies.passing import enqueue, enqueue_all, look_through
 from suanwang.scheduling.policies.reckoning import next_step_ms, transfer_ms
@@ -418,14 +429,24 @@ def _cut(truth: Truth, board: Board, shares: Shares, book: _Book, place: int, r:
             n += 1
 
 
+@kernel
+def _look_again(board: Board, now_ms: int) -> None:
+    """Queued jobs that waited for a full row until now are decided anew."""
+    again_ms = NEVER_MS
+    for n in range(board.counts[QUEUED]):
+        j = board.queue[n]
+        until_ms = board.jobs[j].until_ms
+        if until_ms > now_ms:
+            again_ms = min(again_ms, until_ms)
+        elif until_ms >= 0 and board.watch[j] != FRESH:
+            board.watch[j] = FRESH
+            board.counts[UNSEEN] += 1
+    board.counts[AGAIN_MS] = again_ms
+
+
 @allocating
 def _step(policy: int, truth: Truth, board: Board, shares: Shares, book: _Book, now_ms: int) -> None:
     """A step of the outlook begins: held jobs are looked at again, and running ones that may be paused."""
-    for n in range(board.counts[QUEUED]):
-        j = board.queue[n]
-        if 0 <= board.jobs[j].until_ms <= now_ms and board.watch[j] != FRESH:
-            board.watch[j] = FRESH
-            board.counts[UNSEEN] += 1
     kept, held = 0, board.counts[HELD]
     woken = np.empty(held, np.int64)
     for n in range(held):
@@ -513,7 +534,7 @@ def _play(
             now = min(now, max(faults.at_ms[at[1]], at[2]))
         stepping = looks_ahead and (waiting > 0 or (policy == JOINT and board.counts[PAUSABLE] > 0))
         if stepping:
-            now = min(now, next_step_ms(board, at[2]))
+            now = min(now, next_step_ms(board, at[2]), board.counts[AGAIN_MS])
         if now >= until_ms:
             break
         at[2] = now
@@ -542,7 +563,11 @@ def _play(
             if not _arrive(board, shares, book, arrivals[at[0]]):
                 begin = 0
             at[0] += 1
-        if stepping and (now - board.clock[0]) % board.clock[2] == 0:
+        stepping = stepping and (now - board.clock[0]) % board.clock[2] == 0
+        if stepping or board.counts[AGAIN_MS] <= now:
+            _look_again(board, now)
+            begin = 0
+        if stepping:
             _step(policy, truth, board, shares, book, now)
             begin = 0
         if anew:

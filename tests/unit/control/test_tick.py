@@ -200,7 +200,7 @@ def test_a_job_that_may_wait_is_held_for_the_better_site_and_then_let_go(small: 
     small.network.turn()
     assert small.job(patient.id).state is JobState.QUEUED
     found = small.network.jobs.explain(OPERATOR, patient.id)
-    assert found.verdict == "waits"
+    assert found.verdict == "held"
     assert found.why is not None
     assert found.why.note == "held for a better site that is full now"
     small.clock.advance(59)

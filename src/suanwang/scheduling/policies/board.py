@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from suanwang.scheduling.columns import Bools, Floats, Ints, JobColumns, Outlook, RowColumns
+from suanwang.scheduling.columns import NEVER_MS, Bools, Floats, Ints, JobColumns, Outlook, RowColumns
 from suanwang.scheduling.margins import SLACK
 
-QUEUED, STARTED, HELD, SINCE, PAUSABLE, UNSEEN = 0, 1, 2, 3, 4, 5
+QUEUED, STARTED, HELD, SINCE, PAUSABLE, UNSEEN, AGAIN_MS = 0, 1, 2, 3, 4, 5, 6
 PRICE, CARBON, FINISH = 0, 1, 2
 ANY, FRESH = -1, -2
 DELAY, TRANSFER_MS, TRANSFER_YUAN, CUTS = 0, 1, 2, 3
@@ -114,7 +114,7 @@ class Board(NamedTuple):
     counts: Ints
     """`[QUEUED | STARTED | HELD]`: used lengths of the three lists that follow; `[SINCE]`: looks since `least` was
     measured; `[PAUSABLE]`: interruptible jobs that run; `[UNSEEN]`: fresh jobs in
-    the queue."""
+    the queue; `[AGAIN_MS]`: when one of them is decided anew, where that is not where a step begins."""
     queue: Ints
     """Jobs that want a place now, by rank."""
     started: Ints
@@ -223,7 +223,7 @@ def board_for(jobs: JobColumns, rows: RowColumns, allowed: Bools, outlook: Outlo
         ).astype(np.float64),
         ahead=np.stack((outlook.yuan, outlook.carbon_g)).astype(np.float64),
         clock=np.array([outlook.start_ms, outlook.issue_ms, outlook.step_ms], np.int64),
-        counts=np.zeros(6, np.int64),
+        counts=np.array([0, 0, 0, 0, 0, 0, NEVER_MS], np.int64),
         queue=np.zeros(count + 1, np.int64),
         started=np.zeros(count + 1, np.int64),
         held=np.zeros(count + 1, np.int64),

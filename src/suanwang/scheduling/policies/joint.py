@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from suanwang.scheduling.columns import NEVER_MS
 from suanwang.scheduling.margins import WORTH_WAITING
-from suanwang.scheduling.policies.board import CARBON, FAR, FINISH, FRESH, PRICE, Board
+from suanwang.scheduling.policies.board import AGAIN_MS, CARBON, FAR, FINISH, FRESH, PRICE, Board
 from suanwang.scheduling.policies.compiled import kernel
 from suanwang.scheduling.policies.reckoning import (
     DAY_MS,
@@ -107,11 +107,18 @@ def score_later(
 
 
 @kernel
+def patience_ms(board: Board, j: int) -> int:
+    """When its patience ends; what has run already adds to it."""
+    job = board.jobs[j]
+    return int(job.ready_ms + job.wait_ms + job.done_ms)
+
+
+@kernel
 def last_start_ms(board: Board, j: int, r: int) -> int:
-    """The latest start that patience and deadline allow on this row; what has run already adds to it."""
+    """The latest start that patience and deadline allow on this row."""
     job = board.jobs[j]
     safe = job.due_ms - transfer_ms(board, j, r) - left_ms(board, j, r, job.late_ms)
-    return min(job.ready_ms + job.wait_ms + job.done_ms, safe)
+    return min(patience_ms(board, j), safe)
 
 
 @kernel
@@ -139,8 +146,7 @@ def look_again_ms(board: Board, now_ms: int, aim_ms: int) -> int:
 @kernel
 def patient(board: Board, j: int, now_ms: int) -> bool:
     """Whether a step begins before its patience ends. It changes only where a step begins."""
-    job = board.jobs[j]
-    return job.wait_ms > 0 and next_step_ms(board, now_ms) <= job.ready_ms + job.wait_ms + job.done_ms
+    return board.jobs[j].wait_ms > 0 and next_step_ms(board, now_ms) <= patience_ms(board, j)
 
 
 @kernel
@@ -345,16 +351,23 @@ def weigh(board: Board, j: int, now_ms: int, backfill: bool) -> int:
             score = step_of_now(board, j, r, now_ms, price, carbon, finish)
         if score < best - abs(best) * ALIKE:
             best, chosen = score, r
-    if chosen < 0 or not patient(board, j, now_ms):
+    if chosen < 0:
         return chosen
-    if job.interruptible != 0:
+    waits, ends = patient(board, j, now_ms), patience_ms(board, j)
+    if not waits and (job.wait_ms >= board.clock[2] or now_ms >= ends):
+        return chosen
+    if waits and job.interruptible != 0:
         elsewhen, first = better_steps(board, j, chosen, now_ms, price, carbon, finish, 1.0 - ALIKE)
         if elsewhen:
             job.aim_row, job.aim_ms, job.until_ms = chosen, first, look_again_ms(board, now_ms, first)
             return LATER
         return chosen
     later, aim, at = best_hour(board, j, now_ms, price, carbon, finish)
-    if later * WORTH_WAITING < best:
-        job.aim_row, job.aim_ms, job.until_ms = aim, at, look_again_ms(board, now_ms, at)
-        return LATER
-    return chosen
+    if later * WORTH_WAITING >= board.scores[chosen]:
+        return chosen
+    job.aim_row, job.aim_ms, job.until_ms = aim, at, ends
+    if waits:
+        job.until_ms = look_again_ms(board, now_ms, at)
+    else:  # Its patience is shorter than a step: it waits for a full row to its end.
+        board.counts[AGAIN_MS] = min(board.counts[AGAIN_MS], ends)
+    return LATER
