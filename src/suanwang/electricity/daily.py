@@ -27,7 +27,7 @@ SHARES: Mapping[str, float] = MappingProxyType(
 """By the catalogue's identifier of a province; `MILD_SHARE` where it is not named."""
 DAY_LENGTH_H = 13.0
 """From the first light on a panel to the last, over the year."""
-_LOCAL_MS = 8 * HOUR_MS
+_LOCAL_MS, _DAY_MS = 8 * HOUR_MS, HOURS * HOUR_MS
 _MERIDIAN_DEG, _DEG_PER_HOUR = 120.0, 15.0
 """UTC+8 is the sun's time at 120°E; each 15° further west noon is an hour later."""
 _PARTS = 60
@@ -79,11 +79,12 @@ def mean_factor(daily: Sequence[float], from_ms: int, to_ms: int) -> float:
     """The mean factor over [`from_ms`, `to_ms`)."""
     if not daily or to_ms <= from_ms:
         return factor_at(daily, from_ms)
-    return (_until(daily, to_ms) - _until(daily, from_ms)) / (to_ms - from_ms)
+    begun_ms = from_ms // _DAY_MS * _DAY_MS  # All days are alike; sums since 1970 would leave a millisecond few digits.
+    return (_until(daily, to_ms - begun_ms) - _until(daily, from_ms - begun_ms)) / (to_ms - from_ms)
 
 
 def _until(daily: Sequence[float], at_ms: int) -> float:
-    """Factor × ms since the local midnight on or before 1970-01-01."""
+    """Factor × ms since the local midnight on or before instant 0."""
     hours, part = divmod(at_ms + _LOCAL_MS, HOUR_MS)
     days, hour = divmod(hours, HOURS)
     return (days * sum(daily) + sum(daily[:hour])) * HOUR_MS + daily[hour] * part

@@ -206,7 +206,7 @@ def test_a_mean_factor_is_the_integral_over_its_time(at: int, long: int) -> None
     day = modelled_day("gansu", 107.6)
     edges = sorted({at, at + long, *range(at - at % HOUR_MS + HOUR_MS, at + long, HOUR_MS)})
     plain = sum(factor_at(day, a) * (b - a) for a, b in pairwise(edges)) / long
-    assert mean_factor(day, at, at + long) == pytest.approx(plain, rel=1e-4)
+    assert mean_factor(day, at, at + long) == pytest.approx(plain, rel=1e-6)
     assert mean_factor((), at, at + long) == 1.0
 
 
