@@ -38,9 +38,13 @@ class Work:
     """Prints the value of this environment variable."""
     last_s: float = 0.0
     status: int = 0
+    on_term: int | None = None
+    """It saves what it has when it is told of its end, and ends with this status."""
 
     def as_bash(self) -> str:
         lines = []
+        if self.on_term is not None:
+            lines.append(f"trap 'echo saved; exit {self.on_term}' TERM")
         if self.say:
             lines.append(f"printf '%s\\n' {shlex.quote(self.say)}")
         if self.complain:
@@ -68,6 +72,9 @@ class Site(Protocol):
 
     def reopened(self) -> Connector:
         """A second connector over the same site, as after a restart of the agent."""
+
+    def tell(self, order: RunOrder) -> None:
+        """Tell a run that its end is near, as an agent does, once it has said that it is ready."""
 
     def wait(self) -> None:
         """Let a little time pass."""
@@ -103,6 +110,7 @@ class RealSite:
                 run=work.as_bash(),
                 exit_path=folder / "exit",
                 lease_path=lease,
+                notice_path=lease.with_name("notice"),
                 work_dir=folder,
                 guard_interval_s=0.5,
                 grace_s=1,
@@ -119,6 +127,10 @@ class RealSite:
 
     def reopened(self) -> Connector:
         return self.opened()
+
+    def tell(self, order: RunOrder) -> None:
+        text_of(self, order.stdout_path, "ready")
+        Path(order.lease_path).with_name("notice").touch()
 
     def wait(self) -> None:
         time.sleep(self.pause_s)
@@ -246,6 +258,15 @@ class ConnectorContract:
         site.connector.cancel(order.tag)
         assert ended(site, order.tag).state is RunState.CANCELLED
         assert order.tag not in site.connector.running()
+
+    def test_a_run_that_is_told_of_its_end_may_end_by_itself(self, site: Site) -> None:
+        order = site.order(Work(say="ready", last_s=120, on_term=9))
+        site.connector.submit(order)
+        started(site, order.tag)
+        site.tell(order)
+        seen = ended(site, order.tag)
+        assert (seen.state, seen.exit_code) == (RunState.FAILED, 9)
+        text_of(site, order.stdout_path, "saved")
 
     def test_cancel_of_what_is_ended_or_unknown_is_no_error(self, site: Site) -> None:
         order = site.order(Work())

@@ -61,12 +61,18 @@ class FakeSite:
     def reopened(self) -> FakeConnector:
         return self.connector
 
+    def tell(self, order: RunOrder) -> None:
+        status = self.works[order.tag].on_term
+        assert status is not None
+        self.connector.exit_now(order.tag, exit_code=status)
+
     def wait(self) -> None:
         self.clock.instant += timedelta(seconds=1)
 
     def _act(self, order: RunOrder) -> Behaviour:
         work = self.works[order.tag]
         lines = [work.say] if work.say else []
+        lines += ["saved"] if work.on_term is not None else []
         if work.show_env:
             lines.append(order.env[work.show_env])
         return Behaviour(

@@ -16,6 +16,7 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import SiteId
 from suanwang.domain.precision import DeviceKind, Precision
 from suanwang.domain.task import (
+    SIGNALS,
     Checkpoint,
     Circle,
     Constraints,
@@ -26,6 +27,7 @@ from suanwang.domain.task import (
     Output,
     Priority,
     Resources,
+    Signal,
     SlurmOptions,
     Task,
 )
@@ -75,7 +77,7 @@ def device_requests(draw: st.DrawFn) -> DeviceRequest:
 
 @st.composite
 def resources(draw: st.DrawFn) -> Resources:
-    limit = draw(seconds)
+    limit = draw(seconds.filter(lambda s: s > 1))
     return Resources(
         cores=draw(st.integers(1, 4096)),
         memory_gb=draw(gigabytes),
@@ -120,6 +122,8 @@ tasks = st.builds(
     ),
     flexibility=st.builds(Flexibility, may_wait_s=st.integers(0, 365 * 86_400), may_be_interrupted=st.booleans()),
     slurm=st.builds(SlurmOptions, partition=words, account=words, qos=words),
+    signal=st.none()
+    | st.builds(Signal, name=st.sampled_from(SIGNALS), before_s=st.sampled_from((None, 1)), shell_only=st.booleans()),
     max_attempts=st.integers(1, 20),
     priority=st.sampled_from(Priority),
 )

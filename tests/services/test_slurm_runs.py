@@ -45,6 +45,7 @@ def running_script(order: RunOrder, run: str, *, nodes: int = 1) -> RunOrder:
         run=run,
         exit_path=order.exit_path,
         lease_path=order.lease_path,
+        notice_path=order.lease_path.with_name("notice"),
         work_dir=order.work_dir,
         nodes=nodes,
         guard_interval_s=0.5,

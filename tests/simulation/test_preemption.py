@@ -10,11 +10,24 @@ import pytest
 
 from suanwang.control.network import Network
 from suanwang.domain.allowance import Allowance
+from suanwang.domain.exchange import Lease
 from suanwang.domain.task import Checkpoint, Flexibility, Priority, Task
 from tests.simulation.test_suspension import Writing
 from tests.simulation.world import PROJECT, RULES, Broken, Crashing, NoFiles, SimulatedSite, World
 
 TAKING = replace(RULES, notice_s=15.0, protect_s=20.0, most_interruptions=2)
+
+
+class Telling(Writing):
+    """Every other run ends by itself when it is told that its room is needed; the others do not listen."""
+
+    def __init__(self, site: SimulatedSite) -> None:
+        super().__init__()
+        self.site = site
+
+    def tell(self, lease: Lease) -> None:
+        if int(lease.job_id[2:]) % 2:
+            self.site.connector.exit_now(lease.allocation_id, exit_code=143)
 
 
 class TakingWorld(World):
@@ -32,7 +45,7 @@ class TakingWorld(World):
 
     def _site(self, index: int) -> SimulatedSite:
         site = super()._site(index)
-        site.workshop = Writing()
+        site.workshop = Telling(site)
         return site
 
     def _shaped(self, task: Task) -> Task:

@@ -126,6 +126,7 @@ def lease_in_full(store: Store, job: Job, allocation: Allocation, site: Site) ->
         account=task.slurm.account,
         qos=task.slurm.qos,
         posix_user=accounts.get(f"{job.project}/{job.owner}") or accounts.get(job.project),
+        signal=task.signal,
         begun=bool(allocation.phase) or allocation.started_at is not None,
         cancel=job.state is JobState.CANCELLING,
     )

@@ -255,7 +255,8 @@ def end(
         step = _finish(metered, closed, Move.SUCCEED, "job.succeeded", "", report.exit_code, now)
     elif outcome is RunState.CANCELLED and job.state is JobState.RUNNING and job.hold is not None:
         step = _suspended(metered, closed, job.hold, now)
-    elif outcome is RunState.CANCELLED and job.state is JobState.RUNNING and asked_to_end(allocation, now):
+    elif outcome is RunState.CANCELLED and job.state is JobState.RUNNING and allocation.ends_by is not None:
+        # When its notice was over, or before: it was told, and ended by itself.
         step = _preempted(metered, closed, now)
     elif outcome is RunState.SITE_FAILED or (outcome is RunState.CANCELLED and job.state is not JobState.CANCELLING):
         step = _requeue(metered, closed, reason, now)

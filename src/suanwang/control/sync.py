@@ -413,6 +413,7 @@ def _known(pair: tuple[Job, Allocation], extent: Extent, now: datetime) -> Known
         stderr=extent.stderr,
         points=extent.points,
         cancel=job.state is JobState.CANCELLING,
+        notice=job.state is JobState.RUNNING and allocation.ends_by is not None,
         suspend=job.state is JobState.RUNNING and (job.hold is not None or asked_to_end(allocation, now)),
     )
 

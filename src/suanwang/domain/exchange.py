@@ -15,6 +15,7 @@ from suanwang.domain.connector import DeviceSlots, RunState
 from suanwang.domain.file import Content
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.sample import Sample
+from suanwang.domain.task import Signal
 
 
 class Phase(StrEnum):
@@ -148,6 +149,7 @@ class Lease:
     account: str | None = None
     qos: str | None = None
     posix_user: str | None = None
+    signal: Signal | None = None
     begun: bool = False
     """The network has heard of this run from this site before: an agent that does not know it must not start it again."""
     cancel: bool = False
@@ -168,8 +170,10 @@ class Known:
     cancel: bool = False
     """The user wants it ended."""
     suspend: bool = False
-    """Its work goes on at a better hour: end it with notice and send its checkpoint. An agent that does not know the word
-    lets it run on."""
+    """Its work goes on at a better hour, or its notice is over: end it and send its checkpoint. An agent that does not know
+    the word lets it run on."""
+    notice: bool = False
+    """It is to be ended soon: tell it, so that it can save what it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,6 +132,22 @@ class Flexibility:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What a run hears when its end is near, as Slurm's `--signal` says it; who names none hears TERM."""
+
+    name: str
+    """Without SIG."""
+    before_s: int | None = None
+    """It is also heard so long before the time limit."""
+    shell_only: bool = False
+    """By the script's own shell alone, not by the programs that it started."""
+
+
+SIGNALS = ("TERM", "USR1", "USR2", "HUP", "ALRM", "URG", "CONT", "XCPU")
+"""Those a task may name. Programs that a script without a terminal starts ignore INT and QUIT; KILL and STOP tell nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmOptions:
     """Options only a Slurm site reads; other sites ignore them, and a job that has them says so in its explanation."""
 
@@ -162,6 +178,7 @@ class Task:
     objective: Objective = field(default_factory=Objective)
     flexibility: Flexibility = field(default_factory=Flexibility)
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
+    signal: Signal | None = None
     max_attempts: int = 3
     """Runs allowed in all when a site is lost or the site's scheduler fails the job for its own reasons."""
     priority: Priority = Priority.NORMAL

@@ -7,6 +7,7 @@ only, so the simulation runs this very loop. It must not know which scheduler or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -60,7 +61,7 @@ class Ending(StrEnum):
     NO = ""
     CANCELLED = "cancelled"
     SUSPENDED = "suspended"
-    """Its work goes on at a better hour: its last checkpoint is sent before its end is told."""
+    """Its work goes on later: its last checkpoint is sent before its end is told."""
     FENCED = "fenced"
     LOST = "lost"
 
@@ -74,6 +75,8 @@ class Kept:
     """The run may live until then, by the agent's own clock."""
     phase: Phase = Phase.STAGING
     ending: Ending = Ending.NO
+    told: bool = False
+    """That it is to be ended soon for others: it may end by itself now."""
     unsure: bool = False
     """A submission was begun and has no answer yet: whether the site has it, only the site can say."""
     native_id: str | None = None
@@ -117,6 +120,9 @@ class Workshop(Protocol):
 
     def extend(self, lease: Lease, until: datetime) -> None:
         """Tell the run's own guard how long it may live."""
+
+    def tell(self, lease: Lease) -> None:
+        """Tell the run that it is to be ended soon. Telling it again changes nothing."""
 
     def until(self, lease: Lease) -> datetime | None:
         """What `extend` said last, also before a restart."""
@@ -290,6 +296,9 @@ class Agent:
         if kept.ending is Ending.NO and (seen.ended_at or now) >= kept.deadline - LEASE_FILE_STEP:
             # Its guard was first: what looks like the program's failure is the end of its lease.
             kept = replace(kept, ending=Ending.FENCED, reason=LEASE_ENDED)
+        if kept.ending is Ending.NO and kept.told and outcome in (RunState.FAILED, RunState.CANCELLED):
+            # It ended by itself, as it was asked to: its work goes on from what it has saved.
+            kept = replace(kept, ending=Ending.SUSPENDED)
         if kept.ending in (Ending.FENCED, Ending.LOST) and outcome is not RunState.SUCCEEDED:
             outcome, reason = RunState.SITE_FAILED, kept.reason
         elif kept.ending in (Ending.CANCELLED, Ending.SUSPENDED) and outcome is not RunState.SUCCEEDED:
@@ -598,6 +607,15 @@ class Agent:
             self._save(replace(kept, ending=Ending.CANCELLED))
         elif known.suspend and kept.ending is Ending.NO and kept.phase in (Phase.SUBMITTED, Phase.RUNNING):
             self._save(replace(kept, ending=Ending.SUSPENDED))
+        elif known.notice and kept.ending is Ending.NO and kept.phase is Phase.RUNNING:
+            self._tell(kept)
+
+    def _tell(self, kept: Kept) -> None:
+        """On disk before it is told, and told again in each round, which changes nothing."""
+        if not kept.told:
+            self._save(replace(kept, told=True))
+        with suppress(Unavailable):
+            self._workshop.tell(kept.lease)
 
     def _take(self, lease: Lease, deadline: datetime) -> None:
         """A new lease, on disk before anything is done about it."""

@@ -1,7 +1,7 @@
 """The site's folders: a run's work folder, its inputs, logs, curve, checkpoint and outputs.
 
-Owns the layout on disk. `ROOT/runs/ALLOCATION/` holds `work/` (the user's), `stdout`, `stderr`, `exit`, `lease` and
-`metrics.jsonl`. Whatever a run left there is distrusted.
+Owns the layout on disk. `ROOT/runs/ALLOCATION/` holds `work/` (the user's), `stdout`, `stderr`, `exit`, `lease`,
+`notice` and `metrics.jsonl`. Whatever a run left there is distrusted.
 """
 
 from __future__ import annotations
@@ -91,10 +91,13 @@ class FolderWorkshop:
                 run=lease.run,
                 exit_path=folder / "exit",
                 lease_path=folder / "lease",
+                notice_path=folder / "notice",
                 work_dir=work,
                 nodes=lease.nodes,
                 guard_interval_s=guard_interval_s,
                 grace_s=grace_s,
+                signal=lease.signal,
+                time_limit_s=lease.time_limit_s,
             ),
             work_dir=work,
             stdout_path=folder / "stdout",
@@ -156,6 +159,15 @@ class FolderWorkshop:
             part.replace(path)
         except OSError as error:
             raise Unavailable(f"the lease of {lease.allocation_id} could not be written: {error.strerror}") from error
+
+    def tell(self, lease: Lease) -> None:
+        path = self._folder(lease) / "notice"
+        try:
+            path.open("x").close()
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise Unavailable(f"{lease.allocation_id} could not be told of its end: {error.strerror}") from error
 
     def until(self, lease: Lease) -> datetime | None:
         try:

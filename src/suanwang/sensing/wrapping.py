@@ -1,8 +1,8 @@
 """The bash script a run is made of: the user's setup and run, and the product's guards around them.
 
-Owns what happens on the node: the working folder, the exit status on file, the lease that ends a run whose agent is
-gone, and the sweep that leaves nothing behind. It must not know any scheduler beyond `srun`, which starts the other
-nodes' copies.
+Owns what happens on the node: the working folder, the exit status on file, the word that the end is near, the lease that
+ends a run whose agent is gone, and the sweep that leaves nothing behind. It must not know any scheduler beyond Slurm's
+`srun`, which starts the other nodes' copies, and `scancel`, which tells them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shlex
 from pathlib import PurePath
 
 from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.task import Signal
 
 COOKIE = "SUANWANG_RUN_COOKIE"
 """Environment variable that every process of a run inherits: the sweep finds them by it, in any session."""
@@ -58,10 +59,25 @@ reap() {
   done
 }
 
-# Watches the lease. An unreadable file keeps the instant read last; a run that never had a lease is not stopped.
+# Tells the work that its end is near: all of its processes, or the script's own shell alone. On several nodes Slurm
+# passes it on, to all of it, and may be slow: the lease is watched meanwhile.
+tell() {
+  echo "suanwang: this run is to be ended soon ($1): it is told by $told_by" >&2
+  if (( SUANWANG_NUM_NODES > 1 )); then
+    timeout 3 scancel --quiet --signal="$told_by" "$SLURM_JOB_ID"
+    return
+  fi
+  if [[ $told_to == shell ]]; then found=("$work"); else find_work; fi
+  kill -CONT "${found[@]}" 2>/dev/null
+  kill -"$told_by" "${found[@]}" 2>/dev/null
+}
+
+# Watches the lease, and whether the end is near. An unreadable file keeps the instant read last; a run that never had a
+# lease is not stopped.
 watch_lease() {
   trap '' TERM
-  local value='' now until='' stat
+  local value='' now until='' stat noticed=0 warn_at=0
+  (( warn_after_s )) && printf -v now '%(%s)T' -1 && warn_at=$((now + warn_after_s))
   while :; do
     # Once the script's shell is gone this one has another parent, and the run is over.
     read -r -d '' stat < "/proc/$BASHPID/stat"
@@ -74,6 +90,14 @@ watch_lease() {
       echo "suanwang: the lease of this run ended $((now - until)) s ago and nobody renewed it: stopping it" >&2
       kill -USR1 "$$"
       break
+    fi
+    if (( ! noticed )) && [[ -e $notice_path ]]; then
+      noticed=1
+      tell "its room is needed"
+    fi
+    if (( warn_at && now >= warn_at )); then
+      warn_at=0
+      tell "its time limit"
     fi
     read -r -t "$guard_interval" -u "$tick"
   done
@@ -109,6 +133,8 @@ trap 'again=1 fenced=1' USR1
 _DRIVER = r"""
 driver='
 export SUANWANG_NODE_RANK="${SLURM_NODEID:-0}"
+[[ -z $3 ]] || trap "$4" "$3"
+set -- "$1" "$2"
 source "$1"
 status=$?
 if [ "$status" -ne 0 ]; then
@@ -119,6 +145,9 @@ shift
 source "$1"
 '
 """
+
+_AT_TERM = "wait; exit 143"
+"""What the shell of the user's code does on TERM, once the program it waits for has ended: what follows is not begun."""
 
 _START = r"""
 if (( SUANWANG_NUM_NODES > 1 )); then
@@ -139,7 +168,7 @@ fi
 SUANWANG_MASTER_HOST=${SUANWANG_NODE_LIST%%$'\n'*}
 export SUANWANG_NUM_NODES SUANWANG_NODE_LIST SUANWANG_MASTER_HOST
 @COOKIE@="$cookie" "${launch[@]}" \
-  bash -c "$driver" suanwang "$exit_path.setup.sh" "$exit_path.run.sh" </dev/null {tick}<&- &
+  bash -c "$driver" suanwang "$exit_path.setup.sh" "$exit_path.run.sh" "$shell_hears" "$shell_then" </dev/null {tick}<&- &
 work=$!
 watch_lease &
 guard=$!
@@ -159,10 +188,13 @@ def wrap(
     run: str,
     exit_path: PurePath,
     lease_path: PurePath,
+    notice_path: PurePath,
     work_dir: PurePath,
     nodes: int = 1,
     guard_interval_s: float = 5.0,
     grace_s: int = 10,
+    signal: Signal | None = None,
+    time_limit_s: int = 0,
 ) -> str:
     """The bash script of one run: `setup`, then `run` in the same shell, then the exit status on file.
 
@@ -170,6 +202,11 @@ def wrap(
     `exit_path` by rename. Every `guard_interval_s` seconds it reads `lease_path` (whole epoch seconds, UTC); once the
     clock has reached that number it ends the work, TERM first and KILL after `grace_s` seconds, says so on standard error
     and ends with status 143. A setup whose last command fails ends the run with that status. No `set -e` is imposed.
+
+    Once `notice_path` is there the work is told that its end is near, by `signal`, or by TERM where none is named; by a
+    named one also `signal.before_s` before `time_limit_s`. TERM reaches every process: the shell of the user's code waits
+    for what it has begun, then ends with status 143. Another signal reaches every process but that shell, or, where
+    `signal.shell_only`, that shell alone.
 
     The user's program sees SUANWANG_NUM_NODES, SUANWANG_NODE_RANK, SUANWANG_NODE_LIST (one host a line) and
     SUANWANG_MASTER_HOST. With `nodes` > 1 it runs once on each node, started by Slurm's `srun`.
@@ -183,11 +220,21 @@ def wrap(
         raise InvalidRequest("a run needs at least one node", field="nodes", allowed="1 or more")
     if guard_interval_s <= 0 or grace_s < 0:
         raise InvalidRequest("the guard needs a positive interval", field="guard_interval_s", allowed="more than 0")
+    by = signal or Signal(name="TERM")
+    hears, then = ("TERM", _AT_TERM) if by.name == "TERM" else (by.name, ":")
+    if by.shell_only:
+        hears = ""  # the user's own trap is meant
     settings = "\n".join(
         f"{name}={shlex.quote(str(value))}"
         for name, value in (
             ("exit_path", exit_path),
             ("lease_path", lease_path),
+            ("notice_path", notice_path),
+            ("told_by", by.name),
+            ("told_to", "shell" if by.shell_only else "all"),
+            ("shell_hears", hears),
+            ("shell_then", then),
+            ("warn_after_s", max(1, time_limit_s - by.before_s) if by.before_s else 0),
             ("work_dir", work_dir),
             ("guard_interval", f"{guard_interval_s:g}"),
             ("grace", grace_s),

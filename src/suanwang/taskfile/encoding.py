@@ -25,6 +25,7 @@ from suanwang.domain.task import (
     Output,
     Priority,
     Resources,
+    Signal,
     SlurmOptions,
     Task,
 )
@@ -83,6 +84,8 @@ def _add_sections(task: Task, row: dict[str, Any]) -> None:
         row["flexibility"] = [task.flexibility.may_wait_s, task.flexibility.may_be_interrupted]
     if task.slurm != _SLURM:
         row["slurm"] = [task.slurm.partition, task.slurm.account, task.slurm.qos]
+    if task.signal is not None:
+        row["signal"] = [task.signal.name, task.signal.before_s, task.signal.shell_only]
 
 
 def task_from_json(row: Mapping[str, Any]) -> Task:
@@ -97,6 +100,7 @@ def _task(row: Mapping[str, Any]) -> Task:
     get = row.get
     resources, constraints, objective = get("resources"), get("constraints"), get("objective")
     flexibility, slurm, checkpoint, env = get("flexibility"), get("slurm"), get("checkpoint"), get("env")
+    signal = get("signal")
     return Task(
         name=row["name"],
         run=row["run"],
@@ -113,6 +117,7 @@ def _task(row: Mapping[str, Any]) -> Task:
         objective=_objective(*objective) if objective else _OBJECTIVE,
         flexibility=_flexibility(*flexibility) if flexibility else _FLEXIBILITY,
         slurm=_slurm(*slurm) if slurm else _SLURM,
+        signal=_signal(*signal) if signal else None,
         max_attempts=get("max_attempts", 3),
         priority=Priority(get("priority", Priority.NORMAL)),
     )
@@ -205,6 +210,10 @@ def _objective(price: float, carbon: float, finish: float) -> Objective:
 
 def _flexibility(may_wait_s: int, may_be_interrupted: bool) -> Flexibility:
     return Flexibility(may_wait_s=may_wait_s, may_be_interrupted=may_be_interrupted)
+
+
+def _signal(name: str, before_s: int | None, shell_only: bool) -> Signal:
+    return Signal(name=name, before_s=before_s, shell_only=shell_only)
 
 
 def _slurm(partition: str | None, account: str | None, qos: str | None) -> SlurmOptions:

@@ -376,6 +376,10 @@ _IN = _expand_item({"source": "from", "path": "to"}, lambda text: {"from": text,
 _OUT = _expand_item({"path": "from", "name": "to"}, lambda text: {"from": text, "to": _base_name(text)})
 
 
+def _signal(text: str) -> str:
+    return words.spell_signal(words.parse_signal(text))
+
+
 class TaskSection(Section):
     """One task. Several, separated by `---`, make a workflow."""
 
@@ -432,6 +436,11 @@ class TaskSection(Section):
         default=FlexibilitySection(), description="What the network may do for less."
     )
     slurm: SlurmSection = Field(default=SlurmSection(), description="Options only Slurm sites read.")
+    signal: Annotated[str, _worded(_signal, words.SIGNAL_FORMS)] | None = Field(
+        default=None,
+        description="What a run hears when its end is near, in place of TERM; @5m: so long before its time limit too.",
+        examples=["USR1", "USR1@5m", "B:USR1@5m"],
+    )
     priority: Annotated[str, _one_of(Priority), WithJsonSchema({"type": "string", "enum": [*Priority]})] = Field(
         default="normal", description="Whose turn comes first: low, normal, or high where the project may."
     )

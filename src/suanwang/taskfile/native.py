@@ -32,11 +32,12 @@ from suanwang.domain.task import (
     SlurmOptions,
     Task,
 )
-from suanwang.taskfile import model, references
+from suanwang.taskfile import model, quantities, references
 from suanwang.taskfile.devices import device_ids
 from suanwang.taskfile.problems import Findings, Path, dotted, quoted
 from suanwang.taskfile.submission import Submission, TaskFormat
 from suanwang.taskfile.uploads import take_local_inputs
+from suanwang.taskfile.words import parse_signal
 from suanwang.taskfile.yamltext import Document, checked_text, load_documents
 
 _EXPECTED = {
@@ -188,6 +189,11 @@ def _task(section: model.TaskSection, draft: Draft, findings: Findings) -> Task:
     if resources.expected is not None and resources.expected > resources.time_limit:
         field, line = draft.locate(("resources", "expected"))
         findings.refuse(field, "it is longer than time_limit, at which the run is stopped", line=line)
+    signal = None if section.signal is None else parse_signal(section.signal)
+    if signal is not None and signal.before_s is not None and signal.before_s >= resources.time_limit:
+        field, line = draft.locate(("signal",))
+        allowed = f"less than time_limit, {quantities.spell_duration(resources.time_limit)}"
+        findings.refuse(field, "the run would be told at its start that its end is near", allowed=allowed, line=line)
     return Task(
         name=section.name,
         run=section.run,
@@ -222,6 +228,7 @@ def _task(section: model.TaskSection, draft: Draft, findings: Findings) -> Task:
             may_wait_s=section.flexibility.may_wait, may_be_interrupted=section.flexibility.may_be_interrupted
         ),
         slurm=SlurmOptions(partition=section.slurm.partition, account=section.slurm.account, qos=section.slurm.qos),
+        signal=signal,
         max_attempts=section.max_attempts,
         priority=Priority(section.priority),
     )

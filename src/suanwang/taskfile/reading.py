@@ -69,6 +69,7 @@ _NATIVE_KEYS = frozenset(
         "slurm",
         "priority",
         "max_attempts",
+        "signal",
     )
 )
 _NATIVE_RESOURCES = frozenset(("cores", "devices", "time_limit", "expected"))

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import TypeVar
 
 from suanwang.domain.precision import DeviceKind
+from suanwang.domain.task import SIGNALS
 from suanwang.taskfile import quantities, slurm_amounts
 from suanwang.taskfile.model import MOST_COPIES
 from suanwang.taskfile.native import Draft, assemble
@@ -39,6 +40,7 @@ _ORIGINS: Mapping[str, str] = {
     "slurm.partition": "partition",
     "slurm.account": "account",
     "slurm.qos": "qos",
+    "signal": "signal",
 }
 
 T = TypeVar("T")
@@ -107,6 +109,9 @@ class _Reader:
             "constraints": self._constraints(),
             "slurm": self._slurm(),
         }
+        signal = self._signal(nodes)
+        if signal is not None:
+            draft["signal"] = signal
         if "no-requeue" in self.given:
             draft["max_attempts"] = 1
         return draft
@@ -289,6 +294,20 @@ class _Reader:
             self.findings.note(f"--{name} is read by Slurm sites only; other sites ignore it.")
         return {**options}
 
+    def _signal(self, nodes: int) -> str | None:
+        told = self._parsed("signal", slurm_amounts.parse_signal)
+        if told is None:
+            return None
+        if told.name not in SIGNALS:
+            self.findings.note(
+                f"--signal={quoted(self.given['signal'].value)[1:-1]} is not honoured: a run can be told by"
+                f" {', '.join(SIGNALS)}; it hears TERM before it is ended for other jobs."
+            )
+            return None
+        if told.shell_only and nodes > 1:
+            self.findings.note("--signal=B: with several nodes, every process of the run hears it.")
+        return f"{'B:' if told.shell_only else ''}{told.name}@{quantities.spell_duration(told.before_s)}"
+
     def _folder(self) -> str | None:
         folder = self._text("chdir")
         if folder is None:
@@ -335,5 +354,6 @@ _FORMS: Mapping[str, str] = {
     "mem-per-cpu": slurm_amounts.SIZE_FORMS,
     "mem-per-gpu": slurm_amounts.SIZE_FORMS,
     "nodes": "a count, or least-most",
+    "signal": slurm_amounts.SIGNAL_FORMS,
     "time": slurm_amounts.TIME_FORMS + ", up to 365 days",
 }

@@ -68,7 +68,7 @@ def _table() -> dict[str, Known]:
         Fate.READ,
         "account array begin chdir cpus-per-gpu cpus-per-task deadline dependency export gpus gpus-per-node"
         " gpus-per-task gres job-name mem mem-per-cpu mem-per-gpu mincpus nodes ntasks ntasks-per-gpu ntasks-per-node"
-        " partition qos time",
+        " partition qos signal time",
     )
     enter(nothing, Fate.READ, "no-requeue requeue")
     enter(nothing, Fate.QUIET, "help ignore-pbs parsable quiet usage verbose version")
@@ -95,7 +95,7 @@ def _table() -> dict[str, Known]:
     enter(
         value,
         Fate.NOTED,
-        "acctg-freq profile priority propagate signal wait-all-nodes wckey mcs-label delay-boot power tmp time-min"
+        "acctg-freq profile priority propagate wait-all-nodes wckey mcs-label delay-boot power tmp time-min"
         " export-file input kill-on-invalid-dep container container-id extra segment stepmgr",
         local,
     )

@@ -8,17 +8,26 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from suanwang.domain.task import SIGNALS
 from suanwang.taskfile.problems import quoted
 
 TIME_FORMS = "minutes, m:s, h:m:s, d-h, d-h:m or d-h:m:s"
 SIZE_FORMS = "a number of MiB, or one with K, M, G or T"
 ARRAY_FORMS = "indexes such as 0-7, 1,3,5-7 or 0-15:4, with %k for how many at once"
 GRES_FORMS = "gpu:2, gpu:a100:2, and the like"
+SIGNAL_FORMS = "[B:]signal[@seconds], such as USR1@300 or B:TERM@60, up to 65535 seconds"
 MOST_LISTED = 5_000
 
 _SIZE = re.compile(r"(\d{1,15})\s*([KMGTkmgt]?)[Bb]?", re.ASCII)
 _COUNT = re.compile(r"(\d{1,9})([kKmM]?)", re.ASCII)
 _PART = re.compile(r"(\d{1,7})(?:-(\d{1,7})(?::(\d{1,7}))?)?", re.ASCII)
+_SIGNAL = re.compile(r"(?:([RB]{1,2}):)?(?:SIG)?([A-Z]{2,6}\d?|\d{1,2})(?:@(\d{1,5}))?", re.ASCII | re.IGNORECASE)
+_SIGNAL_NUMBERS = {1: "HUP", 2: "INT", 3: "QUIT", 9: "KILL", 10: "USR1", 12: "USR2", 14: "ALRM", 15: "TERM", 18: "CONT"}
+"""As Linux counts them."""
+_SIGNAL_NAMES = frozenset(
+    (*SIGNALS, "INT", "QUIT", "ABRT", "KILL", "STOP", "TSTP", "TTIN", "TTOU")  # those that can tell nothing here too
+)
+_TOLD_BEFORE_S = 60
 _MIB = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20, "": 1}
 
 
@@ -132,3 +141,23 @@ def parse_gres(text: str) -> tuple[Gres, ...]:
         if count and name.lower() != "none":
             found.append(Gres(name.lower(), rest[0] if rest else None, count))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`--signal`: which signal, so long before the time limit, and whether the batch shell alone hears it."""
+
+    name: str
+    before_s: int
+    shell_only: bool
+
+
+def parse_signal(text: str) -> Told:
+    """`[{R|B}:]<signal>[@seconds]`, 60 s where none are given; `R` speaks of reservations, which sites alone have."""
+    match = _SIGNAL.fullmatch(text.strip())
+    flags, written, before = match.groups() if match else ("", "", None)
+    name = _SIGNAL_NUMBERS.get(int(written), "") if written.isdigit() else written.upper()
+    before_s = _TOLD_BEFORE_S if before is None else int(before)
+    if name not in _SIGNAL_NAMES or before_s > 65_535:
+        raise ValueError(f"{quoted(text)} is not a signal")
+    return Told(name, max(1, before_s), "B" in (flags or "").upper())

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from suanwang.domain.task import SIGNALS, Signal
 from suanwang.taskfile.problems import quoted
+from suanwang.taskfile.quantities import parse_duration_s, spell_duration
 
 NAME_FORMS = "1 to 63 of a-z, 0-9 and -, starting with a letter or digit"
 PATH_FORMS = "a path inside the work folder: relative, with / and without .."
@@ -16,6 +18,7 @@ ARTEFACT_FORMS = "letters, digits, '.', '_' and '-', at most 128"
 SOURCE_FORMS = "NAME, TASK/NAME, dataset:NAME, listing:ID@VERSION, or a local path that starts with ./, ~/ or /"
 ENV_NAME_FORMS = "letters, digits and _, not starting with a digit, and not SUANWANG_…"
 SLURM_WORD_FORMS = "letters, digits and . _ - , @ + :"
+SIGNAL_FORMS = f"a signal such as USR1, USR1@5m or B:USR1@5m; {', '.join(SIGNALS)}"
 LABEL_FORMS = "a name of 1 to 100 printable characters"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -146,3 +149,22 @@ def check_label(text: str) -> str:
     if not label or len(label) > 100 or not label.isprintable():
         raise ValueError(f"{quoted(text)} is not a name")
     return label
+
+
+def parse_signal(text: str) -> Signal:
+    """`[B:]NAME[@DURATION]`: what a run hears when its end is near, and how long before its time limit too."""
+    shell, colon, rest = text.strip().rpartition(":")
+    written, at, before = rest.partition("@")
+    name = written.strip().upper().removeprefix("SIG")
+    if (colon and shell != "B") or name not in SIGNALS:
+        raise ValueError(f"{quoted(text)} is not a signal that a run can be told by")
+    before_s = parse_duration_s(before) if at else None
+    if before_s == 0:
+        raise ValueError(f"{quoted(text)} would be told at the very end")
+    return Signal(name=name, before_s=before_s, shell_only=bool(colon))
+
+
+def spell_signal(signal: Signal) -> str:
+    """The canonical spelling."""
+    before = "" if signal.before_s is None else f"@{spell_duration(signal.before_s)}"
+    return f"{'B:' if signal.shell_only else ''}{signal.name}{before}"

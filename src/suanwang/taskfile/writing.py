@@ -12,6 +12,7 @@ import yaml
 
 from suanwang.domain.task import Constraints, DeviceRequest, Objective, Priority, Resources, Task
 from suanwang.taskfile.quantities import spell_duration, spell_instant
+from suanwang.taskfile.words import spell_signal
 from suanwang.taskfile.yamltext import plain_scalar
 
 _ODD_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
@@ -52,6 +53,7 @@ def _sections(task: Task) -> dict[str, object]:
             may_be_interrupted=task.flexibility.may_be_interrupted or None,
         ),
         "slurm": _kept(partition=task.slurm.partition, account=task.slurm.account, qos=task.slurm.qos),
+        "signal": spell_signal(task.signal) if task.signal is not None else None,
         "priority": task.priority.value if task.priority is not Priority.NORMAL else None,
         "max_attempts": task.max_attempts if task.max_attempts != 3 else None,
     }

@@ -47,6 +47,7 @@ class Line:
     clock: VirtualClock
     cut: bool = False
     suspend: bool = False
+    notice: bool = False
     lease: Lease = LEASE
     told: list[RunReport] = field(default_factory=list)
 
@@ -65,6 +66,7 @@ class Line:
                 stderr=0,
                 points=0,
                 suspend=self.suspend,
+                notice=self.notice,
             )
             for run in self.told
         )
@@ -266,3 +268,78 @@ def test_a_run_that_ended_by_itself_is_not_suspended_any_more() -> None:
     here.line.suspend = True
     here.go_on(5)
     assert (here.said().phase, here.said().outcome) == (Phase.ENDED, RunState.SUCCEEDED)
+
+
+class Telling(Writing):
+    """Its run ends by itself with `status` when it is told; None: it does not listen."""
+
+    def __init__(self, here: Here, status: int | None) -> None:
+        super().__init__(here)
+        self.status = status
+        self.told = 0
+
+    def tell(self, lease: Lease) -> None:
+        self.told += 1
+        if self.status is not None:
+            self.here.connector.exit_now(lease.allocation_id, exit_code=self.status)
+
+
+def noticed(status: int | None) -> tuple[Here, Telling]:
+    """A run that is to be ended for others after some seconds."""
+    here = Here(Behaviour(duration_s=500))
+    here.line.lease = replace(LEASE, checkpoint_path="state")
+    here.workshop = shop = Telling(here, status)
+    here.agent = here.new_agent()
+    here.go_on(5)
+    here.line.notice = True
+    here.go_on(1)
+    return here, shop
+
+
+def test_a_run_that_ends_by_itself_in_its_notice_is_suspended_and_sends_its_last_checkpoint() -> None:
+    here, shop = noticed(143)
+    ended_at = here.connector.observe([ID])[ID].ended_at
+    here.go_on(5)
+    said = here.said()
+    assert (said.phase, said.outcome, said.exit_code, said.ended_at) == (
+        Phase.ENDED,
+        RunState.CANCELLED,
+        143,
+        ended_at,
+    )
+    assert said.checkpoint is not None
+    assert said.checkpoint.size == shop.sent
+
+
+def test_a_run_that_is_done_in_its_notice_has_succeeded() -> None:
+    here, _ = noticed(0)
+    here.go_on(5)
+    assert (here.said().phase, here.said().outcome) == (Phase.ENDED, RunState.SUCCEEDED)
+
+
+def test_a_run_that_does_not_listen_runs_on_until_it_is_ended() -> None:
+    here, shop = noticed(None)
+    here.go_on(5)
+    assert shop.told == 6
+    assert here.said().phase is Phase.RUNNING
+    here.line.suspend = True
+    here.go_on(7)
+    assert (here.said().phase, here.said().outcome) == (Phase.ENDED, RunState.CANCELLED)
+
+
+def test_an_agent_that_restarts_knows_whom_it_told() -> None:
+    here, shop = noticed(None)
+    here.line.notice = False
+    shop.here.connector.exit_now(ID, exit_code=1)
+    here.agent = here.new_agent()
+    here.go_on(6)
+    assert (here.said().phase, here.said().outcome) == (Phase.ENDED, RunState.CANCELLED)
+
+
+def test_a_run_that_fails_before_it_is_told_has_failed() -> None:
+    here = Here(Behaviour(duration_s=500))
+    here.go_on(4)
+    here.connector.exit_now(ID, exit_code=1)
+    here.line.notice = True
+    here.go_on(5)
+    assert (here.said().phase, here.said().outcome) == (Phase.ENDED, RunState.FAILED)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from suanwang.domain.errors import InvalidRequest
+from suanwang.domain.task import Signal
 from suanwang.sensing.wrapping import COOKIE, FENCED_STATUS, wrap
 
 pytestmark = pytest.mark.processes
@@ -34,7 +37,7 @@ class Bench:
     def exit_path(self) -> Path:
         return self.folder / "exit"
 
-    def script(self, run: str, setup: str = "", *, lease_in_s: int | None = None, nodes: int = 1) -> Path:
+    def script(self, run: str, setup: str = "", *, lease_in_s: int | None = None, nodes: int = 1, **told: Any) -> Path:
         lease = self.folder / "lease"
         if lease_in_s is not None:
             lease.write_text(f"{int(time.time()) + lease_in_s}\n")
@@ -43,10 +46,12 @@ class Bench:
             run=run,
             exit_path=self.exit_path,
             lease_path=lease,
+            notice_path=self.folder / "notice",
             work_dir=self.folder,
             nodes=nodes,
             guard_interval_s=0.1,
             grace_s=1,
+            **told,
         )
         path = self.folder / "script.sh"
         path.write_bytes(text.encode())
@@ -215,10 +220,94 @@ def test_text_no_script_can_hold_is_refused(bench: Bench, field: str, text: str)
 
 def test_a_missing_working_folder_is_a_failure_of_the_run(bench: Bench) -> None:
     text = wrap(
-        setup="", run="echo on", exit_path=bench.exit_path, lease_path=bench.folder / "l", work_dir=bench.folder / "no"
+        setup="",
+        run="echo on",
+        exit_path=bench.exit_path,
+        lease_path=bench.folder / "l",
+        notice_path=bench.folder / "n",
+        work_dir=bench.folder / "no",
     )
     path = bench.folder / "script.sh"
     path.write_text(text)
     process = bench.start(path)
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (125, "")
+
+
+SAVING = """import signal, sys, time, pathlib
+def save(number, frame):
+    pathlib.Path(".").joinpath("saved").write_text(signal.Signals(number).name)
+    time.sleep(1.5)
+    print("saved all", flush=True)
+    sys.exit(STATUS)
+signal.signal(signal.SIGNAL, save)
+pathlib.Path("started").touch()
+time.sleep(60)
+"""
+"""A program that saves for longer than the grace of the script when it is told."""
+
+
+def told(bench: Bench, run: str, **how: Any) -> Ended:
+    process = bench.start(bench.script(run, **how))
+    wait_for(bench.folder / "started")
+    (bench.folder / "notice").touch()
+    out, err = process.communicate(timeout=30)
+    return Ended(status=process.returncode, out=out, err=err)
+
+
+def saving(bench: Bench, *, by: str = "TERM", status: int = 0) -> str:
+    (bench.folder / "save.py").write_text(SAVING.replace("SIGNAL", f"SIG{by}").replace("STATUS", str(status)))
+    return f"{sys.executable} save.py"
+
+
+def test_a_program_that_is_told_has_time_to_save_and_what_follows_is_not_begun(bench: Bench) -> None:
+    ended = told(bench, f"{saving(bench)}\necho and on")
+    assert (ended.status, ended.out) == (143, "saved all\n")
+    assert "to be ended soon (its room is needed): it is told by TERM" in ended.err
+    assert bench.exit_path.read_text() == "143\n"
+    assert bench.left_behind() == []
+
+
+def test_programs_in_the_background_have_it_too(bench: Bench) -> None:
+    ended = told(bench, f"{saving(bench)} &\nwait\necho and on")
+    assert (ended.status, ended.out) == (143, "saved all\n")
+
+
+def test_a_program_in_the_shells_place_ends_as_it_says(bench: Bench) -> None:
+    assert told(bench, f"exec {saving(bench, status=7)}").status == 7
+
+
+def test_who_does_not_listen_is_not_ended_by_it(bench: Bench) -> None:
+    ended = told(bench, "trap '' TERM\ntouch started\nfor i in {1..8}; do sleep 0.1; done\necho done")
+    assert (ended.status, ended.out) == (0, "done\n")
+
+
+def test_a_signal_of_its_own_reaches_its_programs_and_not_its_shell(bench: Bench) -> None:
+    ended = told(bench, f'{saving(bench, by="USR1", status=3)}\necho "status $?"', signal=Signal(name="USR1"))
+    assert (ended.status, ended.out) == (0, "saved all\nstatus 3\n")
+    assert (bench.folder / "saved").read_text() == "SIGUSR1"
+
+
+def test_a_signal_for_the_shell_alone_does_not_reach_its_programs(bench: Bench) -> None:
+    run = "trap 'echo heard' USR1\n(sleep 1; echo lived) &\ntouch started\nwait; wait; wait"
+    ended = told(bench, run, signal=Signal(name="USR1", shell_only=True))
+    assert (ended.status, ended.out) == (0, "heard\nlived\n")
+
+
+def test_it_is_told_before_its_time_limit(bench: Bench) -> None:
+    path = bench.script(saving(bench, status=4), signal=Signal(name="TERM", before_s=598), time_limit_s=600)
+    process = bench.start(path)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (143, "saved all\n")
+    assert "(its time limit)" in err
+
+
+def test_an_end_after_the_notice_ends_it_as_ever(bench: Bench) -> None:
+    process = bench.start(bench.script("trap 'touch heard' TERM\ntouch started\nwhile :; do sleep 0.05; done"))
+    wait_for(bench.folder / "started")
+    (bench.folder / "notice").touch()
+    wait_for(bench.folder / "heard")
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert not bench.exit_path.exists()
+    assert bench.left_behind() == []

@@ -84,7 +84,8 @@ def test_who_began_last_is_told_and_ends_after_the_notice_with_its_work_kept() -
     small.network.turn()
     assert not small.told(first), "asking again takes nobody else"
     assert small.job(urgent.id).reason.startswith("room is made for it at site guian, by 2026-")
-    assert [known.suspend for known in small.run(last)] == [False]
+    assert [(known.suspend, known.notice) for known in small.run(last)] == [(False, True)]
+    assert not any(known.notice for known in small.run(first))
     small.clock.advance(120)
     assert [known.suspend for known in small.run(last)] == [True]
     small.run(last, ended=RunState.CANCELLED)
@@ -95,6 +96,29 @@ def test_who_began_last_is_told_and_ends_after_the_notice_with_its_work_kept() -
     small.network.turn()
     assert small.job(urgent.id).state is JobState.LEASED
     assert small.job(last.id).state is JobState.QUEUED, "it waits for room in its turn"
+
+
+def test_who_ends_by_itself_in_its_notice_was_taken_and_leaves_its_room_at_once() -> None:
+    small = Busy()
+    last = small.began("last", cores=16)
+    small.clock.advance(300)
+    urgent = small.urgent()
+    small.clock.advance(30)
+    small.run(last, ended=RunState.CANCELLED)
+    again = small.job(last.id)
+    assert (again.state, again.attempts, again.interruptions, again.checkpoint) == (JobState.QUEUED, 0, 1, KEPT)
+    assert small.kinds(last.id)[-1] == "job.preempted"
+    small.network.turn()
+    assert small.job(urgent.id).state is JobState.LEASED
+
+
+def test_who_fails_in_its_notice_before_it_is_told_has_failed() -> None:
+    small = Busy()
+    last = small.began("last", cores=16)
+    small.clock.advance(300)
+    small.urgent()
+    small.run(last, ended=RunState.FAILED)
+    assert small.job(last.id).state is JobState.FAILED
 
 
 @pytest.mark.parametrize(

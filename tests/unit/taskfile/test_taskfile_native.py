@@ -19,6 +19,7 @@ from suanwang.domain.task import (
     Output,
     Priority,
     Resources,
+    Signal,
     SlurmOptions,
     Task,
 )
@@ -73,6 +74,7 @@ objective: {price: 2, carbon: 1}
 flexibility: {may_wait: 2h, may_be_interrupted: true}
 slurm: {partition: gpu, account: lab, qos: high}
 priority: High
+signal: sigusr1@90s
 max_attempts: 5
 """
     )
@@ -99,6 +101,7 @@ max_attempts: 5
     assert task.slurm == SlurmOptions(partition="gpu", account="lab", qos="high")
     assert (task.count, task.nodes, task.max_attempts) == (8, 2, 5)
     assert task.priority is Priority.HIGH
+    assert task.signal == Signal(name="USR1", before_s=90)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +216,12 @@ def test_empty_keys_are_as_if_absent() -> None:
         ("count: -1", "count"),
         ("max_attempts: 0", "max_attempts"),
         ("priority: urgent", "priority"),
+        ("signal: KILL", "signal"),
+        ("signal: 10", "signal"),
+        ("signal: USR1@90", "signal"),
+        ("signal: USR1@0s", "signal"),
+        ("signal: A:USR1", "signal"),
+        ("signal: USR1@1h", "signal"),
         ("env: {1A: x}", "env.1A"),
         ("env: {SUANWANG_SITE: x}", "env.SUANWANG_SITE"),
         ("env: {A: [x]}", "env.A"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from suanwang.domain.precision import DeviceKind
-from suanwang.domain.task import Task
+from suanwang.domain.task import Signal, Task
 from suanwang.taskfile import InvalidTask, Problem, Submission, read_sbatch, read_tasks
 from suanwang.taskfile.problems import Findings
 from suanwang.taskfile.sbatch_options import options_of
@@ -214,7 +214,7 @@ def test_what_is_assumed_is_said() -> None:
         "--exclusive=user",
         "-w node7",
         "--reservation=maint",
-        "--signal=B:USR1@60",
+        "--signal=B:INT@60",
         "--array=0-7%2",
         "--chdir=/home/me",
         "--gres=nvme:1",
@@ -264,6 +264,10 @@ def test_what_cannot_be_honoured_is_named(option: str) -> None:
         ("--export=1X=3", "--export"),
         ("--partition='a;b'", "--partition"),
         ("--quiet=3", "--quiet"),
+        ("--signal=FRED", "--signal"),
+        ("--signal=USR1@soon", "--signal"),
+        ("--signal=99", "--signal"),
+        ("--signal=USR1@65535 --time=10", "--signal"),
     ],
 )
 def test_what_cannot_be_or_must_not_be_is_refused_with_its_line(option: str, field: str) -> None:
@@ -279,6 +283,24 @@ def test_a_misspelt_option_comes_with_the_right_one() -> None:
 def test_no_requeue_means_one_attempt() -> None:
     assert task("--no-requeue").max_attempts == 1
     assert task("--requeue").max_attempts == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "signal"),
+    [
+        ("USR1", Signal(name="USR1", before_s=60)),
+        ("sigterm@120", Signal(name="TERM", before_s=120)),
+        ("B:10@300", Signal(name="USR1", before_s=300, shell_only=True)),
+        ("RB:HUP@5", Signal(name="HUP", before_s=5, shell_only=True)),
+        ("R:USR2@0", Signal(name="USR2", before_s=1)),
+    ],
+)
+def test_the_signal_that_a_run_is_told_by(written: str, signal: Signal) -> None:
+    assert task(f"--signal={written}").signal == signal
+
+
+def test_on_several_nodes_there_is_no_signal_for_the_shell_alone() -> None:
+    assert "every process" in said(read("-N 2", "--signal=B:USR1"), "--signal")
 
 
 def test_a_script_that_is_no_yaml_is_recognised_with_and_without_a_shebang() -> None:

@@ -151,6 +151,14 @@ class FakeConnector:
         """The site loses this run by its own fault, now; an ended or unknown run stays as it is."""
         self._end(tag, RunState.SITE_FAILED, reason=reason)
 
+    def exit_now(self, tag: str, *, exit_code: int) -> None:
+        """The program of this run ends by itself, now; one that waits, ended or is unknown stays as it is."""
+        self._advance()
+        run = self._books.runs.get(tag)
+        if run is not None and run.state is RunState.RUNNING:
+            self._finish(run, self._clock.now(), RunState.FAILED if exit_code else RunState.SUCCEEDED, exit_code, "")
+            self._start_waiting(self._clock.now())
+
     def _check_up(self) -> None:
         if self.faults.down:
             raise Unavailable("the site does not answer: retry")
