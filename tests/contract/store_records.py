@@ -38,6 +38,7 @@ from suanwang.domain.pricing import Discount, Formula, Package, Plan, PlanMonth,
 from suanwang.domain.sample import Sample, Source
 from suanwang.domain.site import Measured
 from suanwang.ports import BillQuery, BillTotal, Extent, Lately, Store
+from suanwang.trading.published import Published
 
 
 class KeepingSites:
@@ -114,6 +115,27 @@ class KeepingSites:
             store.put_site(replace(site, revision=4), [an_event("site.priced")], price_list=listed(3))
         assert store.site(site.id) == replace(site, offering=priced, revision=3), "all of the step, or nothing"
         assert len(store.events(0, 10)) == 3
+
+    def test_what_sites_publish_of_prices_is_logged_with_it_or_not_at_all(self, store: Store) -> None:
+        def said(kind: str, name: str, text: str = "{}") -> Published:
+            return Published(kind=kind, name=name, leaf=text)
+
+        site, size = a_site(), store.edge().size
+        store.add_site(site, [], [said("declared", "贵安/1", '{"a":"1"}')])
+        leaves = [said("declared", "贵安/2"), said("prices", "贵安/2")]
+        store.put_site(replace(site, revision=1), (), published=leaves)
+        store.add_plan([], [], [said("plan", "贵安/2")])
+        names = {("declared", "贵安/1"), ("declared", "贵安/2"), ("prices", "贵安/2"), ("plan", "贵安/2")}
+        found = store.published(names | {("plan", "none")})
+        assert (set(found), sorted(found.values())) == (names, list(range(size, size + 4)))
+        assert store.leaves([size])[size] == '{"a":"1"}'
+        assert store.published([]) == {}
+        with pytest.raises(Conflict):
+            store.add_site(site, [], [said("declared", "贵安/3")])
+        with pytest.raises(Conflict):
+            store.put_site(replace(site, revision=5), (), published=[said("declared", "贵安/3")])
+        assert store.edge().size == size + 4
+        assert store.published({("declared", "贵安/3")}) == {}
 
     def test_a_project_has_one_plan_for_a_month_a_site_and_a_device(self, store: Store) -> None:
         def month(number: int, plan: str = "mine", device: str = "chip", project: ProjectId = PROJECT) -> PlanMonth:

@@ -288,6 +288,10 @@ def verify(
         say(f"the bill of {finding.name} holds: {finding.lines} lines, {yuan}")
     else:
         say(f"the {finding.kind} {finding.name} holds: {yuan}, {finding.lines} transfers")
+    if finding.sources:
+        say(f"unit prices of {finding.priced} lines follow from what was logged before: {', '.join(finding.sources)}")
+    for message in finding.unproved:
+        note(f"not proved: {message}")
     if finding.voucher_fen:
         say(f"vouchers paid ¥{Decimal(finding.voucher_fen) / 100:.2f} of it")
     say(f"ledger of {made.size} leaves, signed {made.at:%Y-%m-%d %H:%M:%S} UTC by {made.key}")
@@ -305,6 +309,11 @@ def _told(finding: Finding) -> dict[str, Any]:
         "amount_fen": finding.amount_fen,
         "voucher_fen": finding.voucher_fen,
         "lines": finding.lines,
+        "prices": {
+            "lines": finding.priced,
+            "follow_from": list(finding.sources),
+            "not_proved": list(finding.unproved),
+        },
         "unsettled": list(finding.unsettled),
         "key_checked": finding.trusted,
         "failures": [

@@ -158,6 +158,8 @@ class BillDocument(Answer):
     amount_fen: int
     usage: list[dict[str, Any]]
     transfers: list[dict[str, Any]]
+    published: list[dict[str, Any]]
+    leases: list[dict[str, Any]]
     checkpoint: CheckpointView
     consistency: dict[str, Any] | None
 

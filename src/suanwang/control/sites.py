@@ -28,6 +28,7 @@ from suanwang.electricity.daily import check_daily
 from suanwang.electricity.tariff import check_tariff
 from suanwang.ports import Clock, Store
 from suanwang.trading.owning import checked_owners
+from suanwang.trading.published import Published, declared_of, published
 
 JOIN_TTL_S = 7 * 86400
 TRIES = 5
@@ -59,11 +60,11 @@ class Sites:
     def invite(self, caller: Principal, site_id: str, offering: Offering) -> tuple[Site, str]:
         """Register a site; returns it with the join token its agent starts with."""
         self._may_change(caller, offering.provider)
-        offering = _placed(offering)
+        offering = _numbered(_placed(offering), 1)
         now = self._clock.now()
         site = Site(id=SiteId(check_slug(site_id, "id")), offering=offering, state_since=now)
         event = Event(kind="site.invited", at=now, site_id=site.id, actor=caller.name)
-        self._store.add_site(site, (event,))
+        self._store.add_site(site, (event,), (published(declared_of(site.id, offering, 1, now)),))
         return site, self.join_token(caller, site.id)
 
     def join_token(self, caller: Principal, site_id: SiteId) -> str:
@@ -135,11 +136,17 @@ class Sites:
         for _ in range(TRIES):
             site = self._get(site_id)
             moved = replace(site, revision=site.revision + 1, **changes)  # type: ignore[arg-type]
+            leaves, now = list[Published](), self._clock.now()
             if moved.offering is not site.offering:
-                moved = replace(moved, offering=with_lists(moved.offering, site.offering.price.lists))
-            event = Event(kind=kind, at=self._clock.now(), site_id=site_id, actor=caller.name, data=data)
+                offering, declared = with_lists(moved.offering, site.offering.price.lists), site.offering.price.declared
+                was = declared_of(site_id, site.offering, declared, now)
+                if declared and declared_of(site_id, offering, declared, now) != was:
+                    declared += 1
+                    leaves.append(published(declared_of(site_id, offering, declared, now)))
+                moved = replace(moved, offering=_numbered(offering, declared))
+            event = Event(kind=kind, at=now, site_id=site_id, actor=caller.name, data=data)
             try:
-                self._store.put_site(moved, (event,), unhold=unhold)
+                self._store.put_site(moved, (event,), unhold=unhold, published=leaves)
             except Conflict:
                 continue
             return moved
@@ -162,6 +169,10 @@ def _placed(offering: Offering) -> Offering:
     check_offering(offering)
     check_declared(offering)
     return replace(offering, region=region_of(offering.region), owners=checked_owners(offering.owners))
+
+
+def _numbered(offering: Offering, declared: int) -> Offering:
+    return replace(offering, price=replace(offering.price, declared=declared))
 
 
 _MOST_DECIMALS = 9

@@ -58,6 +58,8 @@ class Discount:
     until: datetime | None = None
     below_us: int | None = None
     """The device microseconds that a plan has paid: what is used in its month until so many; no list says it."""
+    plan_month: str = ""
+    """Key of the plan's month, where it is one; no list says it."""
     above_device_hours: int | None = None
     """What a project used of the device at the site in a month (UTC+8) from so many device hours on."""
 
@@ -141,6 +143,7 @@ class PlanMonth:
             name=self.package.name,
             percent=Decimal(100),
             below_us=self.below_us,
+            plan_month=self.key,
             from_at=self.from_at,
             until=self.to_at,
         )

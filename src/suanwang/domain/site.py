@@ -14,7 +14,7 @@ from decimal import Decimal
 from suanwang.domain.ids import SiteId
 from suanwang.domain.lifecycle import SiteState
 from suanwang.domain.precision import DeviceKind, Precision
-from suanwang.domain.pricing import DatedPrice, PriceList
+from suanwang.domain.pricing import Customer, DatedPrice, PriceList
 from suanwang.domain.tariff import Tariff
 
 
@@ -48,6 +48,12 @@ class Price:
     """Of a site: the price list in force and those to come, by `valid_from`; they stand over what is declared above."""
     dated: tuple[DatedPrice, ...] = ()
     """Of one run: what binds it of those lists, by `from_at`. Empty: the prices above, at any time."""
+    customer: Customer | None = None
+    """Of one run that lists bind: whom their discounts were looked up for, without his plans."""
+    declared: int = 0
+    """Number of the site's declaration that says it, in the log; 0: the log does not have it."""
+    prepaid: str = ""
+    """Of one run: the device, or `core`, whose hours a right has paid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

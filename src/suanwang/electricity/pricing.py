@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from suanwang import catalog
 from suanwang.domain.pricing import Customer, DatedPrice, Discount, Formula, Kind, PriceList, Pricing, Taken
-from suanwang.domain.site import DevicePool, Offering, Price, Site
+from suanwang.domain.site import Price, Site
 from suanwang.domain.tariff import Tariff
 from suanwang.electricity.supply import EPOCH, milliseconds, passed_on
 from suanwang.electricity.tariff import next_change_ms, slot_at
@@ -42,17 +42,38 @@ def bound(site: Site, device: str | None, customer: Customer, now: datetime) -> 
     if not price.lists and not covers:
         return price
     pool = next((pool for pool in offering.devices if pool.model == device), None)
-    found: list[DatedPrice] = []
-    if not price.lists or price.lists[0].valid_from > now:
-        found.append(_declared(price, pool))
-    found += [_claimed(each, offering, pool, customer) for each in price.lists]
-    first = max((at for at, each in enumerate(found) if each.from_at <= now), default=0)
-    dated = [replace(each, discounts=(*covers, *each.discounts)) for each in found[first:]]
-    return replace(price, lists=(), dated=tuple(dated))
+    in_force = max((at for at, each in enumerate(price.lists) if each.valid_from <= now), default=None)
+    model, kw = (pool.model, meter_kw(pool.power_w, offering.pue)) if pool else (None, _NOTHING)
+    lists: tuple[PriceList | None, ...] = (None, *price.lists) if in_force is None else price.lists[in_force:]
+    return bound_by(price, lists, model, kw, customer, covers)
 
 
-def _declared(price: Price, pool: DevicePool | None) -> DatedPrice:
-    each = price.device_hour_yuan.get(pool.model, Decimal(0)) if pool else Decimal(0)
+def bound_by(
+    price: Price,
+    lists: Sequence[PriceList | None],
+    model: str | None,
+    kw: Decimal,
+    customer: Customer,
+    covers: Sequence[Discount] = (),
+) -> Price:
+    """What a site declares as these of its lists bind a run, by their dates; None stands for what was declared before them.
+    `kw` is what a device draws at the meter, `covers` are what the customer's plans have paid."""
+    dated = [_declared(price, model) if each is None else _claimed(each, price, model, kw, customer) for each in lists]
+    return replace(
+        price,
+        lists=(),
+        dated=tuple(replace(each, discounts=(*covers, *each.discounts)) for each in dated),
+        customer=replace(customer, covers=()),
+    )
+
+
+def meter_kw(power_w: float, pue: float) -> Decimal:
+    """Of one device at the site's meter."""
+    return Decimal(repr(float(power_w))) / 1000 * Decimal(repr(float(pue)))
+
+
+def _declared(price: Price, model: str | None) -> DatedPrice:
+    each = price.device_hour_yuan.get(model, Decimal(0)) if model else Decimal(0)
     return DatedPrice(
         version=0,
         from_at=EPOCH,
@@ -62,11 +83,9 @@ def _declared(price: Price, pool: DevicePool | None) -> DatedPrice:
     )
 
 
-def _claimed(version: PriceList, offering: Offering, pool: DevicePool | None, customer: Customer) -> DatedPrice:
-    model = pool.model if pool else None
-    posted = offering.price.device_hour_yuan.get(model, Decimal(0)) if model else Decimal(0)
+def _claimed(version: PriceList, price: Price, model: str | None, kw: Decimal, customer: Customer) -> DatedPrice:
+    posted = price.device_hour_yuan.get(model, Decimal(0)) if model else Decimal(0)
     formula = version.device_hour.get(model, Formula(base_yuan=posted)) if model else Formula()
-    kw = Decimal(repr(float(pool.power_w))) / 1000 * Decimal(repr(float(offering.pue))) if pool else Decimal(0)
     claims = [each for each in version.discounts if _has_claim(each, customer, model)]
     return DatedPrice(
         version=version.version,

@@ -15,6 +15,7 @@ from suanwang.trading.budgets import Draw
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Hold, Outcome, Transfer
 from suanwang.trading.merkle import Edge, Key
+from suanwang.trading.published import Name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +184,9 @@ class Ledger(Protocol):
 
     def seal(self, kind: str, name: str, sha256: str) -> int:
         """The leaf of the log that seals this; appended where there is none yet."""
+
+    def published(self, names: Collection[Name]) -> Mapping[Name, int]:
+        """The leaf of each that was published with a site, a price list or a plan; the first one where there are several."""
 
     def leaves(self, indexes: Collection[int]) -> Mapping[int, str]:
         """What the log says at these places."""

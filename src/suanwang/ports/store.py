@@ -34,6 +34,7 @@ from suanwang.ports.ledger import Charged, Ledger
 from suanwang.ports.market import Market
 from suanwang.ports.overview import Overview
 from suanwang.ports.trade import Agreements, Disputes, Listings, Plans, Vouchers
+from suanwang.trading.published import Published
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +168,8 @@ class Store(Ledger, Budgets, Market, Plans, Vouchers, Agreements, Disputes, List
         """Move `lease_until` (never backwards) of those that are still live; returns which."""
 
     # sites
-    def add_site(self, site: Site, events: Sequence[Event]) -> None:
-        """Raises `Conflict` where the identifier is taken."""
+    def add_site(self, site: Site, events: Sequence[Event], published: Sequence[Published] = ()) -> None:
+        """Raises `Conflict` where the identifier is taken. The log gets `published` in the same step."""
 
     def site(self, site_id: SiteId) -> Site | None: ...
 
@@ -182,10 +183,11 @@ class Store(Ledger, Budgets, Market, Plans, Vouchers, Agreements, Disputes, List
         *,
         unhold: bool = False,
         price_list: PriceList | None = None,
+        published: Sequence[Published] = (),
     ) -> None:
         """Replace; `site.revision` is the stored one plus 1, else `Conflict`. With `unhold`, queued jobs that are held for
         this site lose their hold in the same step, so that they are decided anew. With `price_list`, that version is added
-        to the site's history in the same step; `Conflict` where it has one of that number."""
+        to the site's history in the same step; `Conflict` where it has one of that number. The log gets `published`."""
 
     def price_lists(self, site_id: SiteId, before: int | None, limit: int) -> Sequence[PriceList]:
         """The newest versions below `before`, newest first. They are never changed or taken away."""

@@ -20,14 +20,17 @@ from suanwang.trading.credits import Credit, Facts
 from suanwang.trading.disputes import Dispute
 from suanwang.trading.ledger import Account, AccountId, Chain, Outcome
 from suanwang.trading.listings import Copy, Kind, Listing, Use, UseState
+from suanwang.trading.published import Published
 from suanwang.trading.vouchers import Voucher, VoucherUse
 
 
 class Plans(Protocol):
     """Months of plans that projects have bought. Every method is one transaction."""
 
-    def add_plan(self, months: Sequence[PlanMonth], events: Sequence[Event]) -> None:
-        """Raises `Conflict` where the project has a plan for one of these months, site and device."""
+    def add_plan(
+        self, months: Sequence[PlanMonth], events: Sequence[Event], published: Sequence[Published] = ()
+    ) -> None:
+        """Raises `Conflict` where the project has a plan for one of these months, site and device. The log gets `published`."""
 
     def plan_months(
         self, projects: Collection[ProjectId] | None, after: datetime | None

@@ -15,8 +15,9 @@ from suanwang.domain.job import BillLine, UsageRecord
 from suanwang.domain.pricing import Formula, Kind, Pricing, Taken
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import ElectricityRate, Tier
+from suanwang.trading import plainform
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.leaves import usage_leaf
+from suanwang.trading.leaves import canonical, usage_leaf
 from suanwang.trading.ledger import CURRENCY, AccountId, Phase
 from suanwang.trading.proven import (
     Consistency,
@@ -31,27 +32,33 @@ from suanwang.trading.proven import (
     proven_of,
     shown,
 )
+from suanwang.trading.published import Bound, Stated, stated
 from suanwang.trading.settlement import Party
-from suanwang.trading.strict import amount, count, exactly, instant_of, listed, mapping, text, whole
+from suanwang.trading.strict import amount, count, exactly, hashes, instant_of, listed, mapping, text, whole
 
-FORMAT = "suanwang-bill/1"
+FORMAT, EARLIER = "suanwang-bill/2", "suanwang-bill/1"
+"""The earlier one had no leaves of what prices follow from."""
 _USAGE = (
     *("kind", "id", "allocation", "job", "project", "site", "from_at", "to_at", "cores", "memory_gb", "device_model"),
     *("devices", "energy_kwh", "carbon_g", "provider", "description", "rated_yuan", "amount_fen", "started_at"),
     *("price", "parties", "before_fen"),
 )
-_USAGE_MAY = ("electricity", "pricing", "corrects")
-"""In the leaf where the user paid it, where a price list bound the run, and where it takes time back."""
+_USAGE_MAY = ("electricity", "pricing", "corrects", "bound")
+"""In the leaf where the user paid it, where a price list bound the run, where it takes time back, and where the log has what
+its price follows from."""
 
 
 def document(
     job: str,
     usage: Sequence[Proven],
     transfers: Sequence[Proven],
+    published: Sequence[Proven],
+    leases: Sequence[Proven],
     checkpoint: Checkpoint,
     consistency: Consistency | None = None,
 ) -> dict[str, object]:
-    """The bill of a job as plain JSON values. `usage` in the order of the log."""
+    """The bill of a job as plain JSON values. `usage` in the order of the log; `published` is what its prices follow from,
+    `leases` are the first holds of its leases."""
     return {
         "format": FORMAT,
         "job": job,
@@ -59,6 +66,8 @@ def document(
         "amount_fen": sum(content(each.leaf)["amount_fen"] for each in usage),
         "usage": [shown(each) for each in usage],
         "transfers": [shown(each) for each in transfers],
+        "published": [shown(each) for each in published],
+        "leases": [shown(each) for each in leases],
         "checkpoint": checkpoint_document(checkpoint),
         "consistency": consistency_document(consistency),
     }
@@ -76,6 +85,15 @@ class Rated:
     shared: tuple[Party, ...]
     before_fen: int
     electricity: ElectricityRate | None
+    bound: Bound | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A leaf of what a site published, read."""
+
+    proven: Proven
+    value: Stated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,21 +102,28 @@ class Bill:
     amount_fen: int
     usage: tuple[Rated, ...]
     transfers: tuple[Paid, ...]
+    published: tuple[Said, ...]
+    leases: tuple[Paid, ...]
     checkpoint: Checkpoint
     consistency: Consistency | None
 
     @classmethod
     def read(cls, value: object) -> Bill:
+        earlier = mapping(value).get("format") == EARLIER
         top = exactly(
-            value, "format", "job", "currency", "amount_fen", "usage", "transfers", "checkpoint", "consistency"
+            value,
+            *("format", "job", "currency", "amount_fen", "usage", "transfers", "checkpoint", "consistency"),
+            *(() if earlier else ("published", "leases")),
         )
-        if top["format"] != FORMAT or top["currency"] != CURRENCY:
+        if top["format"] not in (FORMAT, EARLIER) or top["currency"] != CURRENCY:
             raise ValueError(f"the format is {FORMAT} and the currency {CURRENCY}")
         return cls(
             job=text(top["job"]),
             amount_fen=whole(top["amount_fen"]),
             usage=tuple(_rated(each) for each in listed(top["usage"])),
             transfers=tuple(_settling(each) for each in listed(top["transfers"])),
+            published=tuple(_said(each) for each in listed(top.get("published", []))),
+            leases=tuple(_lease(each) for each in listed(top.get("leases", []))),
             checkpoint=checkpoint_of(top["checkpoint"]),
             consistency=consistency_of(top["consistency"]),
         )
@@ -152,8 +177,10 @@ def _rated(value: object) -> Rated:
         shared=shared,
         before_fen=whole(leaf["before_fen"]),
         electricity=_electricity(leaf["electricity"]) if "electricity" in leaf else None,
+        bound=plainform.read(Bound, leaf["bound"]) if "bound" in leaf else None,
     )
-    written = usage_leaf(record, line, price, read.started_at, shared, read.before_fen, read.electricity)
+    bound = None if read.bound is None else plainform.shown(read.bound)
+    written = usage_leaf(record, line, price, read.started_at, shared, read.before_fen, read.electricity, bound)
     if written != proven.leaf:
         raise ValueError(f"usage {record.id} is not written canonically")
     return read
@@ -192,6 +219,19 @@ def _pricing(value: object) -> Pricing:
         ),
         used_us=None if used is None else count(used),
     )
+
+
+def _said(value: object) -> Said:
+    top = exactly(value, "index", "leaf", "proof")
+    proven = Proven(index=count(top["index"]), leaf=canonical(mapping(top["leaf"])), proof=hashes(top["proof"]))
+    return Said(proven=proven, value=stated(top["leaf"]))
+
+
+def _lease(value: object) -> Paid:
+    paid = paid_of(value)
+    if paid.transfer.phase is not Phase.PENDING:
+        raise ValueError("a lease holds by a pending transfer")
+    return paid
 
 
 def _settling(value: object) -> Paid:

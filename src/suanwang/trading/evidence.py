@@ -13,6 +13,7 @@ from decimal import Decimal
 from suanwang.electricity.pricing import units
 from suanwang.trading.billfile import Bill, Rated
 from suanwang.trading.checkpoint import Checkpoint
+from suanwang.trading.following import followed
 from suanwang.trading.ledger import Owner, Phase, Transfer
 from suanwang.trading.paperfile import FORMAT as PAPER
 from suanwang.trading.papers import verify_paper
@@ -28,6 +29,7 @@ from suanwang.trading.proving import (
     signature,
     unread,
 )
+from suanwang.trading.published import name_of
 from suanwang.trading.rating import billed_fen, drawn, rated_yuan
 from suanwang.trading.settlement import Redeemed, chain_name, chain_of
 
@@ -39,9 +41,11 @@ def verify(document: object, *, key: str | None = None, older: Checkpoint | None
         return verify_paper(document, key=key, older=older)
     try:
         bill = Bill.read(document)
+        prices = followed(bill)
         failures = [
             *_records(bill),
             *_rating(bill),
+            *prices.failures,
             *_transfers(bill),
             *inclusion(_leaves(bill), bill.checkpoint),
             *signature(bill.checkpoint, key, older),
@@ -61,6 +65,9 @@ def verify(document: object, *, key: str | None = None, older: Checkpoint | None
             for each in bill.usage
             if each.line.amount_fen and chain_name(each.line.usage_id) not in paid
         ),
+        priced=prices.lines,
+        sources=prices.sources,
+        unproved=prices.unproved,
         checkpoint=bill.checkpoint,
         trusted=key is not None,
     )
@@ -179,4 +186,5 @@ def _redeemed(made: Sequence[Transfer]) -> Redeemed | None:
 
 def _leaves(bill: Bill) -> list[tuple[str, Proven]]:
     named = [(f"usage {each.record.id}", each.proven) for each in bill.usage]
-    return named + [(f"transfer {paid.transfer.id}", paid.proven) for paid in bill.transfers]
+    named += [(f"transfer {paid.transfer.id}", paid.proven) for paid in (*bill.transfers, *bill.leases)]
+    return named + [(" ".join(name_of(said.value)), said.proven) for said in bill.published]

@@ -40,10 +40,12 @@ def usage_leaf(
     shared: Sequence[Party],
     before_fen: int,
     electricity: ElectricityRate | None = None,
+    bound: Mapping[str, object] | None = None,
 ) -> str:
     """A usage record with all that its bill line and the line's transfers follow from; `electricity` where it is paid.
 
-    `price` are the unit prices of the record; with a price list the line says how they came about.
+    `price` are the unit prices of the record; with a price list the line says how they came about. `bound` names what of the
+    log they follow from.
     """
     drawn = {} if electricity is None else {"electricity": _electricity(electricity)}
     built = {} if line.pricing is None else {"pricing": _pricing(line.pricing)}
@@ -51,6 +53,7 @@ def usage_leaf(
         {
             **drawn,
             **built,
+            **({} if bound is None else {"bound": bound}),
             **({} if record.corrects is None else {"corrects": record.corrects}),
             "kind": "usage",
             "id": record.id,

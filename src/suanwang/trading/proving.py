@@ -23,6 +23,8 @@ class Check(StrEnum):
     RECORDS = "records"
     """Numbered without a gap, of one job, in order, never overlapping."""
     RATING = "rating"
+    PRICES = "prices"
+    """Unit prices are those that the site had published before the run."""
     AMOUNT = "amount"
     SPLIT = "split"
     TRANSFERS = "transfers"
@@ -58,6 +60,11 @@ class Finding:
     """What vouchers paid of it."""
     unsettled: tuple[str, ...] = ()
     """Records whose amount no transfer has paid at the checkpoint."""
+    priced: int = 0
+    """Records whose unit prices follow from what their sites had published, which `sources` names."""
+    sources: tuple[str, ...] = ()
+    unproved: tuple[str, ...] = ()
+    """What of the prices the file cannot show."""
     checkpoint: Checkpoint | None = None
     trusted: bool = False
 

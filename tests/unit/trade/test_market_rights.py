@@ -129,7 +129,8 @@ def test_a_right_to_devices_is_for_tasks_that_take_them(net: World) -> None:
     task = "name: train\nrun: 'true'\nresources: {cores: 1, memory: 1GB, devices: %s, time_limit: 30m}\n"
     job = net.network.jobs.get(net.operator, JobId(client(net).submit(task % "3 x gpu", reservation=right).jobs[0].id))
     assert job.terms is not None
-    assert job.terms.price == replace(price, device_hour_yuan={MODEL: Decimal(0)})
+    paid = replace(price, device_hour_yuan={MODEL: Decimal(0)}, declared=2, prepaid=MODEL)
+    assert job.terms.price == paid
     assert job.task.constraints.sites == ("guian",)
     assert job.task.resources.devices == DeviceRequest(count=3, models=(MODEL,))
     with pytest.raises(Conflict, match="needs 5 units, the right has 4"):

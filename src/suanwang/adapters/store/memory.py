@@ -50,6 +50,7 @@ from suanwang.domain.site import Ending, Held, Site
 from suanwang.measuring.calibration import Belief, EfficiencyState
 from suanwang.measuring.workclass import WorkClass
 from suanwang.ports import BillQuery, BillTotal, Charged, Extent, Idempotency, JobQuery, Notice
+from suanwang.trading.published import Published
 
 LIVE_ALLOCATION = frozenset({AllocationState.LEASED, AllocationState.RUNNING})
 
@@ -270,12 +271,13 @@ class MemoryStore(
 
     # sites
 
-    def add_site(self, site: Site, events: Sequence[Event]) -> None:
+    def add_site(self, site: Site, events: Sequence[Event], published: Sequence[Published] = ()) -> None:
         with self._lock:
             if site.id in self._sites:
                 raise Conflict(f"a site {site.id!r} exists already", field="id")
             self._sites[site.id] = site
             self.append_events(events)
+            self._publish(published)
 
     def site(self, site_id: SiteId) -> Site | None:
         return self._sites.get(site_id)
@@ -291,6 +293,7 @@ class MemoryStore(
         *,
         unhold: bool = False,
         price_list: PriceList | None = None,
+        published: Sequence[Published] = (),
     ) -> None:
         with self._lock:
             stored = self._sites.get(site.id)
@@ -303,6 +306,7 @@ class MemoryStore(
                 versions[price_list.version] = price_list
             self._sites[site.id] = site
             self.append_events(events)
+            self._publish(published)
             for *_, job_id in self._queue if unhold else ():
                 job = self._jobs[job_id]
                 if job.hold is not None and job.hold.expect.site == site.id:

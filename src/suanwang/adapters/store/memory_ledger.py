@@ -38,6 +38,7 @@ from suanwang.trading.ledger import (
     release,
 )
 from suanwang.trading.merkle import Edge, Key, leaf_hash
+from suanwang.trading.published import Name, Published
 from suanwang.trading.settlement import chain_name
 
 
@@ -325,6 +326,18 @@ class MemoryLedger(ABC):
             if key not in self._seals:
                 self._seals[key] = self._append(seal_leaf(*key))
             return self._seals[key]
+
+    def _publish(self, published: Sequence[Published]) -> None:
+        for each in published:
+            self._seals[each.kind, each.name, each.sha256] = self._append(each.leaf)
+
+    def published(self, names: Collection[Name]) -> Mapping[Name, int]:
+        with self._lock:
+            found: dict[Name, int] = {}
+            for (kind, name, _), leaf in self._seals.items():
+                if (kind, name) in names:
+                    found[kind, name] = min(leaf, found.get((kind, name), leaf))
+            return found
 
     def leaves(self, indexes: Collection[int]) -> Mapping[int, str]:
         return {index: self._log[index] for index in indexes if index < len(self._log)}

@@ -12,6 +12,7 @@ from suanwang.adapters.store.plans import taken
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
 from suanwang.domain.pricing import PlanMonth
+from suanwang.trading.published import Published
 
 _Key: TypeAlias = tuple[ProjectId, SiteId, str, datetime]
 
@@ -30,12 +31,15 @@ class MemoryPlans(MemoryLedger):
         super().__init__()
         self._plans: dict[_Key, _Row] = {}
 
-    def add_plan(self, months: Sequence[PlanMonth], events: Sequence[Event]) -> None:
+    def add_plan(
+        self, months: Sequence[PlanMonth], events: Sequence[Event], published: Sequence[Published] = ()
+    ) -> None:
         with self._lock:
             if any(_key(each) in self._plans for each in months):
                 raise taken(months[0])
             self._plans.update({_key(each): _Row(each, each.from_at) for each in months})
             self.append_events(events)
+            self._publish(published)
 
     def plan_months(
         self, projects: Collection[ProjectId] | None, after: datetime | None

@@ -13,10 +13,12 @@ from psycopg import errors as pg
 from suanwang.adapters.store.codec import Codec
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.record import insert_events
+from suanwang.adapters.store.tree import publish
 from suanwang.domain.errors import Conflict
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
 from suanwang.domain.pricing import PlanMonth
+from suanwang.trading.published import Published
 
 PLAN_MONTH: Codec[PlanMonth] = Codec(PlanMonth, shared=True)
 _INSERT = (
@@ -31,12 +33,15 @@ class PlanStore:
 
     _database: Database
 
-    def add_plan(self, months: Sequence[PlanMonth], events: Sequence[Event]) -> None:
+    def add_plan(
+        self, months: Sequence[PlanMonth], events: Sequence[Event], published: Sequence[Published] = ()
+    ) -> None:
         def work(connection: Connection) -> None:
             for each in months:
                 row = (*_key(each), each.to_at, each.plan, each.from_at, PLAN_MONTH.dump(each))
                 connection.execute(_INSERT, row)
             insert_events(connection, events)
+            publish(connection, published)
 
         try:
             self._database.write(work)

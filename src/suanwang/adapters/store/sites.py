@@ -23,12 +23,14 @@ from suanwang.adapters.store.rows import (
     site_from,
     site_row,
 )
+from suanwang.adapters.store.tree import publish
 from suanwang.domain.errors import Conflict
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
 from suanwang.domain.pricing import PriceList
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Ending, Held, Site
+from suanwang.trading.published import Published
 
 _SITE = listed(SITE_COLUMNS)
 _MARKS = ", ".join("%s" for _ in SITE_COLUMNS)
@@ -70,10 +72,11 @@ class Sites:
 
     _database: Database
 
-    def add_site(self, site: Site, events: Sequence[Event]) -> None:
+    def add_site(self, site: Site, events: Sequence[Event], published: Sequence[Published] = ()) -> None:
         def work(connection: Connection) -> None:
             connection.execute(_INSERT, site_row(site))
             insert_events(connection, events)
+            publish(connection, published)
 
         try:
             self._database.write(work, tag=f"site {site.id}")
@@ -97,6 +100,7 @@ class Sites:
         *,
         unhold: bool = False,
         price_list: PriceList | None = None,
+        published: Sequence[Published] = (),
     ) -> None:
         def work(connection: Connection) -> None:
             row = connection.execute(_UPDATE, (*site_row(site), site.id, site.revision - 1)).fetchone()
@@ -108,6 +112,7 @@ class Sites:
                 connection.execute("INSERT INTO price_lists VALUES (%s, %s, %s, %s)", row)
             if unhold:
                 connection.execute(_UNHOLD, (site.id,))
+            publish(connection, published)
 
         try:
             self._database.write(work, tag=f"site {site.id}")

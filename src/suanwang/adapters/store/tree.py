@@ -16,6 +16,7 @@ from suanwang.domain.ids import JobId
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.leaves import seal_leaf
 from suanwang.trading.merkle import Edge, Key, leaf_hash
+from suanwang.trading.published import Name, Published
 
 KEPT_LEVEL = 4
 _HASH_BYTES = 32
@@ -39,6 +40,15 @@ def append_leaves(connection: Connection, leaves: Sequence[str]) -> int:
         copy_rows(connection, 'COPY ledger_nodes (level, "index", hash) FROM STDIN', kept)
     connection.execute("UPDATE ledger_tree SET size = %s, peaks = %s WHERE id = 1", (grown.size, b"".join(grown.peaks)))
     return edge.size
+
+
+def publish(connection: Connection, published: Sequence[Published]) -> None:
+    """Append what a site says of its prices, within the caller's transaction, after every other lock."""
+    if not published:
+        return
+    first = append_leaves(connection, [each.leaf for each in published])
+    rows = [(clean(each.kind), clean(each.name), each.sha256, first + at) for at, each in enumerate(published)]
+    copy_rows(connection, "COPY ledger_seals (kind, name, sha256, leaf) FROM STDIN", rows)
 
 
 class Tree:
@@ -74,6 +84,16 @@ class Tree:
             return leaf
 
         return self._database.write(work)
+
+    def published(self, names: Collection[Name]) -> Mapping[Name, int]:
+        wanted = sorted(names)
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT s.kind, s.name, min(s.leaf) FROM unnest(%s::text[], %s::text[]) AS w(kind, name) "
+                "JOIN ledger_seals s ON s.kind = w.kind AND s.name = w.name GROUP BY s.kind, s.name",
+                ([kind for kind, _ in wanted], [name for _, name in wanted]),
+            ).fetchall()
+        return {(row[0], row[1]): row[2] for row in rows}
 
     def leaves(self, indexes: Collection[int]) -> Mapping[int, str]:
         with self._database.reading() as connection:

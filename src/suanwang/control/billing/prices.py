@@ -6,6 +6,7 @@ Owns who may publish, what a list must hold, and its number. What it comes to fo
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,6 +21,7 @@ from suanwang.domain.pricing import Asked, Customer, Discount, Formula, Package,
 from suanwang.domain.site import Offering, Price, Site
 from suanwang.electricity.pricing import bound, counts_volume, month_of, next_month, pricing_at
 from suanwang.ports import Clock, Store
+from suanwang.trading.published import Listed, Stated, declared_of, name_of, published
 
 TRIES = 5
 MOST_WAITING = 20
@@ -91,7 +93,8 @@ class Prices:
             lists = _standing((*site.offering.price.lists, made), now)
             moved = replace(site, revision=site.revision + 1, offering=with_lists(site.offering, lists))
             try:
-                self._store.put_site(moved, (event,), unhold=True, price_list=made)
+                leaf = published(Listed(site=site.id, version=made))
+                self._store.put_site(moved, (event,), unhold=True, price_list=made, published=(leaf,))
             except Conflict:
                 continue
             return made
@@ -191,6 +194,22 @@ def payers(store: Store, sites: Sequence[Site], now: datetime) -> Mapping[Projec
 
 def _used(store: Store, month: PlanMonth) -> int:
     return store.device_us(month.project, month.site_id, month.package.device, month.from_at, month.to_at)
+
+
+def log_declared(store: Store, now: datetime) -> None:
+    """Log the prices of sites that joined before the log had them, so that bills of runs from now on prove them."""
+    for site in store.sites():
+        if site.offering.price.declared:
+            continue
+        numbered = replace(site.offering, price=replace(site.offering.price, declared=1))
+        plans = [month for month, _ in store.plan_months(None, now) if month.site_id == site.id]
+        lists = [Listed(site=site.id, version=each) for each in site.offering.price.lists]
+        stated: list[Stated] = [declared_of(site.id, numbered, 1, now), *lists, *plans]
+        wanted = {name_of(each): each for each in stated}
+        there = store.published(wanted.keys())
+        leaves = [published(each) for name, each in wanted.items() if name not in there]
+        with suppress(Conflict):  # Somebody changed it meanwhile: the next time does it.
+            store.put_site(replace(site, revision=site.revision + 1, offering=numbered), published=leaves)
 
 
 def with_lists(offering: Offering, lists: tuple[PriceList, ...]) -> Offering:

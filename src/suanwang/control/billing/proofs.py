@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import orjson
 
+from suanwang.control.billing.prices import log_declared
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
@@ -19,9 +20,11 @@ from suanwang.domain.ids import JobId
 from suanwang.ports import BillQuery, Clock, Signer, Store
 from suanwang.trading.billfile import document
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.ledger import Owner, account_id
+from suanwang.trading.holding import hold_id
+from suanwang.trading.ledger import Owner, Phase, account_id
 from suanwang.trading.merkle import Range, consistency_ranges, cover, folded, inclusion_ranges
 from suanwang.trading.proven import Consistency, Proven
+from suanwang.trading.published import names_in
 from suanwang.trading.settlement import chain_name
 
 _NOTHING = "nothing of this job is in the ledger yet: ask again when it has run and was billed"
@@ -55,7 +58,9 @@ class Proofs:
         if self._signer is None:
             return
         newest = self._store.checkpoint()
-        if newest is None or self._clock.now() - newest.at >= timedelta(seconds=self._rules.checkpoint_every_s):
+        now = self._clock.now()
+        if newest is None or now - newest.at >= timedelta(seconds=self._rules.checkpoint_every_s):
+            log_declared(self._store, now)
             self.checkpoint()
 
     def inclusion(self, index: int, size: int | None = None) -> tuple[Checkpoint, Sequence[bytes]]:
@@ -84,11 +89,19 @@ class Proofs:
         indexes = self._store.usage_leaves(job_id)
         records = [record.id for record in self._store.usage_records(job_id)]
         entries = self._store.chain_entries([chain_name(usage_id) for usage_id in records])
-        proven, checkpoint, consistency = self.proven([*indexes, *(entry.leaf for entry in entries)], since)
+        usage = [orjson.loads(text) for text in self._store.leaves(indexes).values()]
+        said = sorted(self._store.published(names_in(usage)).values())
+        holds = self._store.chain_entries({hold_id(leaf["allocation"], 0) for leaf in usage if "bound" in leaf})
+        leases = [entry.leaf for entry in holds if entry.transfer.phase is Phase.PENDING]
+        proven, checkpoint, consistency = self.proven(
+            [*indexes, *(entry.leaf for entry in entries), *said, *leases], since
+        )
         return document(
             job_id,
             [proven[index] for index in indexes],
             [proven[entry.leaf] for entry in entries],
+            [proven[leaf] for leaf in said],
+            [proven[leaf] for leaf in leases],
             checkpoint,
             consistency,
         )

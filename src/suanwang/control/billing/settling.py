@@ -13,9 +13,11 @@ from suanwang.control.rules import Rules
 from suanwang.domain.job import Event
 from suanwang.electricity.pricing import flat
 from suanwang.ports import Claim, OpenLine, Store
+from suanwang.trading import plainform
 from suanwang.trading.leaves import usage_leaf
 from suanwang.trading.ledger import Account, AccountId, Owner
 from suanwang.trading.owning import weights
+from suanwang.trading.published import bound_of
 from suanwang.trading.rating import electricity_rate, used_us
 from suanwang.trading.settlement import Party, Redeemed, accounts_of, chain_name, chain_of, parties
 
@@ -65,7 +67,7 @@ def _open_accounts(store: Store, rules: Rules, lines: list[tuple[OpenLine, tuple
 
 
 def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime, voucher: Redeemed | None, *, holds: bool) -> Claim:
-    line = each.line
+    line, bound = each.line, bound_of(each.price)
     return Claim(
         usage_id=line.usage_id,
         leaf=usage_leaf(
@@ -76,6 +78,7 @@ def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime, voucher: Re
             shared,
             each.before_fen,
             electricity_rate(each.price, each.power_kw, each.usage.from_at),
+            None if bound is None else plainform.shown(bound),
         ),
         chain=chain_of(line, shared, each.before_fen, voucher),
         blocked=Event(

@@ -25,6 +25,7 @@ from suanwang.ports import Clock, Store
 from suanwang.trading.budgets import Draw
 from suanwang.trading.ledger import Account, Owner, Transfer, account_id
 from suanwang.trading.owning import weights
+from suanwang.trading.published import published
 from suanwang.trading.settlement import opened, parties, split
 
 MOST_MONTHS = 60
@@ -118,7 +119,7 @@ class Plans:
             actor=caller.name,
             data={"plan": plan, "package": package, "months": count, "fee_fen": made[0].fee_fen},
         )
-        self._store.add_plan(made, [event])
+        self._store.add_plan(made, [event], [published(each) for each in made])
         fees_due(self._store, self._rules, now, made[:1] if first <= now else ())
         return [each for each in self.of(caller, project) if each.month.plan == plan]
 

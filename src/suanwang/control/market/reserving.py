@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from suanwang.control.billing.prices import payers
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Job, Terms
-from suanwang.domain.pricing import Customer, Formula
-from suanwang.domain.site import Held, Price, Site
+from suanwang.domain.pricing import Customer
+from suanwang.domain.site import Held, Site
 from suanwang.electricity.pricing import bound
 from suanwang.ports import Store
 from suanwang.trading.market.product import CORE, begins, window_of
 from suanwang.trading.market.values import Reservation
+from suanwang.trading.published import prepaid
 
 NONE_HELD = Held()
 
@@ -146,26 +146,9 @@ def terms_of(store: Store, right: Reservation, site: Site, sites: tuple[SiteId, 
     payer = replace(known, covers=())  # A right is paid by itself: it uses up no plan.
     model = None if right.device == CORE else right.device
     return Terms(
-        price=_paid(bound(site, model, payer, now), right.device),
+        price=prepaid(bound(site, model, payer, now), right.device),
         reservation=right.id,
         not_before=begins(right.first),
         until=begins(right.end),
         sites=sites,
     )
-
-
-def _paid(price: Price, device: str) -> Price:
-    """The site's price with nothing for the right's device: that was paid. Electricity is in what was paid too."""
-    if device == CORE:
-        made = replace(
-            price,
-            core_hour_yuan=Decimal(0),
-            dated=tuple(replace(each, core_hour_yuan=Decimal(0)) for each in price.dated),
-        )
-    else:
-        made = replace(
-            price,
-            device_hour_yuan={**price.device_hour_yuan, device: Decimal(0)},
-            dated=tuple(replace(each, device=Formula()) for each in price.dated),
-        )
-    return replace(made, electricity_passed_on=False)
