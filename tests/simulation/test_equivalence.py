@@ -29,10 +29,11 @@ from suanwang.domain.lifecycle import JobState
 from suanwang.domain.precision import DeviceKind
 from suanwang.domain.site import Offering, Price
 from suanwang.domain.task import Checkpoint, DeviceRequest, Flexibility, Objective, Priority, Task
-from suanwang.electricity.daily import modelled_day
-from suanwang.electricity.outlook import Issues
-from suanwang.electricity.supply import milliseconds, published
-from suanwang.electricity.tariff import STEP_MS
+from suanwang.electricity.daily import factor_at, modelled_day
+from suanwang.electricity.outlook import Issues, expected, known
+from suanwang.electricity.series import Series
+from suanwang.electricity.supply import milliseconds
+from suanwang.electricity.tariff import STEP_MS, price_series
 from suanwang.scheduling.columns import ENDED_PREEMPTED, NEVER_MS, JobColumns, Outlook, RowColumns, Sharing
 from suanwang.scheduling.policies import policy
 from suanwang.twin.engine import Truth, play
@@ -301,7 +302,7 @@ def played(
     )
     begun_ms = START_MS // STEP_MS * STEP_MS
     issues = Issues(start_ms=begun_ms, issue_ms=STEP_MS, count=14 * 48, step_ms=STEP_MS, steps=48)
-    outlook = Outlook(*published([offers[name] for name in names], issues))
+    outlook = ahead([offers[name] for name in names], issues)
     allowed = np.array([[p is None for _, p in rows], [p is not None for _, p in rows]])
     truth = Truth(np.array([w.run_ms for w in jobs], np.int64), zero, zero)
     sharing = None if shared is None else sharing_of(jobs, shared, [p is not None for _, p in rows])
@@ -312,6 +313,21 @@ def played(
         ended = "taken" if how == ENDED_PREEMPTED else "end"
         events += [(start_ms, "start", job, rows[row][0]), (end_ms, ended, job, rows[row][0])]
     return events
+
+
+def ahead(offers: Sequence[Offering], issues: Issues) -> Outlook:
+    """What is known at each issue: tariffs are published, and the modelled day is the same each day."""
+    begun_ms, steps = issues.start_ms, issues.count + issues.steps
+    at = begun_ms + STEP_MS * np.arange(steps)
+    prices, carbons = [], []
+    for offer in offers:
+        tariff = offer.price.electricity
+        yuan = np.zeros(steps) if tariff is None else price_series(tariff, begun_ms, int(at[-1]) + STEP_MS).at(at)
+        grams = [offer.carbon_g_per_kwh * factor_at(offer.carbon_daily, one) for one in at.tolist()]
+        series = [Series(start_ms=begun_ms, step_ms=STEP_MS, values=np.array(values)) for values in (yuan, grams)]
+        prices.append(known(series[0], issues))
+        carbons.append(known(series[1], issues))
+    return Outlook(*expected(issues, prices, carbons))
 
 
 def digest(events: Iterable[tuple[int, str, int, str]]) -> str:

@@ -170,14 +170,6 @@ class QuotePreview(Answer):
     problems: list[ProblemView]
 
 
-class Weights(Asked):
-    """Weights of what is to be small; only their ratio counts."""
-
-    price: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
-    carbon: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
-    finish: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
-
-
 # Trials and learning
 
 

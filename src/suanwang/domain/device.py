@@ -118,10 +118,6 @@ class Accelerator:
         figure = self.rates.get(precision)
         return None if figure is None else figure.value
 
-    def supports(self, precision: Precision) -> bool:
-        """Whether a source gives a native rate for `precision`."""
-        return precision in self.rates
-
 
 class Isa(StrEnum):
     """Instruction set of a server processor."""

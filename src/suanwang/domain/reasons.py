@@ -66,9 +66,6 @@ SENTENCES: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-TEMPORARY = frozenset({"closed", "silent", "busy", "kept", "short", "quota", "money"})
-"""Reasons that may pass by themselves; a job that meets only others everywhere is refused at once."""
-
 
 def sentence(exclusion: Exclusion, *, chinese: bool = False) -> str:
     """The reason in words, without the site's name."""

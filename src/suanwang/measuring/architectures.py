@@ -6,15 +6,12 @@ file uses; what a file leaves to its family's own default is listed in the model
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.measuring.checks import whole
 from suanwang.measuring.models import MOST_LAYERS, MOST_WIDTH, Bias, Experts, Latent, Model
-
-_MOST_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +80,6 @@ FAMILIES: Mapping[str, Family] = {
     "phi": Family(ffn_is_four_times=True, gated=False, bias=Bias.ALL, norm_vectors=2),
     "starcoder2": Family(gated=False, tied=True, bias=Bias.ALL, norm_vectors=4),
 }  # fmt: skip
-
-
-def model_from_json(text: str, *, name: str = "") -> Model:
-    """The model of a `config.json`'s text. Raises `InvalidRequest` where it is no JSON object or lacks a field."""
-    if len(text) > _MOST_CHARACTERS:
-        message = f"config.json has {len(text)} characters; give the model's own configuration file"
-        raise InvalidRequest(message, field="config.json", allowed=f"at most {_MOST_CHARACTERS} characters")
-    try:
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        message = f"config.json is not readable as JSON: {error}"
-        raise InvalidRequest(message, field="config.json", allowed="a JSON object") from error
-    if not isinstance(value, dict):
-        raise InvalidRequest("config.json must be a JSON object", field="config.json", allowed="a JSON object")
-    return model_from_config(value, name=name)
 
 
 def model_from_config(config: Mapping[str, object], *, name: str = "") -> Model:
@@ -294,16 +276,3 @@ def _expert_layers(reader: _Reader, layers: int) -> int:
 def _name(config: Mapping[str, object], kind: str) -> str:
     path = config.get("_name_or_path")
     return path if isinstance(path, str) and path else kind
-
-
-def _no_constant(text: str) -> object:
-    raise ValueError(f"{text} is no number")
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice} is given twice")
-    return values

@@ -14,13 +14,11 @@ than 3 standard deviations off is an outlier, and is named.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from types import MappingProxyType
-from typing import Any
 
-from suanwang.domain.errors import InvalidRequest
 from suanwang.measuring.checks import number
 from suanwang.measuring.workclass import WorkClass
 
@@ -135,46 +133,6 @@ def learn(state: EfficiencyState, observation: Observation) -> Lesson:
         z=z,
         outlier=abs(residual.log_ratio - after.mean) > OUTLIER_Z * RUN_SD,
     )
-
-
-def to_plain(state: EfficiencyState) -> list[dict[str, Any]]:
-    """The state as JSON-ready rows, in a fixed order."""
-    return [
-        {
-            "device": device,
-            "work_class": work_class.value,
-            "runs": [{"run": residual.run, "log_ratio": residual.log_ratio} for residual in belief.residuals],
-        }
-        for (device, work_class), belief in sorted(state.beliefs.items())
-    ]
-
-
-def from_plain(rows: Sequence[Mapping[str, Any]]) -> EfficiencyState:
-    """The state of rows that `to_plain` wrote. Raises `InvalidRequest` naming the row's field that is wrong."""
-    beliefs: dict[tuple[str, WorkClass], Belief] = {}
-    for index, row in enumerate(rows):
-        where = f"efficiencies[{index}]"
-        try:
-            work_class = WorkClass(str(row.get("work_class")))
-        except ValueError as error:
-            allowed = ", ".join(WorkClass)
-            message = f"{where}.work_class {row.get('work_class')!r} is unknown; use {allowed}"
-            raise InvalidRequest(message, field=f"{where}.work_class", allowed=allowed) from error
-        runs = row.get("runs")
-        if not isinstance(runs, list) or len(runs) > WINDOW:
-            message = f"{where}.runs must be a list of at most {WINDOW} runs"
-            raise InvalidRequest(message, field=f"{where}.runs", allowed=f"up to {WINDOW} runs")
-        beliefs[str(row.get("device")), work_class] = _belief(
-            tuple(_residual(run, f"{where}.runs[{position}]") for position, run in enumerate(runs))
-        )
-    return EfficiencyState(beliefs=MappingProxyType(beliefs))
-
-
-def _residual(value: object, where: str) -> Residual:
-    if not isinstance(value, Mapping):
-        raise InvalidRequest(f"{where} must be a mapping", field=where, allowed="run and log_ratio")
-    log_ratio = number(value.get("log_ratio"), f"{where}.log_ratio", least=-60, most=60)
-    return Residual(run=str(value.get("run")), log_ratio=log_ratio)
 
 
 def _belief(residuals: tuple[Residual, ...]) -> Belief:

@@ -35,16 +35,6 @@ class TrainingWork:
     hardware: float
     """`model` and what recomputation repeats: what the cards really do."""
 
-    @property
-    def pd(self) -> float:
-        """PetaFLOPS-days of `simple`, comparable with published figures."""
-        return self.simple / FLOPS_PER_PD
-
-    @property
-    def model_pd(self) -> float:
-        """PetaFLOPS-days of `model`."""
-        return self.model / FLOPS_PER_PD
-
 
 def six_nd(active_parameters: float, tokens: float) -> float:
     """Operations of training by the rule C ≈ 6·N·D (Kaplan 2020, section 2.1; N active ones for a mixture of

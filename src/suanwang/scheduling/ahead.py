@@ -15,8 +15,8 @@ import numpy as np
 from suanwang.domain.site import Offering
 from suanwang.domain.tariff import Tariff
 from suanwang.electricity.daily import factor_at
-from suanwang.electricity.series import HOUR_MS, Floats, Ints, Series
-from suanwang.electricity.supply import constant, milliseconds, passed_on
+from suanwang.electricity.series import HOUR_MS, Floats, Ints
+from suanwang.electricity.supply import milliseconds, passed_on
 from suanwang.electricity.tariff import STEP_MS, STEPS, price_series
 
 T = TypeVar("T", bound=Hashable)
@@ -114,21 +114,17 @@ def _numbered(values: Sequence[T]) -> tuple[list[T], Ints]:
 
 
 def _stacked(rows: Sequence[Floats]) -> Floats:
-    return np.stack(rows) if rows else np.zeros((0, HORIZON_DAYS * STEPS))
+    return np.stack(rows) if rows else np.zeros((0, HORIZON_STEPS))
 
 
 @lru_cache(1024)
 def _prices(tariff: Tariff | None, begun_ms: int) -> Floats:
-    end_ms = begun_ms + HORIZON_DAYS * STEPS * STEP_MS
-    return _halves(
-        constant(0.0, begun_ms, end_ms) if tariff is None else price_series(tariff, begun_ms, end_ms), begun_ms
-    )
+    if tariff is None:
+        return np.zeros(HORIZON_STEPS)
+    at = begun_ms + np.arange(HORIZON_STEPS, dtype=np.int64) * STEP_MS
+    return price_series(tariff, begun_ms, begun_ms + HORIZON_STEPS * STEP_MS).at(at)
 
 
 @lru_cache(1024)
 def _factors(day: tuple[float, ...], begun_ms: int) -> Floats:
-    return np.array([factor_at(day, begun_ms + at * STEP_MS) for at in range(HORIZON_DAYS * STEPS)], np.float64)
-
-
-def _halves(series: Series, begun_ms: int) -> Floats:
-    return series.at(begun_ms + np.arange(HORIZON_DAYS * STEPS, dtype=np.int64) * STEP_MS)
+    return np.array([factor_at(day, begun_ms + at * STEP_MS) for at in range(HORIZON_STEPS)], np.float64)

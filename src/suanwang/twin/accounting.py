@@ -30,7 +30,6 @@ WATT_MS_PER_KWH = 3_600_000_000
 BYTES_PER_GB = 1_000_000_000
 MOST = 9.0e18
 """Sums stay below this, or nothing is returned: a little less than 2^63."""
-PAIRS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -109,11 +109,6 @@ class Trace:
         first = self.submit_ms[0] if len(self) else 0
         return replace(self, submit_ms=first + np.rint((self.submit_ms - first) / factor).astype(np.int64))
 
-    def starting(self, epoch_ms: int) -> Trace:
-        """The same jobs, the first submitted at `epoch_ms` after 1970-01-01 UTC."""
-        first = self.submit_ms[0] if len(self) else 0
-        return replace(self, submit_ms=self.submit_ms - first, epoch_ms=epoch_ms)
-
 
 def trace_of(
     *,
@@ -168,35 +163,4 @@ def trace_of(
         homes=tuple(homes),
         epoch_ms=epoch_ms,
         left_out=tuple(left_out),
-    )
-
-
-def joined(traces: Sequence[Trace], *, name: str) -> Trace:
-    """Several traces side by side on one clock: all of known epoch, or all counting from their own beginnings."""
-    epochs = [trace.epoch_ms for trace in traces if trace.epoch_ms is not None]
-    if not traces or len(epochs) not in (0, len(traces)):
-        raise InvalidRequest(
-            "traces with dates and traces without cannot be joined", field="traces", allowed="one kind"
-        )
-    epoch = min(epochs) if epochs else None
-    groups = [f"{trace.name}/{group}" for trace in traces for group in trace.groups]
-    homes = tuple(dict.fromkeys(home for trace in traces for home in trace.homes))
-    shift = np.cumsum([0, *(len(trace.groups) for trace in traces)])
-    late = [0 if epoch is None or trace.epoch_ms is None else trace.epoch_ms - epoch for trace in traces]
-    places = [np.array([*(homes.index(home) for home in trace.homes), -1], np.int64) for trace in traces]
-    return trace_of(
-        name=name,
-        source="; ".join(dict.fromkeys(trace.source for trace in traces)),
-        submit_ms=np.concatenate([trace.submit_ms + more for trace, more in zip(traces, late, strict=True)]),
-        run_ms=np.concatenate([trace.run_ms for trace in traces]),
-        limit_ms=np.concatenate([trace.limit_ms for trace in traces]),
-        cores=np.concatenate([trace.cores for trace in traces]),
-        memory_gb=np.concatenate([trace.memory_gb for trace in traces]),
-        devices=np.concatenate([trace.devices for trace in traces]),
-        group=np.concatenate([trace.group + more for trace, more in zip(traces, shift, strict=False)]),
-        groups=groups,
-        home=np.concatenate([place[trace.home] for trace, place in zip(traces, places, strict=True)]),
-        homes=homes,
-        epoch_ms=epoch,
-        left_out=[f"{trace.name}: {told}" for trace in traces for told in trace.left_out],
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import pytest
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.measuring.architectures import model_from_config, model_from_json
+from suanwang.measuring.architectures import model_from_config
 from suanwang.measuring.models import Experts, Model, model_of_size
 
 LLAMA: dict[str, Any] = {
@@ -166,20 +165,6 @@ def test_a_bad_configuration_names_its_field(change: dict[str, Any], field: str)
         model_from_config(LLAMA | change)
     assert caught.value.field == field
     assert caught.value.allowed
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[1, 2]", "{", '{"model_type": "llama", "hidden_size": NaN}', '{"a": 1, "a": 2}', "[" * 5000, "x" * 1_000_001],
-)
-def test_a_broken_configuration_file_is_refused(text: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        model_from_json(text)
-    assert caught.value.field == "config.json"
-
-
-def test_a_whole_configuration_file_is_read() -> None:
-    assert model_from_json(json.dumps(LLAMA), name="Llama 2 7B").name == "Llama 2 7B"
 
 
 @pytest.mark.parametrize("parameters", [0, -1, math.nan, math.inf, 1e30, "7B", True, 10**400])

@@ -19,9 +19,7 @@ from suanwang.measuring.calibration import (
     WINDOW,
     EfficiencyState,
     Observation,
-    from_plain,
     learn,
-    to_plain,
     update,
 )
 from suanwang.measuring.capability import Side, capability, total, with_samples
@@ -175,30 +173,6 @@ def test_only_the_pair_that_ran_is_moved() -> None:
     assert state.of("d", WorkClass.DENSE_TRAINING).mean > 0
     assert state.of("d", WorkClass.DECODE).mean == 0
     assert state.of("e", WorkClass.DENSE_TRAINING).mean == 0
-
-
-def test_the_state_is_plain_numbers_and_comes_back() -> None:
-    state = update(update(NOTHING_LEARNT, _run("b", 100, 50)), _run("a", 100, 2000, name="odd"))
-    plain = to_plain(state)
-    assert [row["device"] for row in plain] == ["a", "b"]
-    assert to_plain(from_plain(plain)) == plain
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"work_class": "dreaming"}, "efficiencies[0].work_class"),
-        ({"runs": "many"}, "efficiencies[0].runs"),
-        ({"runs": [{"run": "a", "log_ratio": math.nan}]}, "efficiencies[0].runs[0].log_ratio"),
-        ({"runs": [{"run": "a", "log_ratio": 1e9}]}, "efficiencies[0].runs[0].log_ratio"),
-        ({"runs": [7]}, "efficiencies[0].runs[0]"),
-    ],
-)
-def test_a_forged_state_is_refused(change: dict[str, object], field: str) -> None:
-    row = to_plain(update(NOTHING_LEARNT, _run("b", 100, 50)))[0] | change
-    with pytest.raises(InvalidRequest) as caught:
-        from_plain([row])
-    assert caught.value.field == field
 
 
 def test_forged_hours_are_refused() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +17,8 @@ from suanwang.electricity import outlook
 from suanwang.electricity.daily import HOURS, check_daily, factor_at, mean_factor, modelled_day
 from suanwang.electricity.outlook import Issues, accumulated, expected, forecast, known, noised, spread
 from suanwang.electricity.series import HOUR_MS, Floats, Series
-from suanwang.electricity.supply import drawn_yuan, electricity_of, milliseconds, published
+from suanwang.electricity.supply import drawn_yuan, milliseconds
+from suanwang.electricity.tariff import price_series
 from suanwang.scheduling.columns import Outlook
 
 DAY_MS = 24 * HOUR_MS
@@ -131,7 +131,10 @@ def test_tariffs_are_known_exactly_and_the_arrays_fit_the_outlook() -> None:
         price=Price(core_hour_yuan=tariff.flat_yuan_per_kwh, electricity=tariff, electricity_passed_on=True),
         carbon_daily=modelled_day("guizhou", 106.6),
     )
-    price, carbon = electricity_of(offer, begun - 30 * DAY_MS, begun + 30 * DAY_MS)
+    since = begun - 30 * DAY_MS
+    price = price_series(tariff, since, begun + 30 * DAY_MS)
+    grams = [500 * factor_at(offer.carbon_daily, since + hour * HOUR_MS) for hour in range(60 * HOURS)]
+    carbon = Series(start_ms=since, step_ms=HOUR_MS, values=np.array(grams))
     at = Issues(start_ms=begun, issue_ms=HOUR_MS, count=5, step_ms=HOUR_MS // 2, steps=96)
     made = expected(at, [known(price, at)], [accumulated(forecast(carbon, at), at.step_ms)])
     fits = Outlook(*made)
@@ -145,36 +148,11 @@ def test_tariffs_are_known_exactly_and_the_arrays_fit_the_outlook() -> None:
     np.testing.assert_allclose(fits.carbon_g[:, 0], known(carbon, at), rtol=1e-9)
 
 
-def test_what_is_published_of_many_sites_is_what_each_charges_and_emits() -> None:
-    begun = milliseconds(NOW) + 7 * 60_000
-    offers = [offering()] + [
-        offering(
-            price=Price(core_hour_yuan=Decimal(1), electricity=area.tariff, electricity_passed_on=True),
-            carbon_daily=modelled_day(area.province, 110.0),
-        )
-        for area in list(catalog.tariff_areas().values())[:5]
-    ]
-    made = published(offers, Issues(start_ms=begun, issue_ms=HOUR_MS, count=30, step_ms=HOUR_MS // 4, steps=200))
-    assert made.yuan.shape == made.carbon_g.shape == (30, 6, 201)
-    for issue, site, k in ((0, 1, 200), (29, 5, 200), (13, 3, 17)):
-        since, long = begun + issue * HOUR_MS, k * HOUR_MS // 4
-        assert made.yuan[issue, site, k] == pytest.approx(drawn_yuan(offers[site].price, 1.0, since, since + long))
-        emitted = 500 * mean_factor(offers[site].carbon_daily, since, since + long) * long / HOUR_MS
-        assert made.carbon_g[issue, site, k] == pytest.approx(emitted)
-    assert (made.yuan[:, 0] == 0).all()
-
-
 def test_sites_of_another_shape_are_refused() -> None:
     at = issues(count=3, steps=4)
     with pytest.raises(InvalidRequest):
         expected(at, [np.zeros((3, 4))], [np.zeros((3, 5))])
     assert expected(at, [], []).yuan.shape == (3, 0, 5)
-
-
-def test_a_site_without_a_tariff_has_a_price_of_nothing_and_its_average() -> None:
-    price, carbon = electricity_of(offering(), 0, DAY_MS)
-    assert price.values.max() == 0
-    assert set(carbon.values.tolist()) == {500.0}
 
 
 PROVINCES = sorted(catalog.grid_factors())

@@ -1,4 +1,4 @@
-"""Traces cut, sped up, moved and joined."""
+"""Traces cut and sped up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.twin.trace import Trace, joined, trace_of
+from suanwang.twin.trace import Trace, trace_of
 
 
 def made(submit: list[int], **changes: object) -> Trace:
@@ -27,14 +27,12 @@ def test_columns_are_put_in_the_order_of_submission() -> None:
     assert trace.home.tolist() == [-1] * 4
 
 
-def test_cut_sped_up_and_moved() -> None:
+def test_cut_and_sped_up() -> None:
     trace = made([10, 20, 30, 40], epoch_ms=1000)
     assert trace.head(2).submit_ms.tolist() == [10, 20]
     assert len(trace.head(0)) == 0
     assert trace.between(20, 40).submit_ms.tolist() == [20, 30]
     assert trace.at_load(2).submit_ms.tolist() == [10, 15, 20, 25]
-    assert trace.starting(7).submit_ms.tolist() == [0, 10, 20, 30]
-    assert trace.starting(7).epoch_ms == 7
     assert trace.span_ms == 30
     for load in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InvalidRequest):
@@ -48,19 +46,6 @@ def test_a_digest_tells_traces_apart_by_what_a_play_depends_on() -> None:
         len({trace.digest, made([1, 3]).digest, made([1, 2], epoch_ms=0).digest, made([1, 2], groups=["a"]).digest})
         == 4
     )
-
-
-def test_side_by_side() -> None:
-    one = made([10, 20], name="a", epoch_ms=1000, home=np.array([0, -1]), homes=["x"], left_out=["2 jobs"])
-    two = made([5, 500], name="b", epoch_ms=1500, home=np.array([0, 1]), homes=["y", "x"])
-    both = joined([one, two], name="ab")
-    assert both.epoch_ms == 1000
-    assert both.submit_ms.tolist() == [10, 20, 505, 1000]
-    assert [both.homes[code] if code >= 0 else None for code in both.home] == ["x", None, "y", "x"]
-    assert [both.groups[code] for code in both.group] == ["a/all", "a/all", "b/all", "b/all"]
-    assert both.left_out == ("a: 2 jobs",)
-    with pytest.raises(InvalidRequest):
-        joined([one, made([1])], name="mixed")
 
 
 def test_nonsense_is_refused() -> None:

@@ -38,7 +38,6 @@ class Measure:
 
 NONE = Words("", "")
 HOURS = Words("h", "小时")
-MINUTES = Words("min", "分钟")
 YUAN = Words("yuan", "元")
 JOBS = Words("jobs", "个")
 CORE_H = Words("core·h", "核时")
