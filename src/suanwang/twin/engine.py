@@ -342,6 +342,7 @@ def _stop(truth: Truth, board: Board, shares: Shares, book: _Book, j: int, now_m
         job.limit_ms += truth.resume_ms[j]  # Taking up again is not the job's own time.
     job.done_ms += did
     _write(book, board, j, now_ms, how)
+    board.interrupted[j] += how != ENDED_LOST
     if shares.numbers[ON] != 0:
         ran(shares, board, j, book.begun_ms[j], now_ms, how == ENDED_LOST)
         if how == ENDED_PREEMPTED:

@@ -10,7 +10,7 @@ import pytest
 from tests.engine_worlds import HOUR_MS, WHOLE, World, check, outlook_of, plain_jobs, plain_rows, plain_truth
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.scheduling.columns import ENDED_DONE, ENDED_LIMIT, ENDED_LOST, ENDED_SUSPENDED, NEVER_MS
+from suanwang.scheduling.columns import ENDED_DONE, ENDED_LIMIT, ENDED_LOST, ENDED_SUSPENDED, NEVER_MS, Sharing
 from suanwang.twin.engine import REFUSED, RUNNING, WAITING, Faults
 
 CHEAP_AT = 5
@@ -35,6 +35,15 @@ def one_site(run_h: list[float], *, cores: float = 100, ready_h: list[float] | N
     )
     weight = np.tile([1.0, 0.0, 0.0], (count, 1))
     return made.with_jobs(**{"weight": weight, **columns})
+
+
+def one_project(count: int) -> Sharing:
+    """Of plain weight, that may have everything; nobody is taken for others."""
+    return Sharing(
+        project=np.zeros(count, np.int64), weight=np.ones(1), most=np.full((1, 2), np.inf), model=np.full(1, -1),
+        half_life_ms=HOUR_MS, mean_every_ms=HOUR_MS, starved_after_ms=100 * HOUR_MS, notice_ms=-1, protect_ms=0,
+        most_interruptions=0,
+    )  # fmt: skip
 
 
 def faults(*told: tuple[float, int, int]) -> Faults:
@@ -94,6 +103,22 @@ def test_an_interruptible_job_runs_in_the_cheap_hours_alone() -> None:
     assert played.segments.how[mine].tolist() == [ENDED_SUSPENDED, ENDED_SUSPENDED, ENDED_DONE]
     assert played.first_start_ms[1] == 0
     assert played.end_ms[1] == 3 * HOUR_MS
+
+
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_next_room_is_kept_for_what_paused(shared: bool, anew: bool) -> None:
+    """It pauses in the dear second hour, in which half of its site is taken until five: who comes then does not go before it."""
+    dear = np.where(np.arange(24) == 1, 9.0, 1.0)[None]
+    made = one_site([3.0, 4.0, 4.0], cores=2, ready_h=[0.0, 1.0, 2.5], wait_ms=hours(20, 0, 0))
+    made = made.with_jobs(
+        need=np.array([[2.0, 0, 0], [1.0, 0, 0], [1.0, 0, 0]]), interruptible=np.array([True, False, False])
+    )
+    sharing = one_project(3) if shared else None
+    played = replace(made, outlook=outlook_of(dear, dear), sharing=sharing).played("joint", anew=anew)
+    mine = played.segments.job == 0
+    assert played.segments.start_ms[mine].tolist() == hours(0, 5).tolist()
+    assert played.first_start_ms.tolist() == hours(0, 1, 7).tolist()
 
 
 def test_work_that_may_go_on_elsewhere_runs_where_each_hour_is_cheap() -> None:

@@ -123,6 +123,8 @@ class Board(NamedTuple):
     """Jobs that wait for a better hour, in no order."""
     watch: Ints
     """`[j]` of queued jobs: the only row it can start on, or `ANY`; `FRESH` where it was not looked at since it came."""
+    interrupted: Ints
+    """`[j]`: how often a run of it was ended for a better hour or for others."""
     cores: Floats
     """`[j]`, beside the record: queues are gone through by it, and it is an eighth of a record's first line."""
     dirty: Ints
@@ -228,6 +230,7 @@ def board_for(jobs: JobColumns, rows: RowColumns, allowed: Bools, outlook: Outlo
         started=np.zeros(count + 1, np.int64),
         held=np.zeros(count + 1, np.int64),
         watch=np.full(count, FRESH, np.int64),
+        interrupted=np.zeros(count, np.int64),
         cores=np.ascontiguousarray(jobs.need[:, 0], np.float64),
         dirty=np.zeros(width, np.int64),
         ends=np.zeros(parts, np.int64),

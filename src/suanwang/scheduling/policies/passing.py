@@ -89,6 +89,13 @@ def choose(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> in
     return row
 
 
+@kernel
+def waits_anyhow(policy: int, board: Board, j: int, now_ms: int) -> bool:
+    """Whether no room is kept for the job where it finds none: it may wait. What was interrupted finds its room in its turn,
+    as if it might not."""
+    return policy == JOINT and board.interrupted[j] == 0 and patient(board, j, now_ms)
+
+
 @inlined
 def reserve(board: Board, j: int, only: int) -> int:
     """Keep the next room of the row where the job has it soonest, in halls that keep none yet; that hall, or -1."""
@@ -277,7 +284,7 @@ def _keep_room(policy: int, board: Board, j: int, begin: int, now_ms: int, waits
     """Reserve the next room for a job that stays in the queue; 1 where a hall is kept for it. Marks rows as dirty that
     the jobs behind find freer than before."""
     held = -1
-    if waits and not (policy == JOINT and patient(board, j, now_ms)):
+    if waits and not waits_anyhow(policy, board, j, now_ms):
         only = board.jobs[j].aim_row if policy in (NEAREST, WAIT_AWHILE) else -1
         held = reserve(board, j, only)
     if begin == 0:

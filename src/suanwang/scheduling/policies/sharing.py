@@ -40,9 +40,8 @@ from suanwang.scheduling.policies.board import (
     Board,
 )
 from suanwang.scheduling.policies.compiled import inlined, kernel
-from suanwang.scheduling.policies.joint import BLOCKED, LATER, patient
+from suanwang.scheduling.policies.joint import BLOCKED, LATER
 from suanwang.scheduling.policies.passing import (
-    JOINT,
     NEAREST,
     OFTEN,
     WAIT_AWHILE,
@@ -50,6 +49,7 @@ from suanwang.scheduling.policies.passing import (
     choose,
     measure_least,
     reserve,
+    waits_anyhow,
 )
 from suanwang.scheduling.policies.rooms import cut_off, fits, shorten, take
 from suanwang.scheduling.preempting import Room, Runs, make_room, room_by
@@ -369,7 +369,7 @@ def look_in_turns(policy: int, backfill: bool, board: Board, shares: Shares, now
                 board.jobs[j].aim_row = _own_row(shares, board, j)
         if (at_home and fresh) or _may_find_room(board, j, now_ms):
             chosen = choose(policy, board, j, now_ms, backfill)
-        waits = policy == JOINT and shares.times[j] == 0 and patient(board, j, now_ms)
+        waits = waits_anyhow(policy, board, j, now_ms)
         if chosen == BLOCKED and left > 0 and not waits:
             left -= 1
             shares.blocked[shares.numbers[BLOCKED_COUNT]] = j
