@@ -10,17 +10,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from itertools import count
 
 import pytest
-from tests.contract.store_values import PROJECT, a_line, a_record, after, an_event, at_once, ending, every_page, leased
+from tests.contract.store_values import (
+    PROJECT,
+    SITE,
+    a_line,
+    a_record,
+    after,
+    an_event,
+    at_once,
+    ending,
+    every_page,
+    leased,
+)
 
 from suanwang.control.billing.settling import settle
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, InvalidRequest, NotFound
-from suanwang.domain.ids import JobId
-from suanwang.domain.job import BillLine
-from suanwang.ports import Claim, Store
+from suanwang.domain.ids import JobId, SiteId
+from suanwang.domain.job import BillLine, Step
+from suanwang.ports import BillQuery, Claim, Store
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.leaves import seal_leaf, transfer_leaf
 from suanwang.trading.ledger import (
@@ -45,6 +57,7 @@ from suanwang.trading.merkle import (
     inclusion_ranges,
     leaf_hash,
 )
+from suanwang.trading.rating import billed_fen
 from suanwang.trading.settlement import chain_name, opened
 
 DEMO = account_id(Owner.PROJECT, PROJECT)
@@ -115,14 +128,26 @@ def assert_whole(store: Store) -> None:
     assert sum(a.balance_fen for a in accounts) == 0
 
 
-def billed(store: Store, *fen: int) -> tuple[JobId, Sequence[BillLine]]:
-    """An ended job whose lines have these amounts."""
-    job, allocation = leased(store)
+def billed(store: Store, *fen: int, yuan: Sequence[str] = ()) -> tuple[JobId, Sequence[BillLine]]:
+    """An ended job whose lines have these amounts, or are rated at so many yuan."""
+    step = _ending_with(store, yuan or [f"{amount / 100:.2f}" for amount in fen])
+    assert store.apply([step]) == frozenset()
+    job = step.job
+    return job.id, store.bill_lines(BillQuery(job_id=job.id), None, 1000)[0][::-1]
+
+
+def _ending_with(store: Store, yuan: Sequence[str], *, site: SiteId = SITE) -> Step:
+    """What ends a running job with lines rated at so much, rounded by itself."""
+    job, allocation = leased(store, site=site)
+    records = [a_record(job, allocation, at + 1, start_s=10 + 40 * at) for at in range(len(yuan))]
+    lines: list[BillLine] = []
+    total, done = Decimal(0), 0
+    for record, each in zip(records, yuan, strict=True):
+        total += Decimal(each)
+        lines.append(replace(a_line(record, fen=billed_fen(total) - done), rated_yuan=Decimal(each)))
+        done = billed_fen(total)
     step = ending(job, allocation)
-    records = [a_record(job, allocation, at + 1, start_s=10 + 40 * at) for at in range(len(fen))]
-    lines = tuple(a_line(record, fen=amount) for record, amount in zip(records, fen, strict=True))
-    assert store.apply([replace(step, usage=tuple(records), bill_lines=lines)]) == frozenset()
-    return job.id, lines
+    return replace(step, job=replace(step.job, billed_fen=done), usage=tuple(records), bill_lines=tuple(lines))
 
 
 class LedgerContract:
@@ -340,6 +365,54 @@ class LedgerContract:
         assert settle(store, RULES, NOW) == 50
         assert [standing(store, a)[0] for a in (DEMO, SELLER, NETWORK)] == [-50, 49, 1]
         assert_whole(store)
+
+    def test_tiny_jobs_cost_and_earn_what_one_does(self, store: Store) -> None:
+        for _ in range(100):
+            billed(store, yuan=["0.00130000"])
+        billed(store, yuan=["-0.00130000"])
+        assert settle(store, RULES, NOW) == 101
+        assert [standing(store, a)[0] for a in (DEMO, SELLER, NETWORK)] == [-13, 13, 0]
+        for _ in range(300):
+            billed(store, yuan=["0.00130000"])
+        assert settle(store, RULES, NOW) == 300
+        assert [standing(store, a)[0] for a in (DEMO, SELLER, NETWORK)] == [-52, 51, 1], "of 51.87 fen"
+        lines, _ = store.bill_lines(BillQuery(), None, 1000)
+        totals = [each.tally_yuan for each in lines[::-1]]
+        assert totals == [sum((line.rated_yuan for line in lines[::-1][:at]), Decimal(0)) for at in range(401)]
+        assert_whole(store)
+
+    def test_writers_at_once_go_on_from_each_other(self, store: Store) -> None:
+        ready = [[_ending_with(store, ["0.00100000", "0.00230000"]) for _ in range(6)] for _ in range(4)]
+        ready.append([_ending_with(store, ["0.00500000"], site=SiteId("wuhu")) for _ in range(6)])
+        assert at_once([partial(store.apply, steps) for steps in ready]) == [frozenset()] * 5
+        lines = store.bill_lines(BillQuery(), None, 1000)[0][::-1]
+        for site, fen in (("guian", 8), ("wuhu", 3)):
+            total = Decimal(0)
+            here = [line for line in lines if line.site_id == site]
+            for line in here:
+                assert line.tally_yuan == total
+                total += line.rated_yuan
+            assert sum(line.amount_fen for line in here) == fen
+        for steps in ready:
+            for step in steps:
+                stored = store.job(step.job.id)
+                assert stored is not None
+                assert stored.billed_fen == sum(line.amount_fen for line in lines if line.job_id == step.job.id)
+
+    def test_a_refused_step_leaves_the_tally_as_it_was(self, store: Store) -> None:
+        step = _ending_with(store, ["0.00100000"])
+        stale = replace(step, job=replace(step.job, revision=step.job.revision + 1))
+        assert store.apply([stale]) == {step.job.id}
+        twice = _ending_with(store, ["0.00400000"])
+        doubled = replace(twice, usage=(twice.usage[0], twice.usage[0]))
+        other = _ending_with(store, ["0.00200000"])
+        assert store.apply([doubled, other]) in ({twice.job.id}, frozenset())
+        assert store.apply([step]) == frozenset()
+        lines = store.bill_lines(BillQuery(), None, 10)[0][::-1]
+        total = Decimal(0)
+        for line in lines:
+            assert line.tally_yuan == total
+            total += line.rated_yuan
 
     def test_a_line_of_zero_fen_is_settled_without_a_transfer(self, store: Store) -> None:
         job_id, (line,) = billed(store, 0)

@@ -287,8 +287,9 @@ class KeepingTheRecord:
             record = a_record(job, allocation, start_s=number * 100)
             line = a_line(record, provider="芜湖" if number == 3 else "贵安算力", fen=10 + number)
             moved = replace(job, state=JobState.RUNNING, revision=job.revision + 1)
-            store.apply([Step(job=moved, usage=(record,), bill_lines=(line,))])
-            lines.append(line)
+            store.apply([Step(job=moved, allocation=allocation, usage=(record,), bill_lines=(line,))])
+            lines += store.bill_lines(BillQuery(job_id=job.id), None, 1)[0]
+            assert replace(lines[-1], tally_yuan=None) == line
         newest_first = list(reversed(lines))
         assert every_page(lambda cursor: store.bill_lines(BillQuery(), cursor, 2)) == newest_first
 

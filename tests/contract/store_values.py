@@ -209,7 +209,7 @@ def a_line(record: UsageRecord, *, provider: str = "贵安算力", fen: int = 12
         from_at=record.from_at,
         to_at=record.to_at,
         description="16 × ascend-910b",
-        rated_yuan=Decimal("1.2345600"),
+        rated_yuan=Decimal(fen).scaleb(-2),
         amount_fen=fen,
         pricing=Pricing(
             version=2,

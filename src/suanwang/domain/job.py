@@ -335,7 +335,8 @@ class UsageRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillLine:
-    """One usage record rated by the price that binds its lease. `amount_fen` makes the job's rounded running total exact."""
+    """One usage record rated by the price that binds its lease. `amount_fen` makes a rounded running total exact: that of its
+    job alone until it is written, that of its tally from then on."""
 
     usage_id: str
     project: ProjectId
@@ -347,6 +348,9 @@ class BillLine:
     description: str
     rated_yuan: Decimal
     amount_fen: int
+    tally_yuan: Decimal | None = None
+    """What its project's use of the site had been rated at in its month before it (`trading.tallying`); None of lines that
+    were rounded by their job, and of those that are not written."""
     pricing: Pricing | None = None
     """How its unit prices came about, where a price list binds the lease."""
 

@@ -16,6 +16,7 @@ from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Hold, Outcome, Transfer
 from suanwang.trading.merkle import Edge, Key
 from suanwang.trading.published import Name
+from suanwang.trading.tallying import shared_fen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,11 @@ class OpenLine:
     """Whether its run has ended: what its lease holds is not needed any more."""
     person: str = ""
     """Whose job it was."""
+
+    @property
+    def shared_fen(self) -> int:
+        """From where its parts count."""
+        return shared_fen(self.line, self.before_fen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,8 @@ class Charged:
     power_kw: float
     settled: bool
     ran: Ran
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Who shared what its run earned, as in `OpenLine`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,9 +43,9 @@ _USAGE = (
     *("devices", "energy_kwh", "carbon_g", "provider", "description", "rated_yuan", "amount_fen", "started_at"),
     *("price", "parties", "before_fen"),
 )
-_USAGE_MAY = ("electricity", "pricing", "corrects", "bound")
-"""In the leaf where the user paid it, where a price list bound the run, where it takes time back, and where the log has what
-its price follows from."""
+_USAGE_MAY = ("electricity", "pricing", "corrects", "bound", "tally_yuan")
+"""In the leaf where the user paid it, where a price list bound the run, where it takes time back, where the log has what its
+price follows from, and where it is rounded by its tally rather than its job."""
 
 
 def document(
@@ -165,6 +165,7 @@ def _rated(value: object) -> Rated:
         description=text(leaf["description"]),
         rated_yuan=amount(leaf["rated_yuan"]),
         amount_fen=whole(leaf["amount_fen"]),
+        tally_yuan=amount(leaf["tally_yuan"]) if "tally_yuan" in leaf else None,
         pricing=_pricing(leaf["pricing"]) if "pricing" in leaf else None,
     )
     shared = tuple(Party(account=AccountId(text(who)), weight=count(weight)) for who, weight in listed(leaf["parties"]))

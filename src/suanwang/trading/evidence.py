@@ -32,6 +32,7 @@ from suanwang.trading.proving import (
 from suanwang.trading.published import name_of
 from suanwang.trading.rating import billed_fen, drawn, rated_yuan
 from suanwang.trading.settlement import Redeemed, chain_name, chain_of
+from suanwang.trading.tallying import grown_fen, shared_fen
 
 
 def verify(document: object, *, key: str | None = None, older: Checkpoint | None = None) -> Finding:
@@ -122,7 +123,8 @@ def _takes_back(bill: Bill, each: Rated) -> Iterator[str]:
 
 def _rating(bill: Bill) -> list[Failure]:
     failures: list[Failure] = []
-    total, billed = Decimal(0), 0
+    billed = 0
+    alone, job = Decimal(0), 0  # Of lines that are rounded by their job.
     for each in bill.usage:
         where = f"usage {each.record.id}"
         rated = rated_yuan(each.record, each.price, each.started_at, each.electricity)
@@ -132,12 +134,18 @@ def _rating(bill: Bill) -> list[Failure]:
             failures.append(failure(Check.RATING, where, "its unit prices are not those of its list and discounts"))
         if each.electricity is not None and not drawn(each.record, each.electricity.power_kw):
             failures.append(failure(Check.RATING, where, "its energy is not what its power draws in its time"))
-        total += rated
-        due = billed_fen(total) - billed
+        if each.line.tally_yuan is None:
+            alone += rated
+            due, before = billed_fen(alone) - job, job
+            job += due
+        else:
+            due, before = grown_fen(each.line.tally_yuan, rated), shared_fen(each.line, 0)
         if due != each.line.amount_fen:
             failures.append(failure(Check.AMOUNT, where, f"it comes to {due} fen, not {each.line.amount_fen}"))
-        if billed != each.before_fen:
-            failures.append(failure(Check.AMOUNT, where, f"lines before it sum to {billed} fen, not {each.before_fen}"))
+        if before != each.before_fen:
+            failures.append(
+                failure(Check.AMOUNT, where, f"what is before it comes to {before} fen, not {each.before_fen}")
+            )
         billed += due
     if bill.amount_fen != billed:
         failures.append(failure(Check.AMOUNT, "bill", f"its lines sum to {billed} fen, not {bill.amount_fen}"))

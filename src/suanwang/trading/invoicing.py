@@ -22,6 +22,7 @@ from suanwang.domain.tariff import ElectricityRate
 from suanwang.trading.grouping import By
 from suanwang.trading.ledger import CURRENCY
 from suanwang.trading.rating import billed_fen, rated_yuan
+from suanwang.trading.tallying import reckoned
 
 FORMAT = "suanwang-invoice/1"
 ZONE = timezone(timedelta(hours=8), "UTC+08:00")
@@ -67,6 +68,8 @@ class Charge:
     ran: Ran
     voucher_fen: int = 0
     settled: bool = False
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Who shared what its run earned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,16 +235,26 @@ def encoded(value: Mapping[str, object]) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def rerated(history: Sequence[Charge]) -> list[Charge]:
-    """Charges of one job, from its first record on, with yuan and fen reckoned anew from records and prices."""
+def rerated(month: Sequence[Charge]) -> list[Charge]:
+    """Charges of a project's month, in the order they were written in, with yuan and fen reckoned anew from records and prices
+    alone. Those that were rounded by their job are left out."""
+    kept = [charge for charge in month if charge.line.tally_yuan is not None]
+    anew = [replace(each.line, rated_yuan=_rated(each)) for each in kept]
+    lines = reckoned((line, each.owners) for line, each in zip(anew, kept, strict=True))
+    return [replace(each, line=line) for each, line in zip(kept, lines, strict=True)]
+
+
+def rerated_job(history: Sequence[Charge]) -> list[Charge]:
+    """The same of one job's charges that were rounded by it, from its first record on."""
     total, billed = Decimal(0), 0
     made: list[Charge] = []
-    for charge in sorted(history, key=lambda each: _written(each.line.usage_id)):
-        rated = rated_yuan(charge.usage, charge.price, charge.started_at, charge.electricity)
+    alone = [charge for charge in history if charge.line.tally_yuan is None]
+    for charge in sorted(alone, key=lambda each: _written(each.line.usage_id)):
+        rated = _rated(charge)
         total += rated
         amount = billed_fen(total) - billed
         billed += amount
-        made.append(_priced(charge, rated, amount))
+        made.append(replace(charge, line=replace(charge.line, rated_yuan=rated, amount_fen=amount)))
     return made
 
 
@@ -251,8 +264,8 @@ def _written(usage_id: str) -> tuple[int, int]:
     return int(run.rpartition("-")[2]), int(number)
 
 
-def _priced(charge: Charge, rated: Decimal, amount_fen: int) -> Charge:
-    return replace(charge, line=replace(charge.line, rated_yuan=rated, amount_fen=amount_fen))
+def _rated(charge: Charge) -> Decimal:
+    return rated_yuan(charge.usage, charge.price, charge.started_at, charge.electricity)
 
 
 def _row(job: str, site: str, first: Charge, sums: Sums) -> dict[str, object]:

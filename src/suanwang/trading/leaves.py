@@ -45,7 +45,7 @@ def usage_leaf(
     """A usage record with all that its bill line and the line's transfers follow from; `electricity` where it is paid.
 
     `price` are the unit prices of the record; with a price list the line says how they came about. `bound` names what of the
-    log they follow from.
+    log they follow from. `before_fen`: from where its parts count.
     """
     drawn = {} if electricity is None else {"electricity": _electricity(electricity)}
     built = {} if line.pricing is None else {"pricing": _pricing(line.pricing)}
@@ -55,6 +55,7 @@ def usage_leaf(
             **built,
             **({} if bound is None else {"bound": bound}),
             **({} if record.corrects is None else {"corrects": record.corrects}),
+            **({} if line.tally_yuan is None else {"tally_yuan": plain(line.tally_yuan)}),
             "kind": "usage",
             "id": record.id,
             "allocation": record.allocation_id,

@@ -67,7 +67,7 @@ def drawn(record: UsageRecord, power_kw: float) -> bool:
 
 
 def billed_fen(total_yuan: Decimal) -> int:
-    """A job's running total in fen; a line's amount is what it adds to the last one, so that lines sum exactly.
+    """A running total in fen; a line's amount is what it adds to the last one, so that lines sum exactly.
 
     A fen that was begun is due, so that work cut into ever so many tiny jobs costs no less than in one. What is below a
     ten-thousandth of a fen is of the rounding of records, and begins none.

@@ -1,7 +1,7 @@
 """Settlement: who gets which part of a bill line.
 
 Owns the split. Parts are whole fen and sum to the line exactly, by largest remainder. A line gets what the split of its
-job's running total grew by: split by itself, a line of a few fen would never carry a commission. Several owners of one
+tally's running total grew by: split by itself, a line of a few fen would never carry a commission. Several owners of one
 site may share its part by weight.
 """
 
@@ -77,7 +77,7 @@ def chain_name(usage_id: str) -> str:
 
 
 def due(before_fen: int, amount_fen: int, weights: Sequence[int]) -> tuple[int, ...]:
-    """Parts of a line whose job was billed `before_fen` until then; they sum to `amount_fen`.
+    """Parts of a line whose tally was billed `before_fen` until then; they sum to `amount_fen`.
 
     Whatever way a total is cut into lines, the parts of its lines sum to the parts of the total. A part may be negative:
     of a correction, or by a fen where three and more share.
@@ -96,7 +96,7 @@ def chain_of(
 ) -> tuple[Transfer, ...]:
     """The transfers that settle a line, one for each party with a part; none for a line of zero fen.
 
-    `before_fen` is what the job's earlier lines sum to. Negative parts go back the same ways. What a voucher pays is posted
+    `before_fen` is from where its parts count. Negative parts go back the same ways. What a voucher pays is posted
     from its holds, beside the project's transfers, which are so much less.
     """
     if not line.amount_fen:

@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TypeVar
 
 from suanwang.control.billing.metering import meter
@@ -37,6 +38,7 @@ from suanwang.scheduling.fairness import Fairness, averaged
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Plan
 from suanwang.scheduling.snapshot import Snapshot
+from suanwang.trading.rating import billed_fen
 
 K = TypeVar("K")
 MOST_JOBS = 100_000
@@ -214,17 +216,18 @@ def invoices(recording: Recording, runs: Iterable[Run]) -> Invoices:
 
 
 def real_bills(network: Network, recording: Recording) -> Mapping[JobId, int]:
-    """What the jobs were really billed, in fen, as the store has it."""
-    found: dict[JobId, int] = {}
+    """What the jobs were really billed, in fen, as the store has it, but each rounded by itself: what it was rounded together
+    with may lie outside the recording, and would not be what another decision puts beside it."""
+    found: dict[JobId, Decimal] = {}
     for one in recording.jobs:
         cursor: str | None = None
         while True:
             lines, cursor = network.store.bill_lines(BillQuery(job_id=one.job.id), cursor, _PAGE)
             for line in lines:
-                found[one.job.id] = found.get(one.job.id, 0) + line.amount_fen
+                found[one.job.id] = found.get(one.job.id, Decimal(0)) + line.rated_yuan
             if cursor is None:
                 break
-    return found
+    return {job: billed_fen(yuan) for job, yuan in found.items()}
 
 
 @dataclass(slots=True)

@@ -15,12 +15,13 @@ from tests.factories import NOW
 
 from suanwang.adapters.signing import Ed25519Signer
 from suanwang.adapters.store.memory import MemoryStore
+from suanwang.control.billing.invoices import Invoices
 from suanwang.control.billing.metering import meter
 from suanwang.control.billing.proofs import Proofs
 from suanwang.control.billing.settling import settle
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import InvalidRequest, NotFound, Unavailable
-from suanwang.domain.identity import Principal, Role
+from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import JobId, ProjectId
 from suanwang.domain.job import Job, Step
 from suanwang.trading.evidence import verify
@@ -114,6 +115,20 @@ def changed(document: dict[str, Any], path: tuple[str | int, ...]) -> Iterator[d
             holder = holder[step]
         holder[path[-1]] = value
         yield copied
+
+
+def test_a_bill_from_before_there_were_tallies_holds(
+    store: MemoryStore, proofs: Proofs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("suanwang.adapters.store.memory.tallied", lambda step, _: step)
+    document = bill(store, proofs)
+    assert "tally_yuan" not in document["usage"][0]["leaf"]
+    assert verify(document, key=SIGNER.key).holds
+    monkeypatch.undo()
+    ran(store)
+    store.add_project(Project(id=ProjectId("demo"), title="demo", created_at=NOW), ())
+    found = Invoices(store, At()).rerate(OPERATOR, ProjectId("demo"), "2025-03")
+    assert (found.lines, found.identical) == (20, True)
 
 
 def test_a_bill_holds_without_the_network(store: MemoryStore, proofs: Proofs) -> None:

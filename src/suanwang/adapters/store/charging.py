@@ -61,4 +61,5 @@ def _charged(row: Sequence[object]) -> Charged:
         power_kw=granted.power_kw,
         settled=bool(settled),
         ran=ran_of(come),
+        owners=granted.owners,
     )

@@ -9,7 +9,7 @@ the transaction runs again. Knows nothing of why a job moves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -36,6 +36,7 @@ from suanwang.adapters.store.rows import (
     terms_row,
     usage_row,
 )
+from suanwang.adapters.store.tallies import tally_steps
 from suanwang.adapters.store.tree import append_leaves
 from suanwang.domain.errors import Conflict
 from suanwang.domain.ids import AllocationId, JobId, ProjectId
@@ -213,7 +214,7 @@ def _apply(
     steps, whole = [each for each in steps if each.step.pledge is None or each.step.job.id in able], steps
     fencing = [each.step.allocation for each in steps if _fences(each.step) and each.step.allocation is not None]
     stale = _lock_fences(connection, steps, fencing) if fencing else frozenset()
-    tried = [each for each in steps if each.step.job.id not in stale]
+    tried = _tallied(connection, [each for each in steps if each.step.job.id not in stale])
     applied = _update_jobs(connection, tried) if tried else frozenset()
     done = [each for each in tried if each.step.job.id in applied]
     _put_allocations(connection, done)
@@ -228,6 +229,27 @@ def _apply(
     if telling:
         insert_events(connection, [event for each in done for event in each.step.events])
     return frozenset(each.step.job.id for each in whole if each.step.job.id not in applied)
+
+
+def _tallied(connection: Connection, steps: Sequence[_Prepared]) -> Sequence[_Prepared]:
+    """With the lines of those whose guards hold rounded by their tallies. These are locked after every job."""
+    if not any(each.step.bill_lines for each in steps):
+        return steps
+    rows = connection.execute(
+        "SELECT id, revision FROM jobs WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
+        ([each.step.job.id for each in steps],),
+    ).fetchall()
+    stored = {row[0]: row[1] for row in rows}
+    fresh = [each for each in steps if stored.get(each.step.job.id) == each.step.job.revision - 1]
+    made = {
+        step.job.id: step for step in tally_steps(connection, [each.step for each in fresh if each.step.bill_lines])
+    }
+    return [
+        replace(each, step=step, job_values=(step.job.id, *job_changing(step.job)))
+        if (step := made.get(each.step.job.id)) is not None
+        else each
+        for each in steps
+    ]
 
 
 def _borne(connection: Connection, steps: Sequence[_Prepared], pledges: Pledges) -> Mapping[JobId, Transfer]:

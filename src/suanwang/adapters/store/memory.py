@@ -51,6 +51,7 @@ from suanwang.measuring.calibration import Belief, EfficiencyState
 from suanwang.measuring.workclass import WorkClass
 from suanwang.ports import BillQuery, BillTotal, Charged, Extent, Idempotency, JobQuery, Notice
 from suanwang.trading.published import Published
+from suanwang.trading.tallying import tallied
 
 LIVE_ALLOCATION = frozenset({AllocationState.LEASED, AllocationState.RUNNING})
 
@@ -235,6 +236,7 @@ class MemoryStore(
                 return False
         if any(record.id in self._usage for record in step.usage) or not self._pledge(step):
             return False
+        step = tallied(step, self._tallies)
         self._put_job(step.job, old)
         if allocation is not None:
             self._put_allocation(allocation)
@@ -472,6 +474,7 @@ class MemoryStore(
             power_kw=allocation.power_kw,
             settled=line.usage_id in self._settled,
             ran=allocation.ran,
+            owners=allocation.owners,
         )
 
     def bill_totals(self, query: BillQuery) -> Sequence[BillTotal]:

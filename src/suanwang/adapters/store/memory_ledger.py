@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
 from suanwang.domain.errors import Conflict, NotFound
 from suanwang.domain.identity import Project
@@ -40,6 +41,7 @@ from suanwang.trading.ledger import (
 from suanwang.trading.merkle import Edge, Key, leaf_hash
 from suanwang.trading.published import Name, Published
 from suanwang.trading.settlement import chain_name
+from suanwang.trading.tallying import Tally
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class MemoryLedger(ABC):
         self._settled: dict[str, int] = {}
         self._seals: dict[tuple[str, str, str], int] = {}
         self._billed: dict[JobId, int] = defaultdict(int)
+        self._tallies: dict[Tally, Decimal] = {}
         self._closing: set[AllocationId] = set()
         """Leases that ended, until what they held is released."""
         self._persons: dict[str, str] = {}

@@ -462,6 +462,7 @@ def bill_row(line: BillLine) -> tuple[Any, ...]:
         clean(line.description),
         line.rated_yuan,
         line.amount_fen,
+        line.tally_yuan,
         PRICING.dump_or_none(line.pricing),
     )
 

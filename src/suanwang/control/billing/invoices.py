@@ -22,7 +22,17 @@ from suanwang.trading.cloudevents import batch, credit_event, event
 from suanwang.trading.disputes import CODE, credit_name
 from suanwang.trading.focus import Known, credit_rows, csv_pieces, rows
 from suanwang.trading.grouping import By, Export
-from suanwang.trading.invoicing import Adjustment, Charge, Month, Purchase, encoded, invoice, rerated, statement
+from suanwang.trading.invoicing import (
+    Adjustment,
+    Charge,
+    Month,
+    Purchase,
+    encoded,
+    invoice,
+    rerated,
+    rerated_job,
+    statement,
+)
 from suanwang.trading.ledger import Owner, Phase, account_id
 from suanwang.trading.ogf_usage import records
 from suanwang.trading.rating import electricity_rate, used_us
@@ -58,11 +68,9 @@ class Invoices:
         """Rate a month anew from its usage records and prices, and hold the invoice against that which was billed."""
         month, found = Month.named(month_name), self._project(caller, project)
         billed = list(self._charges(_query(project, month), month.from_at, month.to_at))
-        anew = {
-            charge.line.usage_id: charge
-            for job in dict.fromkeys(charge.line.job_id for charge in billed)
-            for charge in rerated(self._history(job))
-        }
+        jobs = dict.fromkeys(charge.line.job_id for charge in billed if charge.line.tally_yuan is None)
+        alone = chain.from_iterable(rerated_job(self._history(job)) for job in jobs)
+        anew = {charge.line.usage_id: charge for charge in chain(rerated(billed), alone)}
         made = [replace(anew[each.line.usage_id], voucher_fen=each.voucher_fen) for each in billed]
         digests = [hashlib.sha256(encoded(self._made(found, month, each))).hexdigest() for each in (billed, made)]
         return Rerated(lines=len(billed), billed_sha256=digests[0], rerated_sha256=digests[1])
@@ -216,6 +224,7 @@ class Invoices:
                 ran=each.ran,
                 voucher_fen=vouchers.get(each.line.usage_id, 0),
                 settled=each.settled,
+                owners=each.owners,
             )
 
 

@@ -64,7 +64,7 @@ def hold_vouchers(store: Store, lines: Sequence[Shared], now: datetime) -> Held:
         amount = min(payable_fen(voucher, each.before_fen, line.amount_fen), left[voucher.id])
         if amount > 0:
             left[voucher.id] -= amount
-            chains.append(tuple(hold_chain(voucher, line, shared, each.before_fen, amount)))
+            chains.append(tuple(hold_chain(voucher, line, shared, each.shared_fen, amount)))
     busy: set[str] = set()
     for chain, outcome in zip(chains, store.post(chains, now) if chains else (), strict=True):
         usage_id = outcome.chain.removeprefix(hold_name(""))

@@ -76,11 +76,11 @@ def _claim(each: OpenLine, shared: tuple[Party, ...], now: datetime, voucher: Re
             flat(each.price, each.usage.device_model, each.usage.from_at, used_us(line)),
             each.started_at,
             shared,
-            each.before_fen,
+            each.shared_fen,
             electricity_rate(each.price, each.power_kw, each.usage.from_at),
             None if bound is None else plainform.shown(bound),
         ),
-        chain=chain_of(line, shared, each.before_fen, voucher),
+        chain=chain_of(line, shared, each.shared_fen, voucher),
         blocked=Event(
             kind="ledger.blocked",
             at=now,

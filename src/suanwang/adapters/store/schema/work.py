@@ -314,6 +314,7 @@ bill_lines = Table(
     Column("description", Text, nullable=False),
     Column("rated_yuan", Numeric, nullable=False),
     Column("amount_fen", BigInteger, nullable=False),
+    Column("tally_yuan", Numeric),
     Column("pricing", JSON),
     Index("bill_lines_seq_idx", "seq", unique=True),
     Index("bill_lines_project_idx", "project", "seq"),
@@ -321,6 +322,19 @@ bill_lines = Table(
     Index("bill_lines_site_idx", "site_id", "seq"),
     Index("bill_lines_provider_idx", "provider", "seq"),
 )
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("site_id", Text, nullable=False),
+    Column("month", Text, nullable=False),
+    Column("owners", Text, nullable=False),
+    Column("rated_yuan", Numeric, nullable=False),
+    PrimaryKeyConstraint("project", "site_id", "month", "owners"),
+    postgresql_with={"fillfactor": "50"},
+)
+"""What lines are rounded by. A row's lock orders those who write lines of it."""
 
 files = Table(
     "files",
