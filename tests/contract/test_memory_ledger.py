@@ -6,6 +6,7 @@ import pytest
 from tests.contract.budget_suite import BudgetContract
 from tests.contract.hold_suite import HoldContract
 from tests.contract.ledger_suite import LedgerContract
+from tests.contract.voucher_hold_suite import VoucherHoldContract
 from tests.contract.voucher_suite import VoucherContract
 
 from suanwang.adapters.store.memory import MemoryStore
@@ -25,6 +26,12 @@ class TestMemoryVouchers(VoucherContract):
 
 
 class TestMemoryHolds(HoldContract):
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+class TestMemoryVoucherHolds(VoucherHoldContract):
     @pytest.fixture
     def store(self) -> Store:
         return MemoryStore()

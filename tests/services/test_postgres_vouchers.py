@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from tests.contract.voucher_hold_suite import VoucherHoldContract
 from tests.contract.voucher_suite import VoucherContract, a_voucher, issue
 from tests.services.postgres_fixture import postgres, postgres_server, postgres_store
 
@@ -16,6 +17,12 @@ pytestmark = pytest.mark.services
 
 
 class TestPostgresVouchers(VoucherContract):
+    @pytest.fixture
+    def store(self, postgres_store: PostgresStore) -> Store:
+        return postgres_store
+
+
+class TestPostgresVoucherHolds(VoucherHoldContract):
     @pytest.fixture
     def store(self, postgres_store: PostgresStore) -> Store:
         return postgres_store

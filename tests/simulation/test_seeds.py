@@ -92,3 +92,18 @@ def test_an_agent_that_bills_wrongly_is_caught(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("suanwang.control.steps.meter", generous)
     with pytest.raises(Broken, match="does not add up"):
         play(20)
+
+
+@pytest.mark.no_cover
+def test_no_history_with_a_voucher_overdraws_pays_twice_or_keeps_a_hold() -> None:
+    paid = suspended = 0
+    for seed in range(12):
+        played = World(seed, prepaid=True, vouched=True)
+        played.run(rounds=250, healing=1500)
+        events = played.store.events(0, 100_000)
+        blocked = [event.data for event in events if event.kind == "ledger.blocked"]
+        assert not blocked, f"seed {seed}: a run was paid for by nobody: {blocked}"
+        paid += sum(use.amount_fen for use in played.store.voucher_uses(["v"]))
+        suspended += sum("voucher:v" in str(event.data["purse"]) for event in events if event.kind == "job.unpaid")
+    assert paid > 100
+    assert suspended > 0, "some voucher ended or ran out while a run lasted"

@@ -39,9 +39,10 @@ from suanwang.sensing.agent import Agent, Kept
 from suanwang.sensing.connectors.fake import Behaviour, FakeConnector
 from suanwang.trading.budgets import Period as BudgetPeriod
 from suanwang.trading.budgets import Scope
-from suanwang.trading.holding import lease_of
+from suanwang.trading.holding import RUNS, lease_of
 from suanwang.trading.ledger import Owner, account_id
 from suanwang.trading.settlement import chain_name
+from suanwang.trading.vouchers import Voucher
 
 T = TypeVar("T")
 EPOCH = datetime(2026, 1, 1, 0, 28, tzinfo=UTC)
@@ -294,9 +295,11 @@ class Broken(AssertionError):
 class World:
     """`World(seed).run()` plays one history and returns the hash of its events. Raises `Broken`."""
 
-    def __init__(self, seed: int, *, sites: int = 3, jobs: int = 7, prepaid: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, sites: int = 3, jobs: int = 7, prepaid: bool = False, vouched: bool = False
+    ) -> None:
         """`prepaid`: the project may not owe, has little, and is given more now and then; the user has a budget; every other
-        task may be interrupted."""
+        task may be interrupted. `vouched`: beside that it has a voucher, which may end before the jobs do."""
         self.seed = seed
         self.prepaid = prepaid
         self.random = random.Random(seed)
@@ -317,6 +320,26 @@ class World:
             self._repeat(lambda network: network.wallets.set_limit(OPERATOR, PROJECT, 0))
             self._give(self.random.choice([15, 30, 60]))
             self._allow(self.random.choice([40, 80, 10_000]))
+        if vouched:
+            self._vouch()
+
+    def _vouch(self) -> None:
+        """At most once: its names make repeating it harmless."""
+        voucher = Voucher(
+            id="v",
+            issuer="issuer",
+            title="",
+            amount_fen=self.random.choice([3, 20, 60, 10_000]),
+            projects=(PROJECT,),
+            from_at=EPOCH,
+            until_at=self.clock.now() + timedelta(seconds=self.random.choice([60, 200, 500, 10_000])),
+            share_bp=self.random.choice([3000, 7000, 10_000]),
+            cap_fen=self.random.choice([None, None, 10]),
+            issued_at=EPOCH,
+            issued_by="olga",
+        )
+        self._repeat(lambda network: network.vouchers.fund(OPERATOR, "issuer", 10_000, "budget"))
+        self._repeat(lambda network: network.vouchers.issue(OPERATOR, voucher))
 
     def _give(self, amount_fen: int) -> None:
         self.given += 1
@@ -567,9 +590,10 @@ class World:
     def check_holds(self) -> None:
         """Each live lease holds once, and nobody else; no account is overdrawn, what it holds counted as spent."""
         book = self.store._book
-        held = Counter(lease_of(hold.id) for hold in book.holds.values())
+        legs = Counter((lease_of(hold.id), hold.debit) for hold in book.holds.values() if hold.credit == RUNS)
+        held = {lease for lease, _ in legs}
         live, closing = set(self.store._live), self.store._closing
-        if max(held.values(), default=0) > 1 or not live <= held.keys() <= live | closing:
+        if max(legs.values(), default=0) > 1 or not live <= held <= live | closing:
             raise Broken(f"seed {self.seed}: holds of {held}, live {live}, closing {closing}")
         for account in book.accounts.values():
             if account.available_fen is not None and account.available_fen < 0:
@@ -617,7 +641,7 @@ class World:
         bills = {line.usage_id: line.amount_fen for line in self.store._bills}
         paid: Counter[str] = Counter()
         for entry in self.store.chain_entries([chain_name(usage_id) for usage_id in bills]):
-            paid[entry.transfer.id.rpartition("/")[0]] += entry.transfer.amount_fen
+            paid[entry.transfer.chain.removeprefix(chain_name(""))] += entry.transfer.amount_fen
         if self.store._book.holds or self.store._closing:
             raise Broken(f"seed {self.seed}: {self.store._book.holds} are held by nobody")
         moved = Counter(entry.transfer.code for entry in self.store._entries.values())
@@ -625,7 +649,8 @@ class World:
         owed = self.store.account(account_id(Owner.PROJECT, PROJECT))
         spent = 0 if owed is None else given - owed.balance_fen
         lines_moved = moved["usage"] + moved["commission"]
-        if +paid != +Counter(bills) or spent != sum(bills.values()) or lines_moved > 2 * len(bills):
+        given_by_vouchers = sum(use.amount_fen for use in self.store.voucher_uses(["v"]))
+        if +paid != +Counter(bills) or spent + given_by_vouchers != sum(bills.values()) or lines_moved > 2 * len(bills):
             raise Broken(f"seed {self.seed}: the ledger has {spent} fen of {sum(bills.values())} billed")
 
     def _check_money(self, job_id: JobId) -> None:

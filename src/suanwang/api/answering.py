@@ -42,7 +42,9 @@ from suanwang.domain.reasons import sentence
 from suanwang.domain.sample import Sample
 from suanwang.domain.site import Offering, Price
 from suanwang.domain.tariff import Tariff
+from suanwang.domain.vouching import Vouched
 from suanwang.ports import BillTotal
+from suanwang.scheduling.plan import Place
 from suanwang.taskfile import hide_secrets
 from suanwang.taskfile.submission import Submission
 from suanwang.taskfile.writing import task_document
@@ -112,7 +114,12 @@ def _figures(value: Figures) -> Row:
         "finish_s": _finite(value.finish_s),
         "delay_ms": _finite(value.delay_ms),
         "electricity": _in_force(value.electricity),
+        "voucher": vouched(value.voucher),
     }
+
+
+def vouched(value: Vouched | None) -> Row | None:
+    return None if value is None else {"voucher": value.voucher, "yuan": value.yuan}
 
 
 def hold(value: Hold | None) -> Row | None:
@@ -215,12 +222,24 @@ def preview(found: Sequence[Preview], submission: Submission, *, chinese: bool) 
                 "verdict": item.verdict,
                 "why": why(item.why, chinese=chinese),
                 "hold": hold(item.hold),
+                "holds": _holds(item.place),
             }
             for item in found
         ],
         "problems": [],
         "notes": submission.notes,
         "uploads": [{"local_path": u.local_path, "name": u.name, "to": u.to} for u in submission.uploads],
+    }
+
+
+def _holds(value: Place | None) -> Row | None:
+    """None where nothing limits the project."""
+    if value is None or not (value.hold_fen or value.aid_fen):
+        return None
+    return {
+        "own_fen": value.hold_fen,
+        "voucher": None if value.aid is None else value.aid.voucher,
+        "voucher_fen": value.aid_fen,
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from suanwang import catalog
-from suanwang.api.answering import Row, exclusion, price
+from suanwang.api.answering import Row, exclusion, price, vouched
 from suanwang.control.capability import Capability, Part
 from suanwang.control.quotes import Lesson
 from suanwang.domain.device import Accelerator, Fact, Figure, Processor
@@ -137,6 +137,7 @@ def offer(value: Offer) -> Row:
         "carbon_g": span(value.carbon_g),
         "score": value.score,
         "price": price(value.price),
+        "voucher": vouched(value.voucher),
         "prediction": _prediction(value.prediction),
     }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from suanwang.cli.tables import facts, figure, instant, table
+from suanwang.cli.tables import facts, figure, instant, table, vouched
 from suanwang.cli.words import word
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def requirement(found: models.RequirementView) -> Table:
 
 def offers(rows: Sequence[models.OfferView], names: Mapping[str, str]) -> Table:
     """The best offers; hours, money and energy with their interval."""
-    numbers = ("hours", "price", "energy", "carbon")
+    paid = any(row.voucher is not None for row in rows)
+    numbers = ("hours", "price", *(("by_voucher",) if paid else ()), "energy", "carbon")
     made = table("offer", "site", "chips", "start", *numbers, "finish_at", right=("offer", *numbers))
     for row in rows:
         made.add_row(
@@ -81,6 +82,7 @@ def offers(rows: Sequence[models.OfferView], names: Mapping[str, str]) -> Table:
             instant(row.start_at),
             interval(row.hours),
             interval(row.price_yuan),
+            *((vouched(row.voucher),) if paid else ()),
             interval(row.energy_kwh),
             interval(row.carbon_g),
             instant(row.finish_at),

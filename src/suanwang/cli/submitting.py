@@ -236,6 +236,8 @@ def _preview(client: Client, submission: Submission, project: str, *, as_json: b
             out.print(f"{task.name} × {task.count}: {verdict_word(task.verdict)}{place}")
             if task.hold is not None:
                 out.print(f"  {tables.held(task.hold, names)}")
+            if task.holds is not None:
+                out.print(f"  {tables.holds(task.holds, project)}")
             out.print(tables.why(task.why, names))
     if found.problems:
         raise InvalidRequest("the task file has problems; nothing was submitted", field=found.problems[0].field)

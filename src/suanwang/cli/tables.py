@@ -357,11 +357,33 @@ def tariff(price: models.PriceView) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def vouched(found: models.VouchedView | None) -> str:
+    """`0.30 (cd-001)`: what a voucher would pay."""
+    return "" if found is None else f"{figure(found.yuan, 4)} ({found.voucher})"
+
+
+def holds(found: models.StartHolds, project: str) -> str:
+    """What a start holds, in a sentence."""
+    if found.voucher is None:
+        return word("holds_own").format(own=f"¥{found.own_fen / 100:.2f}", project=project)
+    given = f"¥{found.voucher_fen / 100:.2f}"
+    own = f"¥{found.own_fen / 100:.2f}"
+    return word("holds_both").format(own=own, project=project, given=given, voucher=found.voucher)
+
+
 def why(found: models.WhyView, names: Mapping[str, str]) -> Table:
     """Every site of a decision: the chosen one, those that also fit, and why the rest was out."""
     ranks = ([(found.chosen, "✓")] if found.chosen else []) + [(rank, word("others")) for rank in found.others]
     priced = any(rank.figures.electricity is not None for rank, _ in ranks)
-    numbers = ("price", *(("electricity",) if priced else ()), "carbon", "finish", "delay")
+    paid = any(rank.figures.voucher is not None for rank, _ in ranks)
+    numbers = (
+        "price",
+        *(("by_voucher",) if paid else ()),
+        *(("electricity",) if priced else ()),
+        "carbon",
+        "finish",
+        "delay",
+    )
     made = table("site", "verdict", *numbers, right=numbers)
     for rank, label in ranks:
         values = rank.figures
@@ -369,6 +391,7 @@ def why(found: models.WhyView, names: Mapping[str, str]) -> Table:
             names.get(rank.site, rank.site),
             Text(label, style="green" if label == "✓" else ""),
             figure(values.price_yuan, 4),
+            *((vouched(values.voucher),) if paid else ()),
             *((in_force(values.electricity),) if priced else ()),
             figure(values.carbon_g),
             figure(values.finish_s, 0),

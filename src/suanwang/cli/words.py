@@ -112,6 +112,15 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "energy": ("kWh", "kWh"),
         "carbon": ("gCO2", "gCO2"),
         "price": ("Price ¥", "费用（元）"),
+        "by_voucher": ("By voucher ¥", "其中券付（元）"),
+        "holds_own": (
+            "a start holds {own} of {project}; what is not used is given back",
+            "启动时冻结 {project} 的 {own}，未用部分退回",
+        ),
+        "holds_both": (
+            "a start holds {own} of {project} and {given} of voucher {voucher}; what is not used is given back",
+            "启动时冻结 {project} 的 {own} 与券 {voucher} 的 {given}，未用部分退回",
+        ),
         "amount": ("Amount ¥", "金额（元）"),
         "account": ("Account", "账户"),
         "balance": ("Balance ¥", "余额（元）"),

@@ -77,8 +77,16 @@ class InForceView(Answer):
     drawn_yuan: float | None
 
 
+class VouchedView(Answer):
+    """What a voucher would pay of an expected price, as things stand: its money is not kept for it."""
+
+    voucher: str
+    yuan: float
+
+
 class FiguresView(Answer):
-    """What a placement is expected to come to. None where it is not a finite number."""
+    """What a placement is expected to come to. None where it is not a finite number. `price_yuan` is the whole price, after
+    discounts; `voucher` what of it a voucher would pay."""
 
     price_yuan: float | None
     carbon_g: float | None
@@ -86,6 +94,7 @@ class FiguresView(Answer):
     finish_s: float | None
     delay_ms: float | None = None
     electricity: InForceView | None = None
+    voucher: VouchedView | None = None
 
 
 class RankView(Answer):
@@ -198,14 +207,23 @@ class UploadView(Answer):
     to: str
 
 
+class StartHolds(Answer):
+    """What a start holds until its run is billed: of the project's money, and of a voucher."""
+
+    own_fen: int
+    voucher: str | None
+    voucher_fen: int
+
+
 class TaskPreview(Answer):
-    """Where one task would run now."""
+    """Where one task would run now. `holds` where it runs at once and its project's money is limited."""
 
     name: str
     count: int
     verdict: Literal["runs", "held", "waits", "refused"]
     why: WhyView
     hold: HoldView | None = None
+    holds: StartHolds | None = None
 
 
 class Preview(Answer):

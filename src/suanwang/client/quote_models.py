@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from suanwang.client.models import Answer, Asked, ExclusionView, PriceView, ProblemView
+from suanwang.client.models import Answer, Asked, ExclusionView, PriceView, ProblemView, VouchedView
 from suanwang.domain.device import Direction, Isa
 from suanwang.domain.precision import DeviceKind, Precision
 from suanwang.measuring.workclass import WorkClass
@@ -139,6 +139,7 @@ class OfferView(Answer):
     carbon_g: SpanView
     score: float
     price: PriceView
+    voucher: VouchedView | None = None
     prediction: PredictionView | None
 
 

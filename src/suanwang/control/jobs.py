@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 from suanwang.control import steps
 from suanwang.control.admission import PLAIN, Admitted, admit, check_priorities
-from suanwang.control.billing.budgets import check_order
+from suanwang.control.billing.budgets import check_order, used_of
+from suanwang.control.billing.holding import money
 from suanwang.control.people import check_project
 from suanwang.control.rules import Rules
 from suanwang.control.sharing import fairness
@@ -32,6 +33,7 @@ from suanwang.ports import Clock, Idempotency, Identities, JobQuery, Store
 from suanwang.scheduling.margins import DEPTH
 from suanwang.scheduling.placing import Judge, explain
 from suanwang.scheduling.plan import Hopeless, Keep, Place, Stay
+from suanwang.scheduling.purses import Money
 
 TRIES = 5
 FRESH = timedelta(milliseconds=250)
@@ -56,6 +58,8 @@ class Preview:
     why: Why
     hold: Hold | None = None
     """For which hour it would be held."""
+    place: Place | None = None
+    """Where it runs now: with what the start holds of the project's money, and of a voucher."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +191,7 @@ class Jobs:
         check_priorities(tasks, owner_of, allowance)
         judge = Judge(seen)
         found: list[Preview] = []
+        purses: Money | None = None
         for task in resolve(tasks, seen.sites):
             job = Job(
                 id=JobId("j-preview"),
@@ -201,9 +206,12 @@ class Jobs:
             if beyond is not None:
                 found.append(Preview(task=task, verdict="refused", why=beyond[0]))
                 continue
-            decision = explain(replace(seen, jobs=(job,)), job)
+            if purses is None:
+                purses = money(self._store, self._rules, [job], used_of(self._store, self._store.budgets(), now), now)
+            decision = explain(replace(seen, jobs=(job,), money=purses), job)
             hold = decision.hold if isinstance(decision, Keep) else None
-            found.append(Preview(task=task, verdict=_verdict(decision), why=decision.why, hold=hold))
+            place = decision if isinstance(decision, Place) else None
+            found.append(Preview(task=task, verdict=_verdict(decision), why=decision.why, hold=hold, place=place))
         return tuple(found)
 
     def get(self, caller: Principal, job_id: JobId) -> Job:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from suanwang import catalog
+from suanwang.control.billing.aiding import unbound
 from suanwang.control.jobs import Jobs, Submitted
 from suanwang.control.leasing import bound_to
 from suanwang.control.standing import slowness
@@ -29,6 +30,7 @@ from suanwang.domain.pricing import Customer
 from suanwang.domain.quote import Offer, Quote, Taught
 from suanwang.domain.site import Price, Site
 from suanwang.domain.task import DeviceRequest, Objective, Resources, Task
+from suanwang.domain.vouching import Vouched
 from suanwang.electricity.daily import mean_factor
 from suanwang.electricity.pricing import bound
 from suanwang.electricity.supply import drawn_yuan, milliseconds
@@ -39,6 +41,7 @@ from suanwang.ports import Clock, Identities, Store
 from suanwang.scheduling.feasibility import suits
 from suanwang.scheduling.paying import Units, customer, listed_yuan
 from suanwang.scheduling.placing import explain
+from suanwang.scheduling.purses import Aid, first_aid
 from suanwang.scheduling.quoting import MOST_HOURS, Found, offers_for
 from suanwang.scheduling.requirement import Requirement, requirement_of
 
@@ -99,7 +102,7 @@ class Quotes:
         models = frozenset(catalog.accelerator(name, field="devices").id for name in devices)
         seen = snapshot(self._store, (), self._places, self._clock.now())
         payer = Customer() if project is None else seen.payers.get(project, Customer(project))
-        return offers_for(
+        found = offers_for(
             need,
             seen.sites,
             catalog.accelerators(),
@@ -112,6 +115,7 @@ class Quotes:
             models=models,
             most=MOST_OFFERS,
         )
+        return found if project is None else self._vouched(found, project, seen.now)
 
     def task_offers(self, caller: Principal, task: Task, *, project: ProjectId | None = None) -> Found:
         """Offers for a task as it stands, one for each site that could run it. Nothing is kept."""
@@ -133,7 +137,13 @@ class Quotes:
             else:
                 offers.append(offer)
         excluded = (*why.excluded, *taken)
-        return Found(offers=tuple(offers), excluded=excluded, assumptions=_assumed(task), work_pd=None)
+        found = Found(offers=tuple(offers), excluded=excluded, assumptions=_assumed(task), work_pd=None)
+        return self._vouched(found, job.project, seen.now)
+
+    def _vouched(self, found: Found, project: ProjectId, now: datetime) -> Found:
+        """With what a voucher of the project would pay of each offer."""
+        aids, left = unbound(self._store, project, now)
+        return replace(found, offers=tuple(_with_voucher(each, aids, left) for each in found.offers)) if aids else found
 
     def _as_job(self, caller: Principal, task: Task, payer: ProjectId, now: datetime) -> Job:
         job = Job(
@@ -292,6 +302,12 @@ class Quotes:
     def beliefs(self, caller: Principal) -> EfficiencyState:
         """What finished runs have taught about each device and class of work."""
         return self._store.beliefs()
+
+
+def _with_voucher(offer: Offer, aids: Sequence[Aid], left: Mapping[str, int]) -> Offer:
+    at, fen = (offer.site, offer.device_model), math.ceil(offer.price_yuan.mid * 100)
+    paying = first_aid(aids, left, at, 0, fen, offer.finish_at)
+    return replace(offer, voucher=Vouched(voucher=paying[0].voucher, yuan=paying[1] / 100)) if paying else offer
 
 
 def _held(rank: Rank, task: Task) -> str:

@@ -180,7 +180,7 @@ def snapshot(
         endings=store.endings,
         fairness=None if rules is None else fairness(store, rules, {job.project for job in jobs}),
         payers=payers(store, sites, now),
-        money=None if rules is None else money(store, rules, jobs, used_of(store, store.budgets(), now)),
+        money=None if rules is None else money(store, rules, jobs, used_of(store, store.budgets(), now), now),
         taking=None if rules is None else taking(store, rules),
     )
 

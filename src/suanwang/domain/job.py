@@ -21,6 +21,7 @@ from suanwang.domain.pricing import Pricing
 from suanwang.domain.site import Price
 from suanwang.domain.tariff import Tier
 from suanwang.domain.task import Task
+from suanwang.domain.vouching import Vouched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class Figures:
     """One way, to the circle's place."""
     electricity: InForce | None = None
     """Where the site names its tariff."""
+    voucher: Vouched | None = None
+    """What of the price a voucher would pay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,10 +387,15 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pledge:
-    """What a new lease holds of its project's account."""
+    """What a new lease holds: of its project's account, and of a voucher that pays the rest."""
 
     amount_fen: int
     at: datetime
+    voucher: str = ""
+    """Its bill is paid with this one from then on."""
+    voucher_fen: int = 0
+    voucher_until: datetime | None = None
+    """When the voucher ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,4 +414,4 @@ class Step:
     notices: tuple[Mapping[str, object], ...] = ()
     """What must be told outside; goes to the outbox."""
     pledge: Pledge | None = None
-    """Of a new lease; a step whose project cannot bear it is refused."""
+    """Of a new lease; a step is refused where its project or the voucher cannot bear it, or the job has another voucher."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.job import Exclusion, Prediction, Span
 from suanwang.domain.site import Price
+from suanwang.domain.vouching import Vouched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ class Offer:
     score: float
     price: Price
     """The unit prices that bind."""
+    voucher: Vouched | None = None
+    """What of the expected price a voucher would pay, as things stand; its money is not kept for the quote."""
     prediction: Prediction | None = None
 
     @property

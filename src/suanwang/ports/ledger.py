@@ -46,9 +46,11 @@ class OpenLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldLease:
-    """A live lease and what it holds of its project's account."""
+    """A live lease and what it holds of its project's account and of a voucher."""
 
     hold: Hold
+    """Of 0 fen where the voucher pays all."""
+    voucher: Hold | None = None
     job: Job
     allocation: Allocation
     owed_fen: int
@@ -155,8 +157,11 @@ class Ledger(Protocol):
         """Void pending transfers whose time is over; returns how many."""
 
     def leases_held(self, due: datetime, tight: Collection[AccountId], limit: int) -> Sequence[HeldLease]:
-        """Live leases whose hold times out by `due`, and all of `tight` accounts and of accounts that hold more than they
-        have left. By timeout."""
+        """Live leases of which a hold times out by `due`, and all of `tight` accounts and of accounts that hold more than
+        they have left. By timeout."""
+
+    def lent(self, leases: Collection[AllocationId]) -> Mapping[AllocationId, Hold]:
+        """What these leases hold of vouchers."""
 
     def release_ended(self, now: datetime, limit: int) -> int:
         """Void the holds of leases that have ended and whose lines are all settled; returns how many."""

@@ -6,9 +6,10 @@ the site whose identifier comes first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import takewhile
 
@@ -18,6 +19,7 @@ from suanwang.domain.allowance import Allowance, Amounts, Exceeded, Standing
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Exclusion, Figures, Hold, InForce, Job, Rank, Why
 from suanwang.domain.site import DevicePool
+from suanwang.domain.vouching import Vouched
 from suanwang.electricity.supply import instant, milliseconds
 from suanwang.electricity.tariff import slot_at
 from suanwang.scheduling import figures
@@ -33,7 +35,7 @@ from suanwang.scheduling.feasibility import (
 from suanwang.scheduling.margins import DEPTH
 from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Preempt, Stay
 from suanwang.scheduling.policies.board import FAR
-from suanwang.scheduling.purses import Purses
+from suanwang.scheduling.purses import Aid, Purses
 from suanwang.scheduling.seating import BLOCKED, LATER, Seating, Weighed
 from suanwang.scheduling.snapshot import Bools, Floats, Rows, SiteTable, Snapshot, table
 from suanwang.scheduling.taking import Blocked, preempts
@@ -47,6 +49,10 @@ FEW_REASONS = 4
 OTHERS_KEPT = 3
 """Next best sites in a decision; in larger networks the second best alone."""
 HOUR_MS = 3_600_000.0
+MOST_YUAN = 1e12
+"""Vouchers pay of prices below it."""
+LONGEST_S = 3e9
+"""No voucher is asked whether it lasts longer."""
 HELD = "held for a better site that is full now"
 KEPT = "held for a better hour"
 OVER = "its project's quota does not allow it now"
@@ -152,6 +158,8 @@ class _Barred:
     """Where it keeps the job from all of them, or is the same for all."""
     models: Mapping[str, Exceeded] = field(default_factory=dict)
     note: str = OVER
+    asked: Floats | None = None
+    """`[r]`, of money: fen that a start holds beside what a voucher pays."""
 
     def words(self, pool: DevicePool | None) -> Exceeded:
         """The quota that keeps it from a row of this pool."""
@@ -184,6 +192,8 @@ class _Placer:
         self._purses = Purses(snapshot.money)
         self._barred: tuple[_Barred, ...] = ()
         """Of the job that is looked at."""
+        self._job: Job | None = None
+        """That job, where a voucher may pay for it."""
         self._blocked: list[tuple[Job, _Ranking]] = []
         """Jobs that found no room, in their turns: as many as may have room kept for them."""
 
@@ -239,10 +249,31 @@ class _Placer:
             return None
         (name, left), holds = purse, self._holds(ranking)
         rows = holds > left
-        if not (rows & ranking.possible).any():
+        short = rows & ranking.possible
+        if short.any() and self._purses.aided(job):
+            holds = holds.copy()
+            for row in short.nonzero()[0].tolist():
+                aided = self._aid(ranking, job, row, int(holds.item(row)))
+                holds[row] -= aided[1] if aided else 0
+            rows = holds > left
+            short = rows & ranking.possible
+        if not short.any():
             return None
         asked = f"¥{holds[ranking.possible].min().item() / 100:.2f}"
-        return _Barred(rows, Exceeded(used=f"¥{max(left, 0) / 100:.2f}", asked=asked, allowed=name), note=UNPAID)
+        words = Exceeded(used=f"¥{max(left, 0) / 100:.2f}", asked=asked, allowed=name)
+        return _Barred(rows, words, note=UNPAID, asked=holds)
+
+    def _aid(self, ranking: _Ranking, job: Job, row: int, hold_fen: int) -> tuple[Aid, int] | None:
+        """The voucher that pays a part of what a start on the row would hold, with that."""
+        span_s = min(self._purses.span_s, ranking.shape.resources.time_limit_s)
+        return self._vouched(ranking, job, row, hold_fen, span_s)
+
+    def _vouched(
+        self, ranking: _Ranking, job: Job, row: int, amount_fen: int, seconds: float
+    ) -> tuple[Aid, int] | None:
+        site, pool = self._table.sites[ranking.rows.site_of.item(row)], ranking.rows.pools[row]
+        until = self._now + timedelta(seconds=min(seconds, LONGEST_S))
+        return self._purses.aid(job, site.id, pool.model if pool else None, amount_fen, until)
 
     def _holds(self, ranking: _Ranking) -> Floats:
         if ranking.hold_fen is None:
@@ -261,6 +292,7 @@ class _Placer:
     def take(self, job: Job) -> Place | Keep | Hopeless | str:
         """Give `job` its row and take what it holds off what is free; where it stays queued, say why."""
         number = self._numbers[job.id]
+        self._job = job if self._purses.aided(job) else None
         ranking = self._ranking(self._shapes[number])
         if not ranking.some:
             return Hopeless(job=job, why=self._why_hopeless(ranking))
@@ -322,9 +354,14 @@ class _Placer:
         self._seating.take(number, weighed, row)
         self._taken[site] += 1
         self._shares.took(job.project, of.cores, of.memory_gb, pool.model if pool else None, of.devices)
-        hold_fen = 0
+        hold_fen, aid, aid_fen = 0, None, 0
         if self._purses.least(job) is not None:
             hold_fen = int(self._holds(ranking).item(row))
+            aided = self._aid(ranking, job, row, hold_fen) if self._purses.aided(job) else None
+            if aided is not None:
+                aid, aid_fen = aided
+                self._purses.lent(aid, aid_fen)
+            hold_fen -= aid_fen
             self._purses.took(job, hold_fen)
         return Place(
             job=job,
@@ -333,6 +370,8 @@ class _Placer:
             power_kw=figures.power_kw(of, rows.units[row]),
             why=why,
             hold_fen=hold_fen,
+            aid=aid,
+            aid_fen=aid_fen,
         )
 
     def _kept(self, job: Job, ranking: _Ranking, scores: Floats) -> Keep:
@@ -480,7 +519,11 @@ class _Placer:
         by = next((one for one in self._barred if one.rows[some].all()), self._barred[-1])
         words = by.words(ranking.rows.pools[some[0]])
         if by.note == UNPAID:
-            need = f"¥{self._holds(ranking)[some].min().item() / 100:.2f}"
+            assert by.asked is not None, "of money"
+            row = min(some, key=by.asked.item)
+            need, given = f"¥{by.asked.item(row) / 100:.2f}", self._holds(ranking).item(row) - by.asked.item(row)
+            if given and self._job is not None and (aided := self._aid(ranking, self._job, row, int(given))):
+                need += f" + ¥{given / 100:.2f} ({aided[0].purse})"
             return Exclusion(site=site, code="money", need=need, have=f"{words.used} ({words.allowed})")
         return Exclusion(site=site, code="quota", need=words.asked, have=f"{words.used} / {words.allowed}")
 
@@ -520,7 +563,18 @@ class _Placer:
         )
 
     def _rank(self, ranking: _Ranking, row: int, score: float) -> Rank:
-        """By the figures that were weighed."""
+        """By the figures that were weighed, with what a voucher would pay of the price."""
+        found, job = self._weighed_rank(ranking, row, score), self._job
+        known = found.figures
+        if job is None or not 0 < known.price_yuan < MOST_YUAN:
+            return found
+        aided = self._vouched(ranking, job, row, math.ceil(known.price_yuan * 100), known.finish_s)
+        if aided is None:
+            return found
+        vouched = Vouched(voucher=aided[0].voucher, yuan=aided[1] / 100)
+        return replace(found, figures=replace(known, voucher=vouched))
+
+    def _weighed_rank(self, ranking: _Ranking, row: int, score: float) -> Rank:
         found = ranking.ranks.get(row)
         if found is not None and found.score == score:
             return found

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Allocation, Hold, Job, Why
+from suanwang.scheduling.purses import Aid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,9 @@ class Place:
     why: Why
     hold_fen: int = 0
     """What the start holds of the job's purses; 0 where nothing limits it."""
+    aid: Aid | None = None
+    """The voucher that pays the rest."""
+    aid_fen: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

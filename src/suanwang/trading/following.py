@@ -16,7 +16,7 @@ from suanwang.domain.site import Price
 from suanwang.electricity.pricing import bound_by, counts_volume, flat, meter_kw, next_change, pricing_at
 from suanwang.electricity.supply import EPOCH
 from suanwang.trading.billfile import Bill, Rated, Said
-from suanwang.trading.holding import hold_id
+from suanwang.trading.holding import first_holds
 from suanwang.trading.proving import Check, Failure, failure
 from suanwang.trading.published import Bound, Declared, Listed, Name, name_of, prepaid
 from suanwang.trading.rating import electricity_rate, used_us
@@ -52,7 +52,7 @@ def followed(bill: Bill) -> Followed:
             lines += 1
     failures = [_failed(f"usage {wrong[0][0]}", wrong[0][1], len(wrong) - 1)] if wrong else []
     failures += [_failed(_called(of), "no record of this bill is bound by it") for of in found if of not in named]
-    known = {hold_id(of, 0) for of in begun}
+    known = {name for of in begun for name in first_holds(of)}
     failures += [
         _failed(f"transfer {lease.transfer.id}", "it is of no lease of this bill")
         for lease in bill.leases
@@ -80,7 +80,7 @@ def _begun(bill: Bill) -> Mapping[AllocationId, _Begun]:
     for each in bill.usage:
         lease = each.record.allocation_id
         if lease not in found:
-            at = held.get(hold_id(lease, 0))
+            at = min((held[name] for name in first_holds(lease) if name in held), default=None)
             found[lease] = _Begun(each.proven.index, False) if at is None else _Begun(at, True)
     return found
 

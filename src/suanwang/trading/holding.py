@@ -1,12 +1,14 @@
-"""What a lease holds of its project's account: how much, under which name, and how a hold is made anew or ended.
+"""What a lease holds of its project's account and of a voucher: how much, under which name, and how that is made anew or ended.
 
-Owns the names. A lease has one hold at a time, `lease/ALLOCATION/N`: each time it is made anew the next
-number. Its credit side is an account of the network's that nothing is ever posted to: bills are paid by transfers of their
-own, from what the project has left, and where that is too little the hold gives way to them.
+Owns the names. A lease has at most one hold of each at a time, `lease/ALLOCATION/N` and `lease/ALLOCATION/vN`: each time it is
+made anew the next number. Their credit side is an account of the network's that nothing is ever posted to: bills are paid by
+transfers of their own, from what project and voucher have left, and where that is too little the hold gives way to them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from suanwang.domain.ids import AllocationId, ProjectId
@@ -19,10 +21,18 @@ LASTS = timedelta(days=2)
 """When a hold times out; the loop ends it or makes it anew long before."""
 AGES = timedelta(days=1)
 """When it is made anew."""
+OUTLASTS = timedelta(hours=20)
+"""By how much the hold of a voucher outlasts it: its lease is looked at from four hours before the voucher ends."""
 
 
-def hold_id(allocation: AllocationId, number: int) -> str:
-    return f"lease/{allocation}/{number}"
+def hold_id(allocation: AllocationId, number: int, kind: str = "") -> str:
+    """`kind`: `v` of a voucher's."""
+    return f"lease/{allocation}/{kind}{number}"
+
+
+def first_holds(allocation: AllocationId) -> tuple[str, str]:
+    """Of its project's account and of a voucher: a lease begins with one of them, or with both."""
+    return hold_id(allocation, 0), hold_id(allocation, 0, "v")
 
 
 def lease_of(hold: str) -> AllocationId:
@@ -30,10 +40,33 @@ def lease_of(hold: str) -> AllocationId:
     return AllocationId(hold.split("/")[1])
 
 
-def pledge_hold(project: ProjectId, allocation: AllocationId, pledge: Pledge) -> Transfer:
-    """The first hold of a lease."""
+def pledge_chain(project: ProjectId, allocation: AllocationId, pledge: Pledge) -> tuple[Transfer, ...]:
+    """The first holds of a lease, of both or of neither."""
+    legs: list[Transfer] = []
+    if pledge.amount_fen:
+        payer = account_id(Owner.PROJECT, project)
+        legs.append(_pending(payer, hold_id(allocation, 0), pledge.amount_fen, pledge.at + LASTS))
+    if pledge.voucher_fen:
+        account, timeout_at = account_id(Owner.VOUCHER, pledge.voucher), lent_until(pledge.at, pledge.voucher_until)
+        legs.append(_pending(account, hold_id(allocation, 0, "v"), pledge.voucher_fen, timeout_at))
+    return joined(legs)
+
+
+def lent_until(now: datetime, voucher_until: datetime | None) -> datetime:
+    """When a voucher's hold that is made now times out."""
+    return now + LASTS if voucher_until is None else min(now + LASTS, voucher_until + OUTLASTS)
+
+
+def nothing_held(project: ProjectId, allocation: AllocationId, now: datetime) -> Hold:
+    """Of a lease that a voucher pays in full, what it holds of its project's account."""
     payer = account_id(Owner.PROJECT, project)
-    return _pending(payer, allocation, 0, pledge.amount_fen, pledge.at + LASTS)
+    return Hold(id=hold_id(allocation, -1), debit=payer, credit=RUNS, amount_fen=0, timeout_at=now + LASTS)
+
+
+def joined(*parts: Sequence[Transfer], name: str = "") -> tuple[Transfer, ...]:
+    """The transfers of these chains as one, which happen together or not at all, under this name or that of the first."""
+    every = [transfer for part in parts for transfer in part]
+    return tuple(replace(transfer, chain=name or every[0].chain) for transfer in every)
 
 
 def ended(hold: Hold) -> Transfer:
@@ -44,6 +77,11 @@ def ended(hold: Hold) -> Transfer:
 def renewed(hold: Hold, amount_fen: int, now: datetime) -> tuple[Transfer, ...]:
     """The chain that ends a hold and makes the next one; only ends it where that is of nothing."""
     return _again(hold, amount_fen, now + LASTS)
+
+
+def lent(hold: Hold, amount_fen: int, now: datetime, voucher_until: datetime | None) -> tuple[Transfer, ...]:
+    """As `renewed`, of a voucher's hold."""
+    return _again(hold, amount_fen, lent_until(now, voucher_until))
 
 
 def lessened(hold: Hold, by_fen: int) -> tuple[Transfer, ...]:
@@ -85,12 +123,11 @@ def pay(
 
 
 def _again(hold: Hold, amount_fen: int, timeout_at: datetime) -> tuple[Transfer, ...]:
-    number = int(hold.id.rpartition("/")[2]) + 1
-    name = hold_id(lease_of(hold.id), number)
-    over = _void(hold, name)
-    if amount_fen <= 0:
-        return (over,)
-    return (over, _pending(hold.debit, lease_of(hold.id), number, amount_fen, timeout_at))
+    last = hold.id.rpartition("/")[2]
+    kind = "v" if last.startswith("v") else ""
+    name = hold_id(lease_of(hold.id), int(last.removeprefix("v")) + 1, kind)
+    over = (_void(hold, name),) if hold.amount_fen else ()
+    return (*over, _pending(hold.debit, name, amount_fen, timeout_at)) if amount_fen > 0 else over
 
 
 def _void(hold: Hold, chain: str) -> Transfer:
@@ -106,10 +143,7 @@ def _void(hold: Hold, chain: str) -> Transfer:
     )
 
 
-def _pending(
-    debit: AccountId, allocation: AllocationId, number: int, amount_fen: int, timeout_at: datetime
-) -> Transfer:
-    name = hold_id(allocation, number)
+def _pending(debit: AccountId, name: str, amount_fen: int, timeout_at: datetime) -> Transfer:
     return Transfer(
         id=name,
         chain=name,

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from suanwang.domain import vouching
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.job import BillLine
 from suanwang.trading.ledger import NETWORK, Account, AccountId, Owner, Phase, Transfer, account_id
 
-WHOLE_BP = 10_000
+WHOLE_BP = vouching.WHOLE_BP
 """Basis points in one."""
 
 

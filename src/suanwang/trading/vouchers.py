@@ -14,8 +14,9 @@ from enum import StrEnum
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import BillLine
+from suanwang.domain.vouching import WHOLE_BP, Portion
 from suanwang.trading.ledger import MOST_FEN, AccountId, Chain, Owner, Phase, Transfer, account_id
-from suanwang.trading.settlement import WHOLE_BP, Party, Redeemed, due, voucher_parts
+from suanwang.trading.settlement import Party, Redeemed, due, voucher_parts
 
 MOST_NAMES = 200
 CODE = "voucher"
@@ -59,6 +60,10 @@ class Voucher:
     @property
     def account(self) -> AccountId:
         return account_id(Owner.VOUCHER, self.id)
+
+    @property
+    def portion(self) -> Portion:
+        return Portion(self.share_bp, self.cap_fen)
 
     @property
     def holders(self) -> tuple[str, ...]:
@@ -160,16 +165,18 @@ def payable_fen(voucher: Voucher, before_fen: int, amount_fen: int) -> int:
     The part is its share of the running total, rounded down, and at most its cap. A negative line, a correction, is the
     project's alone.
     """
-    return max(0, min(_part(voucher, before_fen + amount_fen) - _part(voucher, before_fen), amount_fen))
+    return voucher.portion.grown(before_fen, amount_fen)
 
 
-def _part(voucher: Voucher, total_fen: int) -> int:
-    part = max(total_fen, 0) * voucher.share_bp // WHOLE_BP
-    return part if voucher.cap_fen is None else min(part, voucher.cap_fen)
-
-
-def hold_chain(voucher: Voucher, line: BillLine, shared: Sequence[Party], before_fen: int, paid_fen: int) -> Chain:
-    """Transfers that hold `paid_fen` of the voucher for a line until it is settled, or the voucher ends."""
+def hold_chain(
+    voucher: Voucher,
+    line: BillLine,
+    shared: Sequence[Party],
+    before_fen: int,
+    paid_fen: int,
+    until: datetime | None = None,
+) -> Chain:
+    """Transfers that hold `paid_fen` of the voucher for a line until it is settled, or until then: the voucher's end."""
     amounts = due(before_fen, line.amount_fen, [party.weight for party in shared])
     return tuple(
         Transfer(
@@ -180,7 +187,7 @@ def hold_chain(voucher: Voucher, line: BillLine, shared: Sequence[Party], before
             amount_fen=part,
             code=CODE,
             phase=Phase.PENDING,
-            timeout_at=voucher.until_at,
+            timeout_at=until or voucher.until_at,
         )
         for number, (party, part) in enumerate(zip(shared, voucher_parts(amounts, paid_fen), strict=True))
         if part

@@ -38,14 +38,15 @@ from suanwang.adapters.store.rows import (
 )
 from suanwang.adapters.store.tallies import tally_steps
 from suanwang.adapters.store.tree import append_leaves
+from suanwang.adapters.store.vouchers import bind, paid_with_others
 from suanwang.domain.errors import Conflict
-from suanwang.domain.ids import AllocationId, JobId, ProjectId
+from suanwang.domain.ids import AllocationId, JobId
 from suanwang.domain.job import Allocation, AllocationState, Event, Job, Step
 from suanwang.ports import Idempotency
 from suanwang.trading.budgets import Draw
-from suanwang.trading.holding import pledge_hold
+from suanwang.trading.holding import pledge_chain
 from suanwang.trading.leaves import transfer_leaf
-from suanwang.trading.ledger import Transfer
+from suanwang.trading.ledger import Chain
 
 _FOLD_EVERY = 1024
 """Writes of this process between two foldings of the counters, in case nobody reads them."""
@@ -193,13 +194,13 @@ def _prepared(step: Step) -> _Prepared:
     )
 
 
-Pledges: TypeAlias = Sequence[tuple[JobId, Transfer]]
+Pledges: TypeAlias = Sequence[tuple[JobId, Chain]]
 
 
-def _pledge(step: Step) -> tuple[JobId, Transfer]:
+def _pledge(step: Step) -> tuple[JobId, Chain]:
     assert step.pledge is not None, "asked of those alone"
     assert step.allocation is not None, "a new lease alone holds money"
-    return step.job.id, pledge_hold(step.job.project, step.allocation.id, step.pledge)
+    return step.job.id, pledge_chain(step.job.project, step.allocation.id, step.pledge)
 
 
 def _apply(
@@ -252,28 +253,43 @@ def _tallied(connection: Connection, steps: Sequence[_Prepared]) -> Sequence[_Pr
     ]
 
 
-def _borne(connection: Connection, steps: Sequence[_Prepared], pledges: Pledges) -> Mapping[JobId, Transfer]:
-    """What new leases hold, of the jobs whose budgets and projects can bear it; these are locked, budgets first."""
+def _borne(connection: Connection, steps: Sequence[_Prepared], pledges: Pledges) -> Mapping[JobId, Chain]:
+    """What new leases hold, of the jobs whose budgets, projects and vouchers can bear it; these are locked, budgets first."""
     mine = {each.step.job.id for each in steps} if pledges else frozenset()
-    asked = [(job_id, hold) for job_id, hold in pledges if job_id in mine]
+    asked = [(job_id, legs) for job_id, legs in pledges if job_id in mine]
     if not asked:
         return {}
     at = next(each.step.allocation.granted_at for each in steps if each.step.pledge and each.step.allocation)
-    owners = {each.step.job.id: each.step.job.owner for each in steps}
+    by = {each.step.job.id: each.step for each in steps}
     draws = [
-        Draw(project=ProjectId(hold.debit.partition(":")[2]), person=owners[job_id], amount_fen=hold.amount_fen)
-        for job_id, hold in asked
+        Draw(project=by[job_id].job.project, person=by[job_id].job.owner, amount_fen=pledge.amount_fen)
+        for job_id, _ in asked
+        if (pledge := by[job_id].pledge) is not None
     ]
     asked = [pair for pair, passed in zip(asked, borne(connection, draws, at), strict=True) if not passed]
-    outcomes = decide(connection, [(hold,) for _, hold in asked], at).outcomes
-    return {job_id: hold for (job_id, hold), outcome in zip(asked, outcomes, strict=True) if outcome.done}
+    vouchers = {job_id: pledge.voucher for job_id, _ in asked if (pledge := by[job_id].pledge) and pledge.voucher}
+    elsewhere = paid_with_others(connection, vouchers)
+    asked = [(job_id, legs) for job_id, legs in asked if job_id not in elsewhere]
+    outcomes = decide(connection, [legs for _, legs in asked], at).outcomes
+    return {job_id: legs for (job_id, legs), outcome in zip(asked, outcomes, strict=True) if outcome.done}
 
 
-def _hold(connection: Connection, holds: Sequence[Transfer], done: Sequence[_Prepared]) -> None:
+def _hold(connection: Connection, holds: Sequence[Chain], done: Sequence[_Prepared]) -> None:
+    """Write what new leases hold, and the vouchers that their jobs' bills are paid with from now on."""
     if holds:
         at = next(each.step.allocation.granted_at for each in done if each.step.pledge and each.step.allocation)
-        first = append_leaves(connection, [transfer_leaf(hold, at) for hold in holds])
-        write_transfers(connection, list(zip(holds, range(first, first + len(holds)), strict=True)), at)
+        legs = [leg for chain in holds for leg in chain]
+        first = append_leaves(connection, [transfer_leaf(leg, at) for leg in legs])
+        write_transfers(connection, list(zip(legs, range(first, first + len(legs)), strict=True)), at)
+        bind(
+            connection,
+            {
+                each.step.job.id: each.step.pledge.voucher
+                for each in done
+                if each.step.pledge and each.step.pledge.voucher
+            },
+            at,
+        )
 
 
 def _close(connection: Connection, done: Sequence[_Prepared]) -> None:

@@ -312,7 +312,8 @@ def held_by_leases(connection: Connection, book: Book, leases: Collection[Alloca
     if not leases:
         return {}
     rows = connection.execute(
-        f"SELECT {_HOLD} FROM ledger_holds WHERE {LEASE_HOLDS} AND {LEASE} = ANY(%s)", (sorted(leases),)
+        f"SELECT {_HOLD} FROM ledger_holds WHERE {LEASE_HOLDS} AND debit LIKE 'project:%%' AND {LEASE} = ANY(%s)",
+        (sorted(leases),),
     ).fetchall()
     found = [hold_from(row) for row in rows]
     book.holds.update({hold.id: hold for hold in found})

@@ -22,7 +22,7 @@ from suanwang.domain.job import Allocation, BillLine, Event, Job, Step, UsageRec
 from suanwang.ports import Audit, Claim, Fault, HeldLease, OpenLine, Stray
 from suanwang.trading.budgets import Draw, asked_for, spending
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.holding import RUNS, ended, lease_of, pay, pledge_hold
+from suanwang.trading.holding import RUNS, ended, joined, lease_of, nothing_held, pay, pledge_chain
 from suanwang.trading.leaves import seal_leaf, transfer_leaf
 from suanwang.trading.ledger import (
     Account,
@@ -64,6 +64,7 @@ class MemoryLedger(ABC):
     _jobs: dict[JobId, Job]
     _live: dict[AllocationId, JobId]
     _projects: dict[ProjectId, Project]
+    _voucher_jobs: dict[JobId, str]
 
     def __init__(self) -> None:
         self._book = Book()
@@ -179,8 +180,12 @@ class MemoryLedger(ABC):
 
     # what leases hold
 
-    def _lease_holds(self) -> dict[AllocationId, Hold]:
-        return {lease_of(hold.id): hold for hold in self._book.holds.values() if hold.credit == RUNS}
+    def _lease_holds(self, owner: Owner) -> dict[AllocationId, Hold]:
+        return {
+            lease_of(hold.id): hold
+            for hold in self._book.holds.values()
+            if hold.credit == RUNS and hold.debit.startswith(f"{owner}:")
+        }
 
     def _pledge(self, step: Step) -> bool:
         """Whether the step's budgets and project bear what its new lease holds; it is held then."""
@@ -189,30 +194,53 @@ class MemoryLedger(ABC):
         draw = Draw(project=step.job.project, person=step.job.owner, amount_fen=step.pledge.amount_fen)
         if self._passed(draw, step.allocation.granted_at):
             return False
-        made = pledge_hold(step.job.project, step.allocation.id, step.pledge)
-        return self._post((made,), step.allocation.granted_at).done
+        made = pledge_chain(step.job.project, step.allocation.id, step.pledge)
+        voucher = step.pledge.voucher
+        if voucher and self._voucher_jobs.get(step.job.id, voucher) != voucher:
+            return False
+        done = self._post(made, step.allocation.granted_at).done
+        if done and voucher:
+            self._voucher_jobs[step.job.id] = voucher
+        return done
 
     def leases_held(self, due: datetime, tight: Collection[AccountId], limit: int) -> Sequence[HeldLease]:
         with self._lock:
             found: list[HeldLease] = []
-            for lease, hold in self._lease_holds().items():
-                account = self._book.accounts[hold.debit]
+            own, lent = self._lease_holds(Owner.PROJECT), self._lease_holds(Owner.VOUCHER)
+            first: dict[AllocationId, datetime] = {}
+            for hold in (*own.values(), *lent.values()):
+                account, lease = self._book.accounts[hold.debit], lease_of(hold.id)
                 left = account.available_fen
                 hurried = hold.debit in tight or (left is not None and left < account.held_fen)
                 if lease in self._live and (hurried or hold.timeout_at <= due):
-                    lines = [o.line for key, o in self._open_lines.items() if key.rpartition(":")[0] == lease]
-                    owed, job = sum(line.amount_fen for line in lines), self._jobs[self._live[lease]]
-                    found.append(HeldLease(hold=hold, job=job, allocation=self._allocations[lease], owed_fen=owed))
-            return sorted(found, key=lambda each: (each.hold.timeout_at, each.hold.id))[:limit]
+                    first[lease] = min(hold.timeout_at, first.get(lease, hold.timeout_at))
+            for lease in sorted(first, key=lambda lease: (first[lease], lease))[:limit]:
+                lines = [o.line for key, o in self._open_lines.items() if key.rpartition(":")[0] == lease]
+                job = self._jobs[self._live[lease]]
+                found.append(
+                    HeldLease(
+                        hold=own.get(lease) or nothing_held(job.project, lease, lent[lease].timeout_at),
+                        voucher=lent.get(lease),
+                        job=job,
+                        allocation=self._allocations[lease],
+                        owed_fen=sum(line.amount_fen for line in lines),
+                    )
+                )
+            return found
+
+    def lent(self, leases: Collection[AllocationId]) -> Mapping[AllocationId, Hold]:
+        with self._lock:
+            return {lease: hold for lease, hold in self._lease_holds(Owner.VOUCHER).items() if lease in leases}
 
     def release_ended(self, now: datetime, limit: int) -> int:
         with self._lock:
-            holds, released = self._lease_holds(), 0
+            both, released = (self._lease_holds(Owner.PROJECT), self._lease_holds(Owner.VOUCHER)), 0
             for lease in sorted(self._closing)[:limit]:
-                if lease in holds and any(key.rpartition(":")[0] == lease for key in self._open_lines):
+                holds = [found[lease] for found in both if lease in found]
+                if holds and any(key.rpartition(":")[0] == lease for key in self._open_lines):
                     continue
-                if lease in holds:
-                    released += self._post((ended(holds[lease]),), now).done
+                if holds:
+                    released += self._post(joined([ended(hold) for hold in holds]), now).done
                 self._closing.discard(lease)
             return released
 
@@ -285,7 +313,10 @@ class MemoryLedger(ABC):
 
     def settle(self, claims: Sequence[Claim], now: datetime, retry_at: datetime) -> Sequence[Outcome]:
         with self._lock:
-            mine, holds = [claim for claim in claims if claim.usage_id in self._open_lines], self._lease_holds()
+            mine, holds = (
+                [claim for claim in claims if claim.usage_id in self._open_lines],
+                self._lease_holds(Owner.PROJECT),
+            )
             return [self._settle(claim, holds, now, retry_at) for claim in mine]
 
     def _settle(self, claim: Claim, holds: dict[AllocationId, Hold], now: datetime, retry_at: datetime) -> Outcome:

@@ -114,13 +114,7 @@ class VoucherStore:
 
     def bind_vouchers(self, chosen: Mapping[JobId, str], now: datetime, events: Sequence[Event] = ()) -> None:
         def work(connection: Connection) -> None:
-            jobs = sorted(chosen)
-            done = connection.execute(
-                "INSERT INTO voucher_jobs (job_id, voucher_id, at) "
-                "SELECT j, v, %s FROM unnest(%s::text[], %s::text[]) AS c(j, v) ON CONFLICT DO NOTHING",
-                (now, jobs, [clean(chosen[job]) for job in jobs]),
-            )
-            if done.rowcount:
+            if bind(connection, chosen, now):
                 insert_events(connection, events)
 
         if chosen:
@@ -128,10 +122,7 @@ class VoucherStore:
 
     def bound_vouchers(self, jobs: Collection[JobId]) -> Mapping[JobId, str]:
         with self._database.reading() as connection:
-            rows = connection.execute(
-                "SELECT job_id, voucher_id FROM voucher_jobs WHERE job_id = ANY(%s)", (sorted(jobs),)
-            ).fetchall()
-        return {JobId(row[0]): row[1] for row in rows}
+            return _bound(connection, jobs)
 
     def voucher_uses(self, vouchers: Collection[str]) -> Sequence[VoucherUse]:
         accounts = [account_id(Owner.VOUCHER, clean(name)) for name in vouchers]
@@ -152,6 +143,32 @@ class VoucherStore:
             )
             for row in rows
         ]
+
+
+def bind(connection: Connection, chosen: Mapping[JobId, str], now: datetime) -> int:
+    """Pay these jobs' bills with these vouchers, where none was chosen yet, within the caller's transaction; returns how many
+    had none."""
+    if not chosen:
+        return 0
+    jobs = sorted(chosen)
+    return connection.execute(
+        "INSERT INTO voucher_jobs (job_id, voucher_id, at) "
+        "SELECT j, v, %s FROM unnest(%s::text[], %s::text[]) AS c(j, v) ON CONFLICT DO NOTHING",
+        (now, jobs, [clean(chosen[job]) for job in jobs]),
+    ).rowcount
+
+
+def paid_with_others(connection: Connection, chosen: Mapping[JobId, str]) -> Collection[JobId]:
+    """Those of these jobs whose bills are paid with another voucher."""
+    known = _bound(connection, chosen) if chosen else {}
+    return {job for job, voucher in known.items() if voucher != chosen[job]}
+
+
+def _bound(connection: Connection, jobs: Collection[JobId]) -> Mapping[JobId, str]:
+    rows = connection.execute(
+        "SELECT job_id, voucher_id FROM voucher_jobs WHERE job_id = ANY(%s)", (sorted(jobs),)
+    ).fetchall()
+    return {JobId(row[0]): row[1] for row in rows}
 
 
 def _one(connection: Connection, voucher_id: str) -> Voucher | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from suanwang.control.billing.aiding import aids, left_of
 from suanwang.control.billing.budgets import binding, organisations, used_of
 from suanwang.control.billing.metering import meter
 from suanwang.control.billing.volumes import Volumes
@@ -22,10 +23,10 @@ from suanwang.domain.job import Allocation, Job, Pledge, Step
 from suanwang.domain.lifecycle import JobState
 from suanwang.ports import HeldLease, Store
 from suanwang.scheduling.plan import Place
-from suanwang.scheduling.purses import Money, Purses
+from suanwang.scheduling.purses import Aid, Money, Purses
 from suanwang.trading.budgets import Scope, Used
-from suanwang.trading.holding import AGES, RUNS, renewed
-from suanwang.trading.ledger import Account, AccountId, Owner, Transfer, account_id
+from suanwang.trading.holding import AGES, OUTLASTS, RUNS, joined, lent, lent_until, renewed
+from suanwang.trading.ledger import Account, AccountId, Hold, Owner, Transfer, account_id
 from suanwang.trading.settlement import opened
 
 LONGEST_S = 1e7
@@ -38,10 +39,11 @@ WORTH = 20
 """A hold that is off by less than this part of it is left as it is."""
 
 
-def money(store: Store, rules: Rules, jobs: Iterable[Job], budgets: Sequence[Used]) -> Money:
-    """What starts of these jobs may hold, of accounts and budgets. A project that was never billed has the credit of a new
-    one."""
-    pairs = {(job.project, job.owner) for job in jobs}
+def money(store: Store, rules: Rules, jobs: Iterable[Job], budgets: Sequence[Used], now: datetime) -> Money:
+    """What starts of these jobs may hold, of accounts, budgets and vouchers. A project that was never billed has the credit
+    of a new one."""
+    wanted = list(jobs)
+    pairs = {(job.project, job.owner) for job in wanted}
     accounts = _accounts(store, rules, {project for project, _ in pairs})
     left: dict[str, int] = {each.budget.purse: each.left_fen for each in budgets}
     left |= {key: fen for key, account in accounts.items() if (fen := account.available_fen) is not None}
@@ -50,17 +52,29 @@ def money(store: Store, rules: Rules, jobs: Iterable[Job], budgets: Sequence[Use
         pair: tuple(name for name in (account_id(Owner.PROJECT, pair[0]), *bound.get(pair, ())) if name in left)
         for pair in pairs
     }
-    return Money(span_s=rules.hold_span_s, left=left, of=purses)
+    helped = aids(store, wanted, now)
+    left |= left_of(store, {AccountId(aid.purse) for found in helped.values() for aid in found})
+    return Money(span_s=rules.hold_span_s, left=left, of=purses, aids=helped)
 
 
 def pledged(place: Place, step: Step, now: datetime) -> Step:
     """The step of a new lease with what it holds."""
-    return replace(step, pledge=Pledge(amount_fen=place.hold_fen, at=now)) if place.hold_fen else step
+    if place.aid is None:
+        return replace(step, pledge=Pledge(amount_fen=place.hold_fen, at=now)) if place.hold_fen else step
+    until = place.aid.until_at
+    pledge = Pledge(
+        amount_fen=place.hold_fen,
+        at=now,
+        voucher=place.aid.voucher,
+        voucher_fen=place.aid_fen,
+        voucher_until=until,
+    )
+    return replace(step, pledge=pledge)
 
 
 def open_payers(store: Store, rules: Rules, places: Iterable[Place]) -> None:
     """The accounts that holds of these starts need."""
-    projects = {place.job.project for place in places if place.hold_fen}
+    projects = {place.job.project for place in places if place.hold_fen or place.aid_fen}
     if projects:
         store.open_accounts([opened(RUNS), *(_new(rules, project) for project in sorted(projects))])
 
@@ -72,18 +86,20 @@ def keep_holds(store: Store, rules: Rules, now: datetime) -> int:
     held = store.leases_held(now + AGES, _tight(store, budgets), LIMIT)
     if not held:
         return 0
-    purses = Purses(money(store, rules, [each.job for each in held], budgets))
+    purses = Purses(money(store, rules, [each.job for each in held], budgets, now))
     chains: list[tuple[Transfer, ...]] = []
     steps: list[Step] = []
     volumes = {site: Volumes(store, site, now) for site in {each.allocation.site_id for each in held}}
     for each in sorted(held, key=lambda each: (each.allocation.granted_at, each.allocation.id)):
         used_us = volumes[each.allocation.site_id].of(each.job.project, each.allocation)
-        amount, lasts = _amount(each, purses, rules, now, used_us)
-        if not lasts:
+        kept = _kept(each, purses, rules, now, used_us)
+        if not kept.lasts:
             steps += _stop(each, purses, now)
-        if amount != each.hold.amount_fen or each.hold.timeout_at <= now + AGES:
-            purses.took(each.job, amount - each.hold.amount_fen)
-            chains.append(renewed(each.hold, amount, now))
+        if chain := _renewed(each, kept, now):
+            purses.took(each.job, kept.own_fen - each.hold.amount_fen)
+            if kept.aid is not None and each.voucher is not None:
+                purses.lent(kept.aid, kept.lent_fen - each.voucher.amount_fen)
+            chains.append(chain)
     if chains:
         store.post(chains, now)
     return len(steps) - len(store.apply(steps)) if steps else 0
@@ -103,18 +119,71 @@ def _tight(store: Store, budgets: Sequence[Used]) -> Collection[AccountId]:
     ]
 
 
-def _amount(
-    each: HeldLease, purses: Purses, rules: Rules, now: datetime, used_us: Mapping[datetime, int]
-) -> tuple[int, bool]:
-    """What the lease is to hold from now on, and whether that is enough for its run to go on."""
-    have = each.hold.amount_fen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What a lease is to hold from now on, and whether that is enough for its run to go on."""
+
+    own_fen: int
+    aid: Aid | None
+    lent_fen: int
+    lasts: bool
+
+
+def _kept(each: HeldLease, purses: Purses, rules: Rules, now: datetime, used_us: Mapping[datetime, int]) -> _Kept:
+    """A voucher that ends within the span counts no further than to the time that the network needs to end the run: what it
+    would pay after its end is the project's to hold."""
+    have, leg = each.hold.amount_fen, 0 if each.voucher is None else each.voucher.amount_fen
     wanted = need_fen(each.job, each.allocation, each.owed_fen, now, rules.hold_span_s, used_us)
-    purse = purses.least(each.job)
-    can = wanted if purse is None else min(wanted, have + purse[1])
     least = need_fen(each.job, each.allocation, each.owed_fen, now, rules.unpaid_lead_s, used_us)
-    lasts, over = can >= least - ROUNDED_FEN, purse is not None and purse[1] < 0
-    can = max(can, 1)  # By which the lease is found in the next turn.
-    return (can if over or abs(can - have) * WORTH >= wanted else have), lasts
+    aid, part = _lent(each, purses, wanted, now + timedelta(seconds=rules.hold_span_s))
+    aid_of_least, part_of_least = _lent(each, purses, least, now + timedelta(seconds=rules.unpaid_lead_s))
+    aid, lent_fen = aid or aid_of_least, part or part_of_least
+    purse = purses.least(each.job)
+    own = wanted - part
+    can = own if purse is None else min(own, have + purse[1])
+    lasts, over = can >= least - part_of_least - ROUNDED_FEN, purse is not None and purse[1] < 0
+    if (aid is not None and abs(lent_fen - leg) * WORTH < wanted) or (aid is None and _ends(each.voucher, rules, now)):
+        lent_fen = leg
+    if have or not lent_fen:
+        can = max(can, 1)  # By which the lease is found in the next turn.
+    own_fen = can if over or abs(can - have) * WORTH >= wanted or not (have or lent_fen) else have
+    return _Kept(own_fen=own_fen, aid=aid, lent_fen=lent_fen, lasts=lasts)
+
+
+def _ends(leg: Hold | None, rules: Rules, now: datetime) -> bool:
+    """Whether the voucher is over, or about to be. What is held of it waits for late lines of the time before."""
+    return leg is not None and leg.timeout_at <= now + OUTLASTS + timedelta(seconds=rules.unpaid_lead_s)
+
+
+def _lent(each: HeldLease, purses: Purses, amount_fen: int, until: datetime) -> tuple[Aid | None, int]:
+    """What the voucher that the lease holds of would pay of so much."""
+    job, place, leg = each.job, each.allocation, each.voucher
+    if leg is None:
+        return None, 0
+    limit = (place.started_at or place.granted_at) + timedelta(seconds=job.task.resources.time_limit_s)
+    found = purses.aid(
+        job,
+        place.site_id,
+        place.device_model,
+        amount_fen,
+        min(until, limit),
+        owed_fen=each.owed_fen,
+        kept_fen=leg.amount_fen,
+    )
+    return found if found is not None and found[0].purse == leg.debit else (None, 0)
+
+
+def _renewed(each: HeldLease, kept: _Kept, now: datetime) -> tuple[Transfer, ...]:
+    """The chain by which both holds of a lease become what they are to be; empty where they are."""
+    parts: list[tuple[Transfer, ...]] = []
+    if kept.own_fen != each.hold.amount_fen or each.hold.timeout_at <= now + AGES:
+        parts.append(renewed(each.hold, kept.own_fen, now))
+    if (leg := each.voucher) is not None:
+        until = None if kept.aid is None else kept.aid.until_at
+        late = until is not None and leg.timeout_at <= now + AGES and lent_until(now, until) > leg.timeout_at
+        if kept.lent_fen != leg.amount_fen or late:
+            parts.append(lent(leg, kept.lent_fen, now, until))
+    return joined(*parts)
 
 
 def need_fen(
@@ -139,9 +208,10 @@ def _stop(each: HeldLease, purses: Purses, now: datetime) -> list[Step]:
     job, purse = each.job, purses.least(each.job)
     if job.state is not JobState.RUNNING or job.hold is not None or purse is None:
         return []  # It ends already, or has cost nothing yet.
+    empty = purse[0] if each.voucher is None else f"{purse[0]} + {each.voucher.debit}"
     if job.task.flexibility.may_be_interrupted:
-        return [suspend_unpaid(job, purse[0], now)]
-    return [stop_unpaid(job, purse[0], now)]
+        return [suspend_unpaid(job, empty, now)]
+    return [stop_unpaid(job, empty, now)]
 
 
 def _accounts(store: Store, rules: Rules, projects: Iterable[ProjectId]) -> dict[AccountId, Account]:

@@ -16,11 +16,11 @@ from suanwang.control.billing.prices import log_declared
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
-from suanwang.domain.ids import JobId
+from suanwang.domain.ids import AllocationId, JobId
 from suanwang.ports import BillQuery, Clock, Signer, Store
 from suanwang.trading.billfile import document
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.holding import hold_id
+from suanwang.trading.holding import first_holds
 from suanwang.trading.ledger import Owner, Phase, account_id
 from suanwang.trading.merkle import Range, consistency_ranges, cover, folded, inclusion_ranges
 from suanwang.trading.proven import Consistency, Proven
@@ -91,7 +91,8 @@ class Proofs:
         entries = self._store.chain_entries([chain_name(usage_id) for usage_id in records])
         usage = [orjson.loads(text) for text in self._store.leaves(indexes).values()]
         said = sorted(self._store.published(names_in(usage)).values())
-        holds = self._store.chain_entries({hold_id(leaf["allocation"], 0) for leaf in usage if "bound" in leaf})
+        runs = {AllocationId(leaf["allocation"]) for leaf in usage if "bound" in leaf}
+        holds = self._store.chain_entries({name for run in runs for name in first_holds(run)})
         leases = [entry.leaf for entry in holds if entry.transfer.phase is Phase.PENDING]
         proven, checkpoint, consistency = self.proven(
             [*indexes, *(entry.leaf for entry in entries), *said, *leases], since

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from suanwang import catalog
+from suanwang.control.billing.aiding import domestic, left_of, live_for
 from suanwang.domain.identity import Project
-from suanwang.domain.ids import JobId, ProjectId, SiteId
+from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.job import Event
 from suanwang.domain.site import Site
 from suanwang.ports import OpenLine, Store
-from suanwang.trading.ledger import AccountId, Phase, Transfer, Verdict
+from suanwang.trading.holding import OUTLASTS, RUNS, following, joined, lessened
+from suanwang.trading.ledger import Hold, Phase, Transfer
 from suanwang.trading.settlement import Party, Redeemed
 from suanwang.trading.vouchers import (
     Use,
@@ -44,40 +45,65 @@ class Held:
 def hold_vouchers(store: Store, lines: Sequence[Shared], now: datetime) -> Held:
     """Hold what vouchers pay of these lines. Accounts of those who are paid are open."""
     projects = {project.id: project for project in store.projects()}
-    names = {each.line.project for each, _ in lines}
-    holders = {f"project:{name}" for name in names}
-    holders |= {f"organisation:{projects[name].organisation}" for name in names if name in projects}
-    live = {voucher.id: voucher for voucher in store.live_vouchers(holders, now)}
+    # Of one that ended, leases still hold what is billed late.
+    held_by = live_for(store, {each.line.project for each, _ in lines}, projects, now - OUTLASTS)
+    live = {voucher.id: voucher for vouchers in held_by.values() for voucher in vouchers}
     if not live:
         return Held(paid={})
     uses = _uses(store, lines, projects)
-    chosen = _bound(store, lines, uses, live, now)
+    chosen = _bound(store, lines, uses, held_by, now)
     mine = [(each, shared) for each, shared in lines if chosen.get(each.line.job_id) in live]
     known = _known(store, [each.line.usage_id for each, _ in mine])
-    left = _left(store, {live[chosen[each.line.job_id]] for each, _ in mine})
-    paid = {name: redeemed(held) for name, held in known.items() if live_hold(held, live, now)}
+    left = left_of(store, {live[chosen[each.line.job_id]].account for each, _ in mine})
+    legs = dict(store.lent({each.usage.allocation_id for each, _ in mine}))
+    paid = {name: redeemed(held) for name, held in known.items() if _lasts(held, now)}
+    made: dict[str, Redeemed] = {}
     chains: list[tuple[Transfer, ...]] = []
     for each, shared in mine:
         line, voucher = each.line, live[chosen[each.line.job_id]]
         if line.usage_id in known or refusal(voucher, uses[line.usage_id]) is not None:
             continue
-        amount = min(payable_fen(voucher, each.before_fen, line.amount_fen), left[voucher.id])
-        if amount > 0:
-            left[voucher.id] -= amount
-            chains.append(tuple(hold_chain(voucher, line, shared, each.shared_fen, amount)))
+        payable = payable_fen(voucher, each.before_fen, line.amount_fen)
+        amount = min(payable, left[voucher.account]) if voucher.live(now) else 0
+        left[voucher.account] -= amount
+        given, freed = _given(legs, each, voucher, payable - amount)
+        if amount + given > 0:
+            until = voucher.until_at if voucher.live(now) else voucher.until_at + OUTLASTS
+            holding = hold_chain(voucher, line, shared, each.shared_fen, amount + given, until)
+            made[line.usage_id] = redeemed(holding)
+            chains.append(joined(freed, holding, name=hold_name(line.usage_id)))
     busy: set[str] = set()
-    for chain, outcome in zip(chains, store.post(chains, now) if chains else (), strict=True):
+    for outcome in store.post(chains, now) if chains else ():
         usage_id = outcome.chain.removeprefix(hold_name(""))
         if outcome.done:
-            paid[usage_id] = redeemed(chain)
-        elif outcome.verdict is Verdict.CONFLICT:
-            busy.add(usage_id)  # Held with another amount meanwhile: the next turn finds it.
+            paid[usage_id] = made[usage_id]
+        else:
+            # Somebody else held of the voucher meanwhile: the next turn finds what is held and left.
+            busy.add(usage_id)
     return Held(paid=paid, busy=frozenset(busy))
 
 
-def live_hold(held: Sequence[Transfer], live: Mapping[str, Voucher], now: datetime) -> bool:
-    voucher = live.get(held[0].debit.partition(":")[2])
-    return voucher is not None and voucher.live(now)
+def _given(
+    legs: dict[AllocationId, Hold], each: OpenLine, voucher: Voucher, missing_fen: int
+) -> tuple[int, tuple[Transfer, ...]]:
+    """What the line's lease gives of what it holds of the voucher, and how; `legs` follows it."""
+    lease = each.usage.allocation_id
+    leg = legs.get(lease)
+    if leg is None or leg.debit != voucher.account:
+        return 0, ()
+    # A live lease keeps a fen, by which it is found.
+    given = min(missing_fen, leg.amount_fen if each.over else leg.amount_fen - 1)
+    if given <= 0:
+        return 0, ()
+    freed = lessened(leg, given)
+    del legs[lease]
+    if (after := following(leg, freed)) is not None:
+        legs[lease] = after
+    return given, freed
+
+
+def _lasts(held: Sequence[Transfer], now: datetime) -> bool:
+    return all(each.timeout_at is not None and now < each.timeout_at for each in held)
 
 
 def release_unused(store: Store, held: Held, settled: Sequence[str], now: datetime) -> None:
@@ -129,31 +155,36 @@ def _use(each: OpenLine, sites: Mapping[SiteId, Site], projects: Mapping[Project
         owners=tuple(each.owners),
         region="" if site is None else site.offering.region,
         device=usage.device_model if usage.devices else None,
-        domestic=bool(usage.devices and usage.device_model) and _domestic(usage.device_model or ""),
+        domestic=domestic(usage.device_model if usage.devices else None),
         from_at=line.from_at,
         to_at=line.to_at,
     )
 
 
-def _domestic(device: str) -> bool:
-    found = catalog.accelerators().get(device)
-    return found is not None and found.domestic
-
-
 def _bound(
-    store: Store, lines: Sequence[Shared], uses: Mapping[str, Use], live: Mapping[str, Voucher], now: datetime
+    store: Store,
+    lines: Sequence[Shared],
+    uses: Mapping[str, Use],
+    held_by: Mapping[ProjectId, Sequence[Voucher]],
+    now: datetime,
 ) -> Mapping[JobId, str]:
     """Job → its voucher; a job without one gets the first automatic one that may pay one of these lines."""
     jobs = {each.line.job_id for each, _ in lines}
     bound = store.bound_vouchers(jobs)
-    left = _left(store, {voucher for voucher in live.values() if voucher.automatic})
+    every = (voucher for vouchers in held_by.values() for voucher in vouchers)
+    left = left_of(store, {voucher.account for voucher in every if voucher.automatic})
     fresh: dict[JobId, str] = {}
     for each, _ in lines:
         job = each.line.job_id
         if job in bound or job in fresh:
             continue
-        for voucher in live.values():
-            may = voucher.automatic and left[voucher.id] > 0 and refusal(voucher, uses[each.line.usage_id]) is None
+        for voucher in held_by.get(each.line.project, ()):
+            may = (
+                voucher.automatic
+                and voucher.live(now)
+                and left[voucher.account] > 0
+                and refusal(voucher, uses[each.line.usage_id]) is None
+            )
             if may and payable_fen(voucher, each.before_fen, each.line.amount_fen) > 0:
                 fresh[job] = voucher.id
                 break
@@ -163,15 +194,10 @@ def _bound(
     return store.bound_vouchers(jobs)
 
 
-def _left(store: Store, vouchers: set[Voucher]) -> dict[str, int]:
-    names: dict[AccountId, str] = {voucher.account: voucher.id for voucher in vouchers}
-    found, _ = store.accounts(sorted(names), None, len(names)) if names else ((), None)
-    return {**dict.fromkeys(names.values(), 0), **{names[a.id]: a.available_fen or 0 for a in found}}
-
-
 def _known(store: Store, usage_ids: Sequence[str]) -> dict[str, list[Transfer]]:
     """Line → the transfers that hold a voucher for it."""
     found: dict[str, list[Transfer]] = {}
     for entry in store.chain_entries([hold_name(usage_id) for usage_id in usage_ids]):
-        found.setdefault(entry.transfer.chain.removeprefix(hold_name("")), []).append(entry.transfer)
+        if entry.transfer.phase is Phase.PENDING and entry.transfer.credit != RUNS:
+            found.setdefault(entry.transfer.chain.removeprefix(hold_name("")), []).append(entry.transfer)
     return found
