@@ -325,9 +325,7 @@ def _check_taken(given: World, how: list[int], j: int) -> None:
         return
     assert given.sharing is not None
     assert given.sharing.notice_ms > 0
-    last = len(how) - how[::-1].index(ENDED_PREEMPTED)
-    interrupted = sum(one in (ENDED_SUSPENDED, ENDED_PREEMPTED) for one in how[:last])
-    assert interrupted <= given.sharing.most_interruptions
+    assert how.count(ENDED_PREEMPTED) <= given.sharing.most_interruptions
 
 
 def _check_jobs(given: World, played: Played) -> None:

@@ -72,7 +72,11 @@ class TakingWorld(World):
                 raise Broken(f"seed {self.seed}: {key} was taken {taken} times")
             if taken and job.task.priority is Priority.HIGH:
                 raise Broken(f"seed {self.seed}: {key} is of high priority and was taken")
-            if taken > kinds["job.preempting"] or job.interruptions != taken + kinds["job.suspended"]:
+            if (
+                taken > kinds["job.preempting"]
+                or job.preemptions != taken
+                or job.interruptions != taken + kinds["job.suspended"]
+            ):
                 raise Broken(f"seed {self.seed}: {key} was taken {taken} times, and told {kinds['job.preempting']}")
 
 

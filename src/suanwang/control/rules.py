@@ -32,9 +32,9 @@ class Rules:
     notice_s: float = 120.0
     """How long before its end the owner of a run is told that a job of higher priority needs its room."""
     protect_s: float = 3600.0
-    """A job that was interrupted once runs at least so long before it is ended for others again."""
+    """A job that was ended for others once runs at least so long before it is again."""
     most_interruptions: int = 5
-    """A job that was interrupted so often is not ended for others any more."""
+    """A job that was ended for others so often is not any more; pauses for a better hour do not count."""
     clock_tolerance_s: float = 30.0
     """A site whose clock is further off is marked."""
     log_limit: int = 8_000_000

@@ -366,7 +366,8 @@ def _again(metered: Metered, closed: Allocation, now: datetime, hold: Hold | Non
 
 def _preempted(metered: Metered, closed: Allocation, now: datetime) -> Step:
     """Ended for a job of higher priority."""
-    moved = _again(metered, closed, now, None, NEEDED)
+    again = _again(metered, closed, now, None, NEEDED)
+    moved = replace(again, preemptions=again.preemptions + 1)
     event = _event("job.preempted", moved, now, reason=NEEDED, epoch=closed.epoch)
     return Step(job=moved, allocation=replace(closed, reason=NEEDED), events=(event,))
 

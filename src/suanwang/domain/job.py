@@ -251,6 +251,8 @@ class Job:
     site_id: SiteId | None = None
     """Where it runs, or ran last."""
     attempts: int = 0
+    preemptions: int = 0
+    """How often a run of it was ended for other jobs."""
     ready_at: datetime | None = None
     started_at: datetime | None = None
     """First start."""

@@ -55,6 +55,6 @@ def _may_be_taken(job: Job, run: Allocation, taking: Taking, now: datetime) -> b
     began = run.started_at
     if began is None or run.ends_by is not None or not may_pause(job):
         return False
-    if job.interruptions >= taking.most_interruptions or (job.interruptions and now - began < taking.protect):
+    if job.preemptions >= taking.most_interruptions or (job.preemptions and now - began < taking.protect):
         return False
     return began + timedelta(seconds=job.task.resources.time_limit_s) > now + taking.notice

@@ -344,7 +344,7 @@ def _stop(truth: Truth, board: Board, shares: Shares, book: _Book, j: int, now_m
     _write(book, board, j, now_ms, how)
     board.interrupted[j] += how != ENDED_LOST
     if shares.numbers[ON] != 0:
-        ran(shares, board, j, book.begun_ms[j], now_ms, how == ENDED_LOST)
+        ran(shares, board, j, book.begun_ms[j], now_ms, how)
         if how == ENDED_PREEMPTED:
             job.limit_ms += did  # Its next run may last as long again, as in the live network.
     give_back(board, j)

@@ -10,7 +10,15 @@ import pytest
 from tests.engine_worlds import HOUR_MS, WHOLE, World, check, outlook_of, plain_jobs, plain_rows, plain_truth
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.scheduling.columns import ENDED_DONE, ENDED_LIMIT, ENDED_LOST, ENDED_SUSPENDED, NEVER_MS, Sharing
+from suanwang.scheduling.columns import (
+    ENDED_DONE,
+    ENDED_LIMIT,
+    ENDED_LOST,
+    ENDED_PREEMPTED,
+    ENDED_SUSPENDED,
+    NEVER_MS,
+    Sharing,
+)
 from suanwang.twin.engine import REFUSED, RUNNING, WAITING, Faults
 
 CHEAP_AT = 5
@@ -119,6 +127,24 @@ def test_the_next_room_is_kept_for_what_paused(shared: bool, anew: bool) -> None
     mine = played.segments.job == 0
     assert played.segments.start_ms[mine].tolist() == hours(0, 5).tolist()
     assert played.first_start_ms.tolist() == hours(0, 1, 7).tolist()
+
+
+def test_pauses_for_a_better_hour_do_not_save_a_run_from_being_taken() -> None:
+    """Its second run follows on a pause, and ends at five for a job of higher priority, though a run is taken but once."""
+    dear = np.where(np.arange(24) == 1, 9.0, 1.0)[None]
+    made = one_site([6.0, 1.0, 1.0], cores=1, ready_h=[0.0, 4.5, 7.0], wait_ms=hours(20, 0, 0))
+    made = made.with_jobs(interruptible=np.array([True, False, False]), order=np.array([2, 0, 0]))
+    made = replace(
+        made,
+        outlook=outlook_of(dear, dear),
+        sharing=one_project(3)._replace(notice_ms=HOUR_MS // 2, most_interruptions=1),
+    )
+    played = made.played("joint")
+    check(made, played)
+    mine = played.segments.job == 0
+    assert played.segments.how[mine].tolist() == [ENDED_SUSPENDED, ENDED_PREEMPTED, ENDED_DONE]
+    assert played.segments.end_ms[mine].tolist() == hours(1, 5, 8).tolist()
+    assert played.first_start_ms.tolist() == hours(0, 5, 8).tolist()
 
 
 def test_work_that_may_go_on_elsewhere_runs_where_each_hour_is_cheap() -> None:

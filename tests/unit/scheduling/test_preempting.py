@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.factories import DEMO, SmallNetwork, task
 
 from suanwang.control.rules import Rules
+from suanwang.control.steps import suspend_unpaid
 from suanwang.domain.allowance import Allowance
 from suanwang.domain.connector import RunState
 from suanwang.domain.exchange import Known, Phase, RunReport
@@ -152,7 +153,7 @@ def test_a_job_is_not_taken_again_and_again() -> None:
         small.clock.advance(60)
         urgent = small.urgent(name=f"urgent-{times}")
         if times:
-            assert not small.told(run), "it was interrupted before, and has not run for long"
+            assert not small.told(run), "it was taken before, and has not run for long"
             small.clock.advance(RULES.protect_s)
             small.network.turn()
         assert small.told(run)
@@ -167,6 +168,25 @@ def test_a_job_is_not_taken_again_and_again() -> None:
     small.urgent(name="last")
     assert small.job(run.id).state is JobState.RUNNING
     assert not small.told(run)
+
+
+def test_pauses_that_a_job_chose_itself_do_not_save_it_from_being_taken() -> None:
+    small = Busy()
+    run = small.began("run", cores=16)
+    for _ in range(RULES.most_interruptions):
+        small.clock.advance(60)
+        assert not small.store.apply([suspend_unpaid(small.job(run.id), "its project", small.clock.now())])
+        small.run(run, ended=RunState.CANCELLED)
+        small.network.turn()
+        small.run(run)
+    again = small.job(run.id)
+    assert (again.interruptions, again.preemptions) == (RULES.most_interruptions, 0)
+    small.clock.advance(60)
+    small.urgent()
+    assert small.told(run)
+    small.clock.advance(RULES.notice_s)
+    small.run(run, ended=RunState.CANCELLED)
+    assert small.job(run.id).preemptions == 1
 
 
 def test_who_ends_in_its_notice_has_succeeded() -> None:

@@ -16,6 +16,8 @@ from suanwang.scheduling import turns
 from suanwang.scheduling.columns import (
     CORES,
     DEVICES,
+    ENDED_LOST,
+    ENDED_PREEMPTED,
     MEMORY_GB,
     RESOURCES,
     Bools,
@@ -99,7 +101,7 @@ class Shares(NamedTuple):
     until_ms: Ints
     """`[j]`: when its run really ends."""
     times: Ints
-    """`[j]`: how often it was interrupted."""
+    """`[j]`: how often its run was ended for others."""
     blocked: Ints
     """Jobs that found no room in the present look, in their turns, as many as may have room kept for them."""
     room: Room
@@ -201,13 +203,13 @@ def hold_more(shares: Shares, board: Board, j: int, times: float) -> None:
 
 
 @kernel
-def ran(shares: Shares, board: Board, j: int, begun_ms: int, now_ms: int, lost: bool) -> None:
+def ran(shares: Shares, board: Board, j: int, begun_ms: int, now_ms: int, how: int) -> None:
     """A run ends before its time, while it holds its room: what it ran for does not count as waiting. One that was lost
     stands behind those that are ready already, as in the live network."""
     hold_more(shares, board, j, -1.0)
     shares.leaves_ms[j] = NOT_LEAVING
-    shares.times[j] += not lost
-    shares.turn_ms[j] = now_ms if lost else min(now_ms, shares.turn_ms[j] + now_ms - begun_ms)
+    shares.times[j] += how == ENDED_PREEMPTED
+    shares.turn_ms[j] = now_ms if how == ENDED_LOST else min(now_ms, shares.turn_ms[j] + now_ms - begun_ms)
 
 
 @kernel

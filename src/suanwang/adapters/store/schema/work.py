@@ -45,6 +45,7 @@ jobs = Table(
     Column("site_id", Text),
     Column("allocation_id", Text),
     Column("attempts", Integer, nullable=False),
+    Column("preemptions", Integer, nullable=False, server_default=text("0")),
     Column("reason", Text, nullable=False),
     Column("exit_code", Integer),
     Column("checkpoint", JSON),
