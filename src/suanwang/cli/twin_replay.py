@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,8 @@ from suanwang.cli.network import Home, settings_with
 from suanwang.cli.options import Json
 
 if TYPE_CHECKING:
-    from suanwang.twin.replay import Invoices, Recording
+    from suanwang.twin.rebilling import Invoices
+    from suanwang.twin.recording import Recording
 
 CHINA = timezone(timedelta(hours=8))
 RECORDED, LIVE = "recorded", "live"
@@ -33,12 +35,21 @@ def replay(
     database_url: Annotated[
         str | None, typer.Option("--database", help="The network's PostgreSQL server.", show_default=False)
     ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--invoices",
+            help="A folder: writes POLICY/PROJECT-MONTH.json, which `invoice get` would write.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Replay what this network ran under other policies, invoices included. Runs where the control plane runs."""
     from suanwang.cli.terminal import console, emit, note
     from suanwang.domain.identity import Principal, Role
-    from suanwang.twin.replay import invoices, real_bills, record
+    from suanwang.twin.rebilling import documents, invoices
+    from suanwang.twin.recording import record
     from suanwang.wiring.network import open_network
 
     begin, end = _instant(from_at, "from"), _instant(to_at, "to")
@@ -47,8 +58,13 @@ def replay(
     settings = settings_with(home=home, database_url=database_url)
     with open_network(settings) as opened:
         recording = record(opened.network, Principal(name="operator", role=Role.OPERATOR), begin, end)
-        real = sum(real_bills(opened.network, recording).values())
+    real = sum(recording.billed.values())
     found = {name: invoices(recording, _runs(recording, name)) for name in chosen}
+    for name, one in found.items() if folder is not None else ():
+        there = folder / name
+        there.mkdir(parents=True, exist_ok=True)
+        for called, document in documents(recording, one):
+            (there / f"{called}.json").write_bytes(document)
     if as_json:
         emit({"jobs": len(recording.jobs), "left_out": list(recording.left_out), "billed_fen": real, **_said(found)})
         return
@@ -73,6 +89,7 @@ def _said(found: dict[str, Invoices]) -> dict[str, Any]:
             name: {
                 "by_project_fen": dict(one.by_project),
                 "by_provider_fen": dict(one.by_provider),
+                "voucher_fen": one.voucher_fen,
                 "energy_kwh": one.energy_kwh,
                 "carbon_g": one.carbon_g,
             }

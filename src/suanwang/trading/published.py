@@ -69,8 +69,9 @@ def declared_of(site: SiteId, offering: Offering, number: int, at: datetime) -> 
         provider=offering.provider,
         at=at,
         price=replace(offering.price, lists=(), declared=number),
-        pue=offering.pue,
-        power_w={pool.model: pool.power_w for pool in offering.devices},
+        # Whoever declares may have said whole numbers.
+        pue=float(offering.pue),
+        power_w={pool.model: float(pool.power_w) for pool in offering.devices},
     )
 
 

@@ -1,48 +1,36 @@
-"""Yesterday once more: jobs that the live network ran, decided anew on a virtual clock, with the invoices that follow.
+"""Yesterday once more: jobs that the live network ran, decided anew on a virtual clock.
 
-Owns the turn from the network's own record to a play and back to bills. Decisions, leases, metering and rating are the live
-network's own code; what is modelled is that runs take as long as they took, sites are as they are declared now, and none
-is lost. Replayed as it was decided, the bills are the real ones.
+Owns the play. Decisions and leases are the live network's own code, by the prices, plans and steps of volume that held then; what
+is modelled is that runs take as long as they took, sites are otherwise as they are declared now, and none is lost.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import TypeVar
 
-from suanwang.control.billing.metering import meter
-from suanwang.control.billing.prices import payers
-from suanwang.control.network import Network
-from suanwang.control.rules import Rules
+from suanwang.control.billing.prices import covered
 from suanwang.control.sharing import NOTHING, standings
 from suanwang.control.standing import slowness
 from suanwang.control.steps import lease
 from suanwang.control.tick import Decide
-from suanwang.domain.allowance import Allowance, Amounts
-from suanwang.domain.device import Position
-from suanwang.domain.errors import InvalidRequest
-from suanwang.domain.identity import Principal, Role
+from suanwang.domain.allowance import Amounts
 from suanwang.domain.ids import JobId, ProjectId, SiteId
-from suanwang.domain.job import Allocation, BillLine, Job, Usage
-from suanwang.domain.lifecycle import ENDED, JobState, SiteState
+from suanwang.domain.job import Job, Usage
+from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.pricing import Customer
 from suanwang.domain.site import Held, Site
 from suanwang.domain.task import Objective
-from suanwang.ports import BillQuery, JobQuery
 from suanwang.scheduling.fairness import Fairness, averaged
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Plan
 from suanwang.scheduling.snapshot import Snapshot
-from suanwang.trading.rating import billed_fen
+from suanwang.twin.rebilling import Meters, Run
+from suanwang.twin.recording import Recorded, Recording, ready_at
 
-K = TypeVar("K")
-MOST_JOBS = 100_000
-_PAGE = 500
 _LEASE = timedelta(days=3650)
 """Nothing is fenced in a replay."""
 _HEARD = timedelta(microseconds=1)
@@ -55,111 +43,6 @@ OBJECTIVES: Mapping[str, Objective] = {
     "fastest": Objective(price=0.0, finish=1.0),
     "balanced": Objective(price=1.0, carbon=1.0, finish=1.0),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """A job that came and ended within the time that is replayed, with every lease it had."""
-
-    job: Job
-    allocations: tuple[Allocation, ...]
-
-    @property
-    def ran(self) -> tuple[Allocation, ...]:
-        """The leases under which it really ran."""
-        return tuple(one for one in self.allocations if one.started_at and one.metered_until)
-
-    @property
-    def work(self) -> timedelta:
-        """How long it runs undisturbed: all it ran where it keeps checkpoints, else its last run."""
-        runs = [one.metered_until - one.started_at for one in self.ran if one.metered_until and one.started_at]
-        if not runs:
-            return timedelta(0)
-        return sum(runs, timedelta(0)) if self.job.task.checkpoint else runs[-1]
-
-    @property
-    def delay(self) -> timedelta:
-        """From the lease to the start, as it was at its first run."""
-        return next((one.started_at - one.granted_at for one in self.ran if one.started_at), timedelta(0))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    jobs: tuple[Recorded, ...]
-    sites: tuple[Site, ...]
-    places: Mapping[str, Position]
-    meter_every_s: float
-    rules: Rules = field(default_factory=Rules)
-    allowances: Mapping[ProjectId, Allowance] = field(default_factory=dict)
-    """Of projects, as they are now."""
-    payers: Mapping[ProjectId, Customer] = field(default_factory=dict)
-    """What price lists look at in projects; without their plans, of which a replay does not count the hours."""
-    left_out: tuple[str, ...] = ()
-    """In words with counts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One run of a job under a lease, from its start `until` its end."""
-
-    job: Job
-    allocation: Allocation
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invoices:
-    lines: tuple[BillLine, ...]
-    energy_kwh: float
-    carbon_g: float
-
-    @property
-    def by_project(self) -> Mapping[ProjectId, int]:
-        """In fen."""
-        return _sums((line.project, line.amount_fen) for line in self.lines)
-
-    @property
-    def by_provider(self) -> Mapping[str, int]:
-        """In fen."""
-        return _sums((line.provider, line.amount_fen) for line in self.lines)
-
-    @property
-    def by_job(self) -> Mapping[JobId, int]:
-        """In fen."""
-        return _sums((line.job_id, line.amount_fen) for line in self.lines)
-
-
-def record(network: Network, caller: Principal, from_at: datetime, to_at: datetime) -> Recording:
-    """What the live network ran between two instants. For operators and regulators. Raises `InvalidRequest`."""
-    caller.must_be(Role.OPERATOR, Role.REGULATOR)
-    if to_at <= from_at:
-        raise InvalidRequest("this time is empty", field="to", allowed="later than `from`")
-    found: list[Recorded] = []
-    late = 0
-    for job in _jobs(network, caller, from_at):
-        if job.submitted_at >= to_at:
-            continue
-        if job.state not in ENDED or job.ended_at is None or job.ended_at > to_at:
-            late += 1
-            continue
-        allocations = tuple(network.store.allocations(job.id))
-        if allocations:
-            found.append(Recorded(job=job, allocations=allocations))
-    if not found:
-        raise InvalidRequest("no job came and ended in this time", field="from", allowed="a time with finished work")
-    found.sort(key=lambda one: (_ready(one.job), one.job.id))
-    sites = tuple(network.store.sites())
-    known = payers(network.store, sites, network.clock.now())
-    return Recording(
-        jobs=tuple(found),
-        sites=sites,
-        payers={project: replace(payer, covers=()) for project, payer in known.items()},
-        places=network.places,
-        meter_every_s=network.rules.meter_every_s,
-        rules=network.rules,
-        allowances=network.store.allowances(),
-        left_out=(f"{late} jobs that had not ended by then",) if late else (),
-    )
 
 
 def as_recorded(recording: Recording) -> tuple[Run, ...]:
@@ -188,48 +71,6 @@ def replayed(recording: Recording, decide_with: Decide = decide, *, turn: timede
     return _Replay(recording, decide_with, turn).run()
 
 
-def invoices(recording: Recording, runs: Iterable[Run]) -> Invoices:
-    """What `runs` are billed: metered and rated by the live network's own code."""
-    providers = {site.id: site.offering.provider for site in recording.sites}
-    by_job: dict[JobId, list[Run]] = defaultdict(list)
-    for run in runs:
-        by_job[run.job.id].append(run)
-    lines: list[BillLine] = []
-    energy = carbon = 0.0
-    for each in by_job.values():
-        job = replace(each[0].job, usage=Usage(), billed_fen=0)
-        for run in sorted(each, key=lambda one: (one.allocation.epoch, one.allocation.id)):
-            fresh = replace(run.allocation, metered_until=None, records=0, usage=Usage())
-            metered = meter(
-                job,
-                fresh,
-                run.until,
-                provider=providers[fresh.site_id],
-                every_s=recording.meter_every_s,
-                final=True,
-            )
-            job = metered.job
-            lines += metered.bill_lines
-            energy += sum(usage.energy_kwh for usage in metered.usage)
-            carbon += sum(usage.carbon_g for usage in metered.usage)
-    return Invoices(lines=tuple(lines), energy_kwh=energy, carbon_g=carbon)
-
-
-def real_bills(network: Network, recording: Recording) -> Mapping[JobId, int]:
-    """What the jobs were really billed, in fen, as the store has it, but each rounded by itself: what it was rounded together
-    with may lie outside the recording, and would not be what another decision puts beside it."""
-    found: dict[JobId, Decimal] = {}
-    for one in recording.jobs:
-        cursor: str | None = None
-        while True:
-            lines, cursor = network.store.bill_lines(BillQuery(job_id=one.job.id), cursor, _PAGE)
-            for line in lines:
-                found[one.job.id] = found.get(one.job.id, Decimal(0)) + line.rated_yuan
-            if cursor is None:
-                break
-    return {job: billed_fen(yuan) for job, yuan in found.items()}
-
-
 @dataclass(slots=True)
 class _Replay:
     """Carries what runs and what waits from one instant to the next."""
@@ -237,7 +78,11 @@ class _Replay:
     recording: Recording
     decide_with: Decide
     turn: timedelta | None
+    meters: Meters = field(init=False)
+    changes: deque[datetime] = field(init=False)
+    """Instants at which sites published prices."""
     sites: Mapping[SiteId, Site] = field(init=False)
+    """As they are at the instant."""
     ends: list[tuple[datetime, JobId, Run]] = field(default_factory=list)
     queue: dict[JobId, Job] = field(default_factory=dict)
     over: set[JobId] = field(default_factory=set)
@@ -247,8 +92,10 @@ class _Replay:
     meant_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        awake = [replace(site, state=SiteState.REACHABLE, open=True) for site in self.recording.sites]
-        self.sites = {site.id: site for site in awake}
+        self.meters = Meters(self.recording)
+        changes = {at for asking in self.recording.asking.values() for at in asking.changes}
+        self.changes = deque(sorted(changes))
+        self.sites = {}
 
     def run(self) -> tuple[Run, ...]:
         recorded = {one.job.id: one for one in self.recording.jobs}
@@ -261,12 +108,38 @@ class _Replay:
             while turns and turns[0] <= now:
                 turns.popleft()
             self._end(now)
-            while arriving and _ready(arriving[0].job) <= now:
+            self._publish(now)
+            while arriving and ready_at(arriving[0].job) <= now:
                 waiting.append(arriving.popleft())
             waiting = self._admit(waiting, recorded)
             self._decide(now, recorded)
             idle = 0 if turns or self.ends else idle + 1
         return tuple(self.done)
+
+    def _publish(self, now: datetime) -> None:
+        """Sites with the prices that they had published by now."""
+        if self.sites and not (self.changes and self.changes[0] <= now):
+            return
+        while self.changes and self.changes[0] <= now:
+            self.changes.popleft()
+        awake = [replace(site, state=SiteState.REACHABLE, open=True) for site in self.recording.sites]
+        asking = self.recording.asking
+        self.sites = {site.id: asking[site.id].at(site, now) if site.id in asking else site for site in awake}
+
+    def _payers(self, now: datetime) -> Mapping[ProjectId, Customer]:
+        """What price lists look at in projects now, as the live network would: hours of plans that are used up pay no more."""
+        lists = [version for site in self.sites.values() for version in site.offering.price.lists]
+        if not lists:
+            return {}
+        known: dict[ProjectId, Customer] = {}
+        if any(each.organisations for version in lists for each in version.discounts):
+            known = {each.id: Customer(each.id, each.organisation) for each in self.recording.projects.values()}
+        there = (
+            (month, paid_at is not None and paid_at <= now)
+            for month, paid_at in self.recording.plans
+            if month.bought_at <= now < month.to_at
+        )
+        return covered(known, there, now, self.meters.used)
 
     def _next(self, now: datetime, turns: Sequence[datetime]) -> datetime:
         """The next instant at which there may be something to decide."""
@@ -294,6 +167,7 @@ class _Replay:
             _, job_id, _ = heapq.heappop(self.ends)
             self.over.add(job_id)
         self._keep_means(now)
+        self.meters.to(now)
 
     def _keep_means(self, now: datetime) -> None:
         """Add what projects hold, as they have since the last time, to what they held lately."""
@@ -335,7 +209,7 @@ class _Replay:
             places=self.recording.places,
             slowness=slowness(sites),
             fairness=self._fairness(),
-            payers=self.recording.payers,
+            payers=self._payers(now),
         )
         for place in self.decide_with(seen).places:
             one = recorded[place.job.id]
@@ -344,6 +218,8 @@ class _Replay:
             start = now + one.delay
             run = Run(job=one.job, allocation=replace(step.allocation, started_at=start), until=start + one.work)
             self.done.append(run)
+            if self.recording.plans:
+                self.meters.begin(run)
             heapq.heappush(self.ends, (run.until, one.job.id, run))
             del self.queue[one.job.id]
 
@@ -362,19 +238,6 @@ class _Replay:
                 allocations=held.allocations + 1,
             )
         return found
-
-
-def _jobs(network: Network, caller: Principal, from_at: datetime) -> Iterable[Job]:
-    """Submitted since, newest first."""
-    cursor: str | None = None
-    for _ in range(MOST_JOBS // _PAGE):
-        page, cursor = network.jobs.page(caller, JobQuery(), cursor, _PAGE)
-        for job in page:
-            if job.submitted_at < from_at:
-                return
-            yield job
-        if cursor is None:
-            return
 
 
 def _fresh(job: Job) -> Job:
@@ -396,14 +259,3 @@ def _fresh(job: Job) -> Job:
         billed_fen=0,
         usage=Usage(),
     )
-
-
-def _ready(job: Job) -> datetime:
-    return job.ready_at or job.submitted_at
-
-
-def _sums(pairs: Iterable[tuple[K, int]]) -> dict[K, int]:
-    found: dict[K, int] = defaultdict(int)
-    for key, amount in pairs:
-        found[key] += amount
-    return dict(found)

@@ -238,7 +238,11 @@ def test_a_run_that_holds_no_money_is_proved_to_its_first_line(net: SmallNetwork
 def test_values_are_read_as_they_were_written_and_no_other_way() -> None:
     made = declared_of(
         SiteId("s"),
-        offering(devices=(pool(A100),), price=Price(core_hour_yuan=Decimal(1), electricity=GUIZHOU)),
+        offering(
+            pue=2,
+            devices=(replace(pool(A100), power_w=300),),
+            price=Price(core_hour_yuan=Decimal(1), electricity=GUIZHOU),
+        ),
         3,
         NOW,
     )

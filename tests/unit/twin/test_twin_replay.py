@@ -23,17 +23,9 @@ from suanwang.domain.errors import Forbidden, InvalidRequest
 from suanwang.domain.ids import JobId, SiteId
 from suanwang.domain.lifecycle import ENDED, JobState
 from suanwang.ports import JobQuery
-from suanwang.twin.replay import (
-    OBJECTIVES,
-    Recording,
-    Run,
-    as_recorded,
-    invoices,
-    real_bills,
-    record,
-    replayed,
-    with_objective,
-)
+from suanwang.twin.rebilling import Run, invoices
+from suanwang.twin.recording import Recording, record
+from suanwang.twin.replay import OBJECTIVES, as_recorded, replayed, with_objective
 
 DAY = timedelta(days=1)
 TURN = timedelta(seconds=30)
@@ -71,7 +63,7 @@ def recording(network: Network) -> Recording:
 def test_what_was_decided_gives_the_bills_that_were_sent(network: Network, recording: Recording) -> None:
     assert len(recording.jobs) == 60
     assert recording.left_out == ()
-    real = real_bills(network.network, recording)
+    real = recording.billed
     assert sum(real.values()) > 150
     assert invoices(recording, as_recorded(recording)).by_job == real
 
@@ -83,7 +75,7 @@ def test_the_live_policy_decides_the_same_again(network: Network, recording: Rec
         then = before[run.job.id]
         assert (run.allocation.site_id, run.allocation.granted_at) == (then.site_id, then.granted_at), run.job.task.name
     found = invoices(recording, runs)
-    assert found.by_job == real_bills(network.network, recording)
+    assert found.by_job == recording.billed
     assert sum(found.by_project.values()) == sum(found.by_provider.values()) == sum(found.by_job.values())
 
 
@@ -122,7 +114,7 @@ def test_prices_as_they_were_are_billed(recording: Recording) -> None:
         replace(site, offering=replace(site.offering, price=replace(site.offering.price, core_hour_yuan=Decimal(9))))
         for site in recording.sites
     ]
-    moved = replace(recording, sites=tuple(dearer))
+    moved = replace(recording, sites=tuple(dearer), asking={})
     assert invoices(moved, as_recorded(moved)).by_job == invoices(recording, as_recorded(recording)).by_job
     assert sum(invoices(moved, replayed(moved)).by_job.values()) > sum(
         invoices(recording, replayed(recording)).by_job.values()
@@ -136,7 +128,7 @@ def test_histories_full_of_faults_are_billed_alike(seed: int) -> None:
     world.faults = False
     recording = record(world.network, WATCHER, EPOCH, EPOCH + 30 * DAY)
     assert invoices(recording, as_recorded(recording)).by_job == {
-        job: fen for job, fen in real_bills(world.network, recording).items() if _ran(recording, job)
+        job: fen for job, fen in recording.billed.items() if _ran(recording, job)
     }
 
 
@@ -187,7 +179,7 @@ def test_the_command_prints_what_was_billed_and_what_would_be(
     monkeypatch.setattr("suanwang.wiring.network.open_network", opened)
     app(["twin", "replay", "--from", "2026-03-02", "--to", "2026-03-03", "--json"], standalone_mode=False)
     told = json.loads(capsys.readouterr().out)
-    real = sum(real_bills(network.network, recording).values())
+    real = sum(recording.billed.values())
     assert told["billed_fen"] == real
     for name in ("recorded", "live"):
         assert sum(told["policies"][name]["by_project_fen"].values()) == real

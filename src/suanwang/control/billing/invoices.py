@@ -54,6 +54,23 @@ class Rerated:
         return self.billed_sha256 == self.rerated_sha256
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """All that an invoice says."""
+
+    project: Project
+    month: Month
+    charges: Sequence[Charge]
+    purchases: Sequence[Purchase]
+    credits: Sequence[Adjustment]
+
+    def invoice(self) -> dict[str, object]:
+        project = self.project
+        return invoice(
+            project.id, project.title, project.labels, self.month, self.charges, self.purchases, self.credits
+        )
+
+
 class Invoices:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -61,19 +78,29 @@ class Invoices:
 
     def invoice(self, caller: Principal, project: ProjectId, month_name: str) -> dict[str, object]:
         """A project's month. Raises `NotFound` for a project that the caller may not see."""
+        return self.parts(caller, project, month_name).invoice()
+
+    def parts(self, caller: Principal, project: ProjectId, month_name: str) -> Parts:
+        """What a project's month is made of. Raises as `invoice`."""
         month, found = Month.named(month_name), self._project(caller, project)
-        return self._made(found, month, list(self._charges(_query(project, month), month.from_at, month.to_at)))
+        return Parts(
+            project=found,
+            month=month,
+            charges=list(self._charges(_query(project, month), month.from_at, month.to_at)),
+            purchases=[*self._purchases(project, month), *self._fees(project, month)],
+            credits=self._credits(_query(project, month)),
+        )
 
     def rerate(self, caller: Principal, project: ProjectId, month_name: str) -> Rerated:
         """Rate a month anew from its usage records and prices, and hold the invoice against that which was billed."""
-        month, found = Month.named(month_name), self._project(caller, project)
-        billed = list(self._charges(_query(project, month), month.from_at, month.to_at))
-        jobs = dict.fromkeys(charge.line.job_id for charge in billed if charge.line.tally_yuan is None)
+        billed = self.parts(caller, project, month_name)
+        jobs = dict.fromkeys(charge.line.job_id for charge in billed.charges if charge.line.tally_yuan is None)
         alone = chain.from_iterable(rerated_job(self._history(job)) for job in jobs)
-        anew = {charge.line.usage_id: charge for charge in chain(rerated(billed), alone)}
-        made = [replace(anew[each.line.usage_id], voucher_fen=each.voucher_fen) for each in billed]
-        digests = [hashlib.sha256(encoded(self._made(found, month, each))).hexdigest() for each in (billed, made)]
-        return Rerated(lines=len(billed), billed_sha256=digests[0], rerated_sha256=digests[1])
+        anew = {charge.line.usage_id: charge for charge in chain(rerated(billed.charges), alone)}
+        charges = [replace(anew[each.line.usage_id], voucher_fen=each.voucher_fen) for each in billed.charges]
+        made = replace(billed, charges=charges)
+        digests = [hashlib.sha256(encoded(each.invoice())).hexdigest() for each in (billed, made)]
+        return Rerated(lines=len(charges), billed_sha256=digests[0], rerated_sha256=digests[1])
 
     def statement(self, caller: Principal, month_name: str, by: By) -> list[dict[str, object]]:
         """Sums of what the caller pays, earns or watches, by whom or where."""
@@ -102,17 +129,6 @@ class Invoices:
 
     def projects(self) -> dict[ProjectId, Project]:
         return {project.id: project for project in self._store.projects()}
-
-    def _made(self, project: Project, month: Month, charges: Sequence[Charge]) -> dict[str, object]:
-        return invoice(
-            project.id,
-            project.title,
-            project.labels,
-            month,
-            charges,
-            [*self._purchases(project.id, month), *self._fees(project.id, month)],
-            self._credits(_query(project.id, month)),
-        )
 
     def _project(self, caller: Principal, project: ProjectId) -> Project:
         found = self.projects().get(project)

@@ -5,7 +5,7 @@ Owns who may publish, what a list must hold, and its number. What it comes to fo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -90,7 +90,7 @@ class Prices:
                 actor=caller.name,
                 data={"version": made.version, "valid_from": made.valid_from.isoformat()},
             )
-            lists = _standing((*site.offering.price.lists, made), now)
+            lists = standing((*site.offering.price.lists, made), now)
             moved = replace(site, revision=site.revision + 1, offering=with_lists(site.offering, lists))
             try:
                 leaf = published(Listed(site=site.id, version=made))
@@ -181,9 +181,20 @@ def payers(store: Store, sites: Sequence[Site], now: datetime) -> Mapping[Projec
     found: dict[ProjectId, Customer] = {}
     if any(each.organisations for version in lists for each in version.discounts):
         found = {each.id: Customer(each.id, each.organisation) for each in store.projects()}
-    for month, paid in store.plan_months(None, now):
-        begun = month.from_at <= now
-        if begun and (not paid or _used(store, month) >= month.below_us):
+    return covered(found, store.plan_months(None, now), now, lambda month: _used(store, month))
+
+
+def covered(
+    known: Mapping[ProjectId, Customer],
+    months: Iterable[tuple[PlanMonth, bool]],
+    now: datetime,
+    used: Callable[[PlanMonth], int],
+) -> Mapping[ProjectId, Customer]:
+    """`known` with plans whose months are not over, each with whether its fee is paid; `used` are device microseconds of its
+    project's in a month that has begun."""
+    found = dict(known)
+    for month, paid in months:
+        if month.from_at <= now and (not paid or used(month) >= month.below_us):
             continue
         payer = found.get(month.project, Customer(month.project))
         found[month.project] = replace(
@@ -221,7 +232,7 @@ def with_lists(offering: Offering, lists: tuple[PriceList, ...]) -> Offering:
     return replace(offering, price=replace(offering.price, lists=lists))
 
 
-def _standing(lists: Sequence[PriceList], now: datetime) -> tuple[PriceList, ...]:
+def standing(lists: Sequence[PriceList], now: datetime) -> tuple[PriceList, ...]:
     """The list in force and those to come; of several with one date the newest comes last and holds."""
     ordered = sorted(lists, key=lambda each: (each.valid_from, each.version))
     first = max((at for at, each in enumerate(ordered) if each.valid_from <= now), default=0)
