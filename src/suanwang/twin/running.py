@@ -246,7 +246,7 @@ def _on_ray(experiment: Experiment, trace: Trace | None, left: Sequence[Play], a
         ray.init(address=address, logging_level="warning", log_to_driver=False)
     except Exception as error:
         raise InvalidRequest(
-            f"no Ray cluster answers at {address}: {error}", field="ray", allowed="auto, or ray://HOST:10001"
+            f"no Ray cluster answers at {address}: {error}", field="ray", allowed="auto, HOST:6379 or ray://HOST:10001"
         ) from error
     try:
         yield from _tasks(ray, experiment, trace, left)
