@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from suanwang.routing.paths import Ends, Links, Router
 from suanwang.scheduling.columns import (
     ENDED_DONE,
     ENDED_LIMIT,
@@ -25,9 +26,13 @@ from suanwang.scheduling.columns import (
     Outlook,
     RowColumns,
     Sharing,
+    Ways,
+    direct,
 )
 from suanwang.scheduling.policies import policy
-from suanwang.twin.engine import ENDED, NO_FAULTS, REFUSED, WAITING, Faults, Played, Truth, play
+from suanwang.twin.engine import ENDED, NO_FAULTS, REFUSED, ROW, WAITING, Faults, Played, Truth, play
+from suanwang.twin.outages import rerouted, together
+from suanwang.twin.routes import Span, routed
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -54,12 +59,15 @@ class World:
     allowed: npt.NDArray[np.bool_]
     outlook: Outlook
     faults: Faults = NO_FAULTS
+    ways: Ways | None = None
+    cuts: tuple[tuple[int, int, int], ...] = ()
+    """Link, from, until."""
     sharing: Sharing | None = None
 
     def played(self, name: str, *, until_ms: int = NEVER_MS, anew: bool = False) -> Played:
         return play(
             self.jobs, self.truth, self.rows, self.allowed, self.outlook, policy(name),
-            faults=self.faults, sharing=self.sharing, until_ms=until_ms, anew=anew,
+            faults=self.faults, ways=self.ways, sharing=self.sharing, until_ms=until_ms, anew=anew,
         )  # fmt: skip
 
     def with_jobs(self, **columns: npt.NDArray[Any]) -> World:
@@ -173,7 +181,7 @@ def world(seed: int, count: int, width: int, *, roomy: bool = False, faulty: boo
             expect_ms=np.maximum(spread, 1),
             limit_ms=limit,
             kind=chance.integers(0, 3, count),
-            place=chance.integers(0, 2, count),
+            place=chance.integers(0, 4, count),
             weight=chance.uniform(0.01, 1, (count, 3)),
             wait_ms=wait,
             due_ms=due,
@@ -193,15 +201,50 @@ def world(seed: int, count: int, width: int, *, roomy: bool = False, faulty: boo
             yuan_hour=chance.uniform(0, 0.3, (width, 3)),
             slowness=np.ones(width) if whole else chance.uniform(0.8, 2, width),
             electricity_share=chance.integers(0, 2, width).astype(np.float64),
-            delay_ms=chance.uniform(0, 20, (2, width)),
-            transfer_ms_per_gb=chance.choice([0.0, 8_000.0, 60_000.0], (2, width)),
-            transfer_yuan_per_gb=chance.choice([0.0, 0.1], (2, width)),
+            delay_ms=chance.uniform(0, 20, (4, width)),
+            transfer_ms_per_gb=np.zeros((4, width)),
+            transfer_yuan_per_gb=np.zeros((4, width)),
             hall=hall,
         ),
         allowed=chance.random((3, width)) < 0.7,
         outlook=outlook_of(chance.uniform(0.1, 1.2, (2, 72)), chance.uniform(50, 900, (2, 72))),
     )
-    return replace(made, faults=_faults(chance, width, int(ready[-1]))) if faulty else made
+    return _linked(made, chance, int(ready[-1]), faulty=faulty)
+
+
+def _linked(given: World, chance: np.random.Generator, last_ms: int, *, faulty: bool) -> World:
+    """With two places, one of them at a row perhaps, and links by which some rows are reached over others."""
+    width = len(given.rows.site)
+    count = width + 2
+    ends = np.array([(a, b) for a in range(width) for b in range(a + 1, count) if not a or chance.random() < 0.7])
+    router = Router(
+        Links(
+            ends,
+            chance.choice([0.0, 15.5], len(ends)) * faulty,
+            chance.choice([1_000.0, 8_000.0, 60_000.0], len(ends)),
+            chance.choice([0.0, 0.1], len(ends)),
+        ),
+        Ends(np.arange(count) < width, chance.permutation(count)),
+        np.array([width, int(chance.choice([0, width + 1]))]),
+    )
+    spans = []
+    for _ in range(int(chance.integers(0, 12)) if faulty and len(ends) else 0):
+        link, begin = int(chance.integers(0, len(ends))), int(chance.integers(0, last_ms + HOUR_MS))
+        one, other = ends[link].tolist()
+        spans.append(Span((one, other), begin, begin + int(chance.integers(1, 5 * HOUR_MS))))
+    rows_at = np.arange(width)
+    found = routed(router, [str(n) for n in range(count)], width, rows_at, spans)
+    faults = together(_faults(chance, width, last_ms), rerouted(found, rows_at)) if faulty else rerouted(found, rows_at)
+    return replace(
+        given,
+        rows=given.rows._replace(
+            transfer_ms_per_gb=found.ways.ms_per_gb[found.ways.first],
+            transfer_yuan_per_gb=found.ways.yuan_per_gb[found.ways.first],
+        ),
+        ways=found.ways,
+        faults=faults,
+        cuts=tuple((router.link(*one.ends), one.from_ms, one.until_ms or 0) for one in spans),
+    )
 
 
 def shared(given: World, seed: int) -> World:
@@ -229,22 +272,16 @@ def shared(given: World, seed: int) -> World:
 
 
 def _faults(chance: np.random.Generator, width: int, last_ms: int) -> Faults:
-    """Rows lose half, or all, and get it back; and so do ways of a place's data."""
-    at, row, share, place = [], [], [], []
+    """Rows lose half, or all, and get it back."""
+    at, row, share = [], [], []
     for _ in range(int(chance.integers(0, 4))):
         begin, lost = int(chance.integers(0, last_ms + HOUR_MS)), int(chance.choice([300_000, WHOLE // 2]))
         at += [begin, begin + int(chance.integers(1, 5 * HOUR_MS))]
         row += [int(chance.integers(0, width))] * 2
         share += [lost, -lost]
-        place += [-1, -1]
-    for _ in range(int(chance.integers(0, 8))):
-        begin = int(chance.integers(0, last_ms + HOUR_MS))
-        at += [begin, begin + int(chance.integers(1, 5 * HOUR_MS))]
-        row += [int(chance.integers(0, width))] * 2
-        share += [WHOLE, -WHOLE]
-        place += [int(chance.integers(0, 2))] * 2
     order = np.argsort(np.array(at, np.int64), kind="stable")
-    return Faults(*(np.array(column, np.int64)[order] for column in (at, row, share, place)))
+    none = [ROW] * len(at)
+    return Faults(*(np.array(column, np.int64)[order] for column in (at, row, share, none, none)))
 
 
 def check(given: World, played: Played) -> None:
@@ -256,15 +293,18 @@ def check(given: World, played: Played) -> None:
 
 
 def _check_links(given: World, played: Played) -> None:
-    """Nothing starts while its data cannot come, and no data cross a link that is cut."""
+    """What is sent takes the way that is best when it sets out, and crosses no link that is cut, then or on its way."""
     jobs, faults, segments = given.jobs, given.faults, played.segments
-    for n in np.flatnonzero(jobs.data_gb[segments.job] > 0):
+    ways = given.ways or direct(given.rows)
+    assert ((segments.way >= 0) == (jobs.data_gb[segments.job] > 0)).all()
+    for n in np.flatnonzero(segments.way >= 0):
         j, r, start, end = (int(column[n]) for column in segments[:4])
-        mine = (faults.place == jobs.place[j]) & (faults.row == r)
-        assert np.sign(faults.share[mine & (faults.at_ms <= start)]).sum() == 0, (j, r, start)
-        there = start + int(jobs.data_gb[j] * given.rows.transfer_ms_per_gb[jobs.place[j], r])
-        cuts = faults.at_ms[mine & (faults.share > 0)]
-        assert not ((start < cuts) & (cuts < min(there, end))).any(), (j, r, start)
+        mine = (faults.place == jobs.place[j]) & (faults.row == r) & (faults.at_ms <= start)
+        assert segments.way[n] == (faults.way[mine][-1] if mine.any() else ways.first[jobs.place[j], r])
+        there = start + int(ways.transfer_ms(segments.way[[n]], jobs.data_gb[[j]])[0])
+        for link, begins, until in given.cuts:
+            if link in ways.links[segments.way[n]]:
+                assert until <= start or begins >= min(there, end), (j, r, start)
 
 
 def _check_capacity(given: World, played: Played) -> None:
@@ -274,7 +314,7 @@ def _check_capacity(given: World, played: Played) -> None:
     hall = np.arange(len(rows.site)) if rows.hall is None else rows.hall
     for now in np.unique(np.concatenate([segments.start_ms, faults.at_ms])):
         on = (segments.start_ms <= now) & (now < segments.end_ms)
-        told = (faults.at_ms <= now) & (faults.place < 0)
+        told = (faults.at_ms <= now) & (faults.place == ROW)
         lost = np.bincount(faults.row[told], weights=faults.share[told], minlength=len(rows.site)) / WHOLE
         for r in range(len(rows.site)):
             beside = np.flatnonzero(hall == hall[r])
@@ -334,6 +374,7 @@ def _check_jobs(given: World, played: Played) -> None:
     of = defaultdict(list)
     for n in range(len(segments.job)):
         of[int(segments.job[n])].append(n)
+    way_ms = (given.ways or direct(rows)).transfer_ms(segments.way, jobs.data_gb[segments.job]).tolist()
     can = (
         given.allowed[jobs.kind] & (jobs.need[:, None, :] <= rows.capacity[None] + 1e-9).all(axis=2) & _may_ever(given)
     ).any(axis=1)  # fmt: skip
@@ -351,7 +392,7 @@ def _check_jobs(given: World, played: Played) -> None:
             assert given.allowed[jobs.kind[j], r]
             assert start >= before
             before = end
-            way = int(jobs.data_gb[j] * rows.transfer_ms_per_gb[jobs.place[j], r])
+            way = way_ms[n]
             again = int(truth.resume_ms[j]) if done else 0
             took, slow = end - start, float(rows.slowness[r])
             whole = int((int(truth.run_ms[j]) - done) * slow) + again

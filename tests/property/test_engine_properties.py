@@ -23,7 +23,7 @@ from tests.engine_worlds import (
 )
 
 from suanwang.scheduling.columns import NEVER_MS, Segments
-from suanwang.twin.engine import ENDED, WAITING, Faults, Played
+from suanwang.twin.engine import ENDED, LINK, WAITING, Faults, Played
 
 worlds = st.builds(world, st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 4))
 sharing_worlds = st.builds(shared, worlds, st.integers(0, 2**32 - 1))
@@ -114,12 +114,16 @@ def test_nothing_is_decided_by_failures_and_cuts_to_come(given_world: World, nam
     faults = given_world.faults
     told = faults.at_ms < until_ms
     places, width = given_world.rows.delay_ms.shape
-    # Nothing that is broken comes back; instead all rows are lost and all links are cut for good.
+    assert given_world.ways is not None
+    links = int(given_world.ways.links.max(initial=-1)) + 1
+    # Nothing that is broken comes back; instead all rows are lost, all links are cut and no way is left for good.
+    count = links + width * (1 + places)
     poison = Faults(
-        at_ms=np.full(width * (1 + places), until_ms),
-        row=np.tile(np.arange(width), 1 + places),
-        share=np.full(width * (1 + places), 1_000_000),
-        place=np.repeat(np.arange(-1, places), width),
+        at_ms=np.full(count, until_ms),
+        row=np.concatenate([np.arange(links), np.tile(np.arange(width), 1 + places)]),
+        share=np.full(count, 1_000_000),
+        place=np.concatenate([np.full(links, LINK), np.repeat(np.arange(-1, places), width)]),
+        way=np.full(count, -1),
     )
     columns = (np.concatenate((one[told], other)) for one, other in zip(faults, poison, strict=True))
     poisoned = replace(given_world, faults=Faults(*columns))

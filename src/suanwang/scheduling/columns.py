@@ -73,11 +73,53 @@ class RowColumns(NamedTuple):
     delay_ms: Floats
     """`[place, r]`: one way, in network milliseconds; infinite where it may not run for that place."""
     transfer_ms_per_gb: Floats
-    """`[place, r]`"""
+    """`[place, r]`: by the way that the data take while every link is up."""
     transfer_yuan_per_gb: Floats
     """`[place, r]`"""
     hall: Ints | None = None
     """Rows of one hall share their cores and memory, as the device pools of a site do: 0, 1, …; None where none do."""
+
+
+class Ways(NamedTuple):
+    """`[w]`: every way by which data come to a row at some time, over whatever links are up then."""
+
+    delay_ms: Floats
+    ms_per_gb: Floats
+    yuan_per_gb: Floats
+    links: Ints
+    """`[w, k]`: those it crosses, one after the other; -1 behind the last."""
+    first: Ints
+    """`[place, r]`: by which the data of a place come to a row while every link is up."""
+
+    @property
+    def hops(self) -> Ints:
+        """`[w]`: how many links it crosses; 0 where the data are there already."""
+        found: Ints = (self.links >= 0).sum(axis=1)
+        return found
+
+    def transfer_ms(self, way: Ints, data_gb: Floats) -> Ints:
+        """How long that much data take by each way, to the whole millisecond, as kernels have it; 0 for no way."""
+        ms = (self.delay_ms[way] + data_gb * self.ms_per_gb[way]).astype(np.int64)
+        return np.where((way >= 0) & (data_gb > 0), ms, 0)
+
+    def longest_ms(self, data_gb: Floats) -> Ints:
+        """How long that much data take at most, by whichever way."""
+        ms = self.delay_ms.max(initial=0.0) + data_gb * self.ms_per_gb.max(initial=0.0)
+        return np.where(data_gb > 0, np.ceil(ms), 0).astype(np.int64)
+
+
+def direct(rows: RowColumns) -> Ways:
+    """Each place and row with a link of their own, that no other data cross."""
+    count = rows.transfer_ms_per_gb.size
+    away = ((rows.transfer_ms_per_gb > 0) | (rows.transfer_yuan_per_gb > 0)).ravel()
+    every = np.arange(count)
+    return Ways(
+        delay_ms=np.zeros(count),
+        ms_per_gb=rows.transfer_ms_per_gb.ravel(),
+        yuan_per_gb=rows.transfer_yuan_per_gb.ravel(),
+        links=np.where(away, every, -1)[:, None],
+        first=every.reshape(rows.transfer_ms_per_gb.shape),
+    )
 
 
 class Outlook(NamedTuple):
@@ -132,6 +174,8 @@ class Segments(NamedTuple):
     end_ms: Ints
     how: Ints
     """One of the `ENDED_…` below."""
+    way: Ints
+    """By which its job's data were sent before it; -1 where it has none."""
 
 
 ENDED_DONE, ENDED_LIMIT, ENDED_SUSPENDED, ENDED_LOST, ENDED_OPEN, ENDED_PREEMPTED = 0, 1, 2, 3, 4, 5

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS, Series
-from suanwang.scheduling.columns import RESOURCES, JobColumns, RowColumns, Segments
+from suanwang.scheduling.columns import RESOURCES, JobColumns, RowColumns, Segments, Ways, direct
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -144,6 +144,7 @@ class Accounts:
     segments: Segments
     jobs: JobColumns
     rows: RowColumns
+    ways: Ways
     supplies: Sequence[Supply]
     duration_ms: Ints
     power_mw: Ints
@@ -162,6 +163,12 @@ class Accounts:
     location_ug: Ints
     market_ug: Ints
     moved_bytes: Ints
+    """Over every link of their way once: data that come by way of a third site count twice."""
+
+    @property
+    def way_ms(self) -> Ints:
+        """`[n]`: how long the job's data take before the segment's work begins."""
+        return self.ways.transfer_ms(self.segments.way, self.jobs.data_gb[self.segments.job])
 
     @property
     def cost_nano_yuan(self) -> Ints:
@@ -207,8 +214,11 @@ _SUMMED = (
 )
 
 
-def account(segments: Segments, jobs: JobColumns, rows: RowColumns, supplies: Sequence[Supply]) -> Accounts:
-    """What each segment drew, cost and emitted under what prices and carbon really were; `supplies[site]`.
+def account(
+    segments: Segments, jobs: JobColumns, rows: RowColumns, supplies: Sequence[Supply], ways: Ways | None = None
+) -> Accounts:
+    """What each segment drew, cost and emitted under what prices and carbon really were; `supplies[site]`, and the `ways` of
+    the play.
 
     Raises InvalidRequest where a segment ends before it starts, or a row's site has no supply.
     """
@@ -226,14 +236,15 @@ def account(segments: Segments, jobs: JobColumns, rows: RowColumns, supplies: Se
         span = (segments.start_ms[chosen], segments.end_ms[chosen])
         electricity[chosen], location[chosen], market[chosen] = _drawn(power[chosen], *span, supplies[site])
         time_milli[chosen] = supplies[site].time_milli(*span)
-    moved = _moves(segments, jobs, rows)
-    place = jobs.place[segments.job]
-    data_gb = np.where(moved, jobs.data_gb[segments.job], 0.0)
-    fee = np.where(moved, rows.transfer_yuan_per_gb[place, segments.row], 0.0)
+    ways = direct(rows) if ways is None else ways
+    # Before every start at a row that they have to be brought to.
+    data_gb = np.where(segments.way >= 0, jobs.data_gb[segments.job], 0.0)
+    fee = ways.yuan_per_gb[segments.way]
     return Accounts(
         segments=segments,
         jobs=jobs,
         rows=rows,
+        ways=ways,
         supplies=supplies,
         duration_ms=duration,
         power_mw=power,
@@ -246,7 +257,7 @@ def account(segments: Segments, jobs: JobColumns, rows: RowColumns, supplies: Se
         transfer_nano_yuan=_whole(data_gb * fee * NANO),
         location_ug=location,
         market_ug=market,
-        moved_bytes=_whole(data_gb * BYTES_PER_GB),
+        moved_bytes=_whole(data_gb * BYTES_PER_GB) * ways.hops[segments.way],
     )
 
 
@@ -265,14 +276,6 @@ def _drawn(power_mw: Ints, start_ms: Ints, end_ms: Ints, supply: Supply) -> tupl
         _whole(power_kw * grid_g * MICRO),
         _whole(power_kw * bought_g * (1.0 - supply.green_share) * MICRO),
     )
-
-
-def _moves(segments: Segments, jobs: JobColumns, rows: RowColumns) -> Bools:
-    """Whether the job's data moved for this segment: before every start at a row that they have to be brought to."""
-    place = jobs.place[segments.job]
-    away = (rows.transfer_ms_per_gb[place, segments.row] > 0) | (rows.transfer_yuan_per_gb[place, segments.row] > 0)
-    moved: Bools = away & (jobs.data_gb[segments.job] > 0)
-    return moved
 
 
 def _by_site(site: Ints, count: int) -> Iterator[tuple[int, Ints]]:

@@ -82,8 +82,10 @@ def fluid_bound(
     price_weight: float = 1.0,
     carbon_weight: float = 1.0,
     step_ms: int = HOUR_MS,
+    moved_ms: Ints | None = None,
 ) -> FluidBound:
     """The bound of one workload on one network, under the true `yuan[site]` and `carbon_g[site]` per kWh of the rows.
+    `moved_ms[j]` is how long data take at most, where ways change.
 
     Raises `InvalidRequest` where the work does not fit even with windows lengthened by days.
     """
@@ -93,7 +95,7 @@ def fluid_bound(
             widened_hours=0.0,
         )  # fmt: skip
     for widened in WIDENED:
-        parts = _parts(jobs, run_ms, rows, fits, yuan, carbon_g, widened=widened, step_ms=step_ms)
+        parts = _parts(jobs, run_ms, rows, fits, yuan, carbon_g, widened=widened, step_ms=step_ms, moved_ms=moved_ms)
         electricity_alone = all(np.array_equal(part.cost[0], part.cost[1]) for part in parts)
         least = [_least(parts, at) for at in range(3) if at or not electricity_alone]
         least = least[:1] * electricity_alone + least
@@ -141,13 +143,14 @@ def _parts(
     *,
     widened: int,
     step_ms: int,
+    moved_ms: Ints | None = None,
 ) -> list[_Part]:
     start = int(jobs.ready_ms.min()) // step_ms * step_ms
     slowest = rows.slowness / rows.slowness.min()
     run = (run_ms * rows.slowness.min()).astype(np.int64)
     late = np.where(jobs.due_ms < NEVER_MS, np.maximum(jobs.due_ms, jobs.ready_ms + run), NEVER_MS)
     end = np.minimum(jobs.ready_ms + jobs.wait_ms + run, late)
-    moved = jobs.data_gb * rows.transfer_ms_per_gb.max(initial=0.0)
+    moved = jobs.data_gb * rows.transfer_ms_per_gb.max(initial=0.0) if moved_ms is None else moved_ms
     firm = (jobs.wait_ms == 0) & (moved == 0) & (widened == 0) & (slowest.max() == 1)
     first = (jobs.ready_ms - start) // step_ms
     length = _coarse(np.maximum(-((start - end - moved.astype(np.int64)) // step_ms) - first, 1)) + widened

@@ -29,17 +29,22 @@ from suanwang.scheduling.columns import (
     RowColumns,
     Segments,
     Sharing,
+    Ways,
+    direct,
 )
 from suanwang.scheduling.policies import Policy, joint
 from suanwang.scheduling.policies.board import (
     AGAIN_MS,
-    CUTS,
     FRESH,
     HELD,
     PAUSABLE,
     QUEUED,
     STARTED,
+    TRANSFER_MS,
+    TRANSFER_YUAN,
     UNSEEN,
+    WAY,
+    WAY_MS,
     Board,
     board_for,
 )
@@ -79,17 +84,22 @@ class Truth(NamedTuple):
 
 
 class Faults(NamedTuple):
-    """`[f]`, by `at_ms`: a row loses a share of its capacity, or a place its way to a row; or they come back."""
+    """`[f]`, by `at_ms`: a row loses a share of its capacity, or has it back; a link is cut; data of a place come to a row by
+    another way. Links that are cut stand before the ways that follow from it."""
 
     at_ms: Ints
     row: Ints
+    """Or the link that is cut, where `place` is `LINK`."""
     share: Ints
     """Parts in a million of the row's capacity; negative when they come back. A million is the whole row."""
     place: Ints
-    """-1, or whose data no longer reach the row where `share` is above 0, and do again where it is below."""
+    """`ROW`, `LINK`, or whose data take another way to the row."""
+    way: Ints
+    """That way, of the play's; -1 where none is left."""
 
 
-NO_FAULTS = Faults(*(np.zeros(0, np.int64) for _ in range(4)))
+ROW, LINK = -1, -2
+NO_FAULTS = Faults(*(np.zeros(0, np.int64) for _ in range(5)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,8 +129,13 @@ class _Book(NamedTuple):
     start_ms: Ints
     end_ms: Ints
     how: Ints
+    way: Ints
     begun_ms: Ints
     """`[j]`: of the present segment."""
+    comes_by: Ints
+    """`[j]`: the way of its data, -1 where it has none."""
+    way_ms: Ints
+    """`[j]`: how long they take, whatever happens to links that they do not cross."""
     first_ms: Ints
     over_ms: Ints
     state: Ints
@@ -146,22 +161,28 @@ def play(
     policy: Policy,
     *,
     faults: Faults = NO_FAULTS,
+    ways: Ways | None = None,
     sharing: Sharing | None = None,
     until_ms: int = NEVER_MS,
     anew: bool = False,
 ) -> Played:
     """Play `jobs` to their end, or to `until_ms`. `allowed[kind, r]` says where each kind of job may run at all.
 
-    With `sharing` projects take turns, and none has more than its quota. `anew` looks at every queued job and every row
-    each time, as the live network does: slower, and the same result.
+    `ways` are those that `faults` name; without any, each place has a link of its own to each row. With `sharing` projects
+    take turns, and none has more than its quota. `anew` looks at every queued job and every row each time, as the live
+    network does: slower, and the same result.
 
     Raises `InvalidRequest` where columns do not fit together.
     """
-    _check(jobs, truth, rows, allowed, outlook, faults)
+    ways = direct(rows) if ways is None else ways
+    _check(jobs, truth, rows, allowed, outlook, faults, ways)
     if sharing is not None:
         _check_sharing(sharing, len(jobs.ready_ms), len(rows.site))
     count = len(jobs.ready_ms)
     board, shares = board_for(jobs, rows, allowed, outlook), shares_for(sharing, jobs, rows)
+    for layer, values in ((WAY_MS, ways.delay_ms), (TRANSFER_MS, ways.ms_per_gb), (TRANSFER_YUAN, ways.yuan_per_gb)):
+        board.near[layer] = values[ways.first]
+    board.near[WAY] = ways.first
     room = 2 * count + 1024
     heap = _Heap(np.zeros(1, np.int64), *(np.zeros(2 * count + 1024, np.int64) for _ in range(3)))
     arrivals = np.lexsort((board.jobs["rank"], jobs.ready_ms)).astype(np.int64)
@@ -174,7 +195,10 @@ def play(
         start_ms=np.zeros(room, np.int64),
         end_ms=np.zeros(room, np.int64),
         how=np.zeros(room, np.int64),
+        way=np.zeros(room, np.int64),
         begun_ms=np.full(count, -1, np.int64),
+        comes_by=np.full(count, -1, np.int64),
+        way_ms=np.zeros(count, np.int64),
         first_ms=np.full(count, -1, np.int64),
         over_ms=np.full(count, -1, np.int64),
         state=np.zeros(count, np.int64),
@@ -182,15 +206,16 @@ def play(
     )
     while not _play(
         policy.code, policy.backfill, policy.looks_ahead, anew, until_ms, arrivals, at,
-        truth, faults, board, shares, heap, book,
+        truth, faults, ways, board, shares, heap, book,
     ):  # fmt: skip
         # A list is full: many suspensions or faults.
         book = book._replace(
-            **{name: _longer(getattr(book, name)) for name in ("job", "row", "start_ms", "end_ms", "how")}
+            **{name: _longer(getattr(book, name)) for name in ("job", "row", "start_ms", "end_ms", "how", "way")}
         )
         heap = heap._replace(**{name: _longer(getattr(heap, name)) for name in ("at_ms", "job", "number")})
     n = int(book.counts[0])
-    ended = Segments(*(column[:n].copy() for column in (book.job, book.row, book.start_ms, book.end_ms, book.how)))
+    written = (book.job, book.row, book.start_ms, book.end_ms, book.how, book.way)
+    ended = Segments(*(column[:n].copy() for column in written))
     limited = np.zeros(count, np.bool_)
     limited[ended.job[ended.how == ENDED_LIMIT]] = True
     return Played(
@@ -207,7 +232,9 @@ def _longer(column: Ints) -> Ints:
     return np.concatenate((column, np.zeros_like(column)))
 
 
-def _check(jobs: JobColumns, truth: Truth, rows: RowColumns, allowed: Bools, outlook: Outlook, faults: Faults) -> None:
+def _check(
+    jobs: JobColumns, truth: Truth, rows: RowColumns, allowed: Bools, outlook: Outlook, faults: Faults, ways: Ways
+) -> None:
     """Kernels check no bounds: everything they index with is checked here, once."""
     count, width, places = len(jobs.ready_ms), len(rows.site), len(rows.delay_ms)
     if not width:
@@ -230,18 +257,25 @@ def _check(jobs: JobColumns, truth: Truth, rows: RowColumns, allowed: Bools, out
     if allowed.shape[1:] != (width,):
         raise InvalidRequest(f"allowed has shape {allowed.shape} for {width} rows", field="allowed")
     _check_outlook(outlook)
+    if len({len(column) for column in faults}) > 1 or (np.diff(faults.at_ms) < 0).any():
+        raise InvalidRequest("faults are not as long as one another, or not in the order of time", field="faults")
+    told = faults.way[(faults.place >= 0) & (faults.way != -1)]
     for name, index, size in (
         ("kind", jobs.kind, allowed.shape[0]),
         ("place", jobs.place, places),
         ("site", rows.site, outlook.yuan.shape[1]),
         ("hall", hall, width),
-        ("fault row", faults.row, width),
-        ("fault place", faults.place[faults.place != -1], places),
+        ("fault row", faults.row[faults.place != LINK], width),
+        ("fault place", faults.place[faults.place >= 0], places),
+        ("way", np.concatenate((ways.first.ravel(), told)), len(ways.links)),
     ):
         if len(index) and (index.min() < 0 or index.max() >= size):
             raise InvalidRequest(f"{name} {int(index.max())} is not among the {size} there are", field=name)
-    if len({len(column) for column in faults}) > 1 or (np.diff(faults.at_ms) < 0).any():
-        raise InvalidRequest("faults are not as long as one another, or not in the order of time", field="faults")
+    for name, column in ways._asdict().items():
+        shape = {"links": (len(ways.links), ways.links.shape[-1]), "first": (places, width)}.get(
+            name, (len(ways.links),)
+        )
+        _check_column(name, column, shape, ("links", "first", "yuan_per_gb"))
 
 
 def _check_sharing(sharing: Sharing, count: int, width: int) -> None:
@@ -324,7 +358,7 @@ def _pop(heap: _Heap) -> None:
 @inlined
 def _write(book: _Book, board: Board, j: int, now_ms: int, how: int) -> None:
     n = book.counts[0]
-    book.job[n], book.row[n], book.how[n] = j, board.jobs[j].row, how
+    book.job[n], book.row[n], book.how[n], book.way[n] = j, board.jobs[j].row, how, book.comes_by[j]
     book.start_ms[n], book.end_ms[n] = book.begun_ms[j], now_ms
     book.counts[0] = n + 1
 
@@ -333,7 +367,7 @@ def _write(book: _Book, board: Board, j: int, now_ms: int, how: int) -> None:
 def _stop(truth: Truth, board: Board, shares: Shares, book: _Book, j: int, now_ms: int, how: int) -> None:
     """A run ends before its time; what it may keep is kept."""
     job = board.jobs[j]
-    idle = transfer_ms(board, j, job.row) + (truth.resume_ms[j] if job.done_ms > 0 else 0)
+    idle = book.way_ms[j] + (truth.resume_ms[j] if job.done_ms > 0 else 0)
     did = max(0, int((now_ms - book.begun_ms[j] - idle) / board.rows[job.row].slowness))
     every = truth.checkpoint_ms[j]
     if how == ENDED_LOST:
@@ -361,7 +395,9 @@ def _start(truth: Truth, board: Board, shares: Shares, heap: _Heap, book: _Book,
         left = int((truth.run_ms[j] - job.done_ms) * board.rows[job.row].slowness)
         if job.done_ms > 0:
             left += truth.resume_ms[j]
-        left = max(0, min(left, job.limit_ms - job.done_ms)) + transfer_ms(board, j, job.row)
+        book.way_ms[j] = transfer_ms(board, j, job.row)
+        book.comes_by[j] = int(board.near[WAY, job.place, job.row]) if job.data_gb > 0 else -1
+        left = max(0, min(left, job.limit_ms - job.done_ms)) + book.way_ms[j]
         book.begun_ms[j] = now_ms
         if book.first_ms[j] < 0:
             book.first_ms[j] = now_ms
@@ -411,23 +447,33 @@ def _fault(truth: Truth, board: Board, shares: Shares, book: _Book, r: int, shar
 
 
 @kernel
-def _cut(truth: Truth, board: Board, shares: Shares, book: _Book, place: int, r: int, share: int, now_ms: int) -> None:
-    """A link goes or comes back; data under way are lost with it, and their jobs start again, here or elsewhere."""
-    hall = board.halls[board.rows[r].hall]
-    if share < 0:
-        board.near[CUTS, place, r] -= 1
+def _cut(truth: Truth, ways: Ways, board: Board, shares: Shares, book: _Book, link: int, now_ms: int) -> None:
+    """Data under way over the link are lost with it, and their jobs start again, here or elsewhere."""
+    for h in range(board.halls.shape[0]):
+        hall = board.halls[h]
+        n = hall.first
+        while n < hall.first + hall.busy:
+            j = board.running[n]
+            crosses = False
+            if now_ms < book.begun_ms[j] + book.way_ms[j]:
+                for k in range(ways.links.shape[1]):
+                    crosses = crosses or ways.links[book.comes_by[j], k] == link
+            if crosses:
+                _stop(truth, board, shares, book, j, now_ms, ENDED_LOST)
+                enqueue(board, j)
+            else:
+                n += 1
+
+
+@inlined
+def _reroute(ways: Ways, board: Board, place: int, r: int, way: int) -> None:
+    """Data that set out from now on take another way; what is under way goes on by its own."""
+    near = board.near
+    near[WAY, place, r] = way
+    if way >= 0:
+        near[WAY_MS, place, r], near[TRANSFER_MS, place, r] = ways.delay_ms[way], ways.ms_per_gb[way]
+        near[TRANSFER_YUAN, place, r] = ways.yuan_per_gb[way]
         freer(board, board.rows[r].hall)
-        return
-    board.near[CUTS, place, r] += 1
-    n = hall.first
-    while n < hall.first + hall.busy:
-        j = board.running[n]
-        job = board.jobs[j]
-        if job.row == r and job.place == place and now_ms < book.begun_ms[j] + transfer_ms(board, j, r):
-            _stop(truth, board, shares, book, j, now_ms, ENDED_LOST)
-            enqueue(board, j)
-        else:
-            n += 1
 
 
 @kernel
@@ -468,7 +514,7 @@ def _step(policy: int, truth: Truth, board: Board, shares: Shares, book: _Book, 
         while n < hall.first + hall.busy:
             j = board.running[n]
             job = board.jobs[j]
-            idle = transfer_ms(board, j, job.row) + (truth.resume_ms[j] if job.done_ms > 0 else 0)
+            idle = book.way_ms[j] + (truth.resume_ms[j] if job.done_ms > 0 else 0)
             did = max(0, int((now_ms - book.begun_ms[j] - idle) / board.rows[job.row].slowness))
             job.done_ms += did
             leaving = shares.numbers[ON] != 0 and shares.leaves_ms[j] != NOT_LEAVING
@@ -511,7 +557,7 @@ def _hopeless(board: Board, faults: Faults, told: int, now_ms: int) -> bool:
 @kernel
 def _play(
     policy: int, backfill: bool, looks_ahead: bool, anew: bool, until_ms: int, arrivals: Ints, at: Ints, truth: Truth,
-    faults: Faults, board: Board, shares: Shares, heap: _Heap, book: _Book,
+    faults: Faults, ways: Ways, board: Board, shares: Shares, heap: _Heap, book: _Book,
 ) -> bool:  # fmt: skip
     """Play on from where `at` stands: arrivals and faults taken, and the instant reached. False where a list has no room
     for what one instant may bring."""
@@ -554,10 +600,12 @@ def _play(
                 begin = 0
         while at[1] < faults.at_ms.shape[0] and faults.at_ms[at[1]] <= now:
             row, place, share = faults.row[at[1]], faults.place[at[1]], faults.share[at[1]]
-            if place < 0:
+            if place == ROW:
                 _fault(truth, board, shares, book, row, share, now)
+            elif place == LINK:
+                _cut(truth, ways, board, shares, book, row, now)
             else:
-                _cut(truth, board, shares, book, place, row, share, now)
+                _reroute(ways, board, place, row, faults.way[at[1]])
             at[1] += 1
             begin = 0
         while at[0] < count and board.jobs[arrivals[at[0]]].ready_ms == now:

@@ -25,7 +25,7 @@ from suanwang.scheduling.columns import (
     NEVER_MS,
 )
 from suanwang.twin.accounting import BYTES_PER_GB, MICRO, NANO, WATT_MS_PER_KWH, Accounts, Totals
-from suanwang.twin.engine import Faults
+from suanwang.twin.engine import LINK, Faults
 from suanwang.twin.seating import Seated
 from suanwang.twin.timeline import Timeline
 
@@ -84,6 +84,7 @@ class Measures:
     deadlines_missed_share: float
     """Of the jobs that have one and for which it has passed or that ended."""
     moved_gb: float
+    """Over every link of their way once."""
     interruptions_count: float
     """Suspended, lost, or ended for others."""
     preemptions_count: float
@@ -130,7 +131,7 @@ def kept_ms(accounts: Accounts, checkpoint_ms: Ints, resume_ms: Ints) -> Ints:
     `checkpoint_ms[j]` is 0 for jobs that begin anew, `resume_ms[j]` is spent by a run that takes up again, as in the engine.
     """
     segments, jobs, rows = accounts.segments, accounts.jobs, accounts.rows
-    kept = _all_or_nothing(accounts)
+    kept, way_ms = _all_or_nothing(accounts), accounts.way_ms
     unsafe = np.zeros(len(jobs.ready_ms), np.bool_)
     unsafe[segments.job[segments.how == ENDED_LOST]] = True
     index = np.flatnonzero(unsafe[segments.job] & (checkpoint_ms[segments.job] > 0))
@@ -140,7 +141,7 @@ def kept_ms(accounts: Accounts, checkpoint_ms: Ints, resume_ms: Ints) -> Ints:
         j, r = int(segments.job[n]), int(segments.row[n])
         if at == 0 or segments.job[index[at - 1]] != j:
             done = 0
-        spent = int(jobs.data_gb[j] * rows.transfer_ms_per_gb[jobs.place[j], r]) + (int(resume_ms[j]) if done else 0)
+        spent = int(way_ms[n]) + (int(resume_ms[j]) if done else 0)
         slowness = float(rows.slowness[r])
         did = max(0, int((int(accounts.duration_ms[n]) - spent) / slowness))
         if segments.how[n] == ENDED_LOST:
@@ -167,29 +168,45 @@ def per_job(accounts: Accounts, kept: Ints | None = None) -> PerJob:
     return PerJob(ended, began, end, ran, completion, completion - ran, bounded)
 
 
-def link_waits(accounts: Accounts, faults: Faults) -> dict[str, float]:
-    """Starts that waited for a link, and transfers that one broke.
+def link_effects(accounts: Accounts, faults: Faults) -> dict[str, float]:
+    """Starts that waited for a link, transfers that one broke, and starts whose data came by way of another site.
 
-    A start waited where it begins at the very instant at which the link that its data come over is mended, of a job that
+    A start waited where it begins at the very instant at which a way opens for its data that had none, of a job that
     was ready before; who waited and then went elsewhere, or found no room when it was mended, is not among them.
     """
-    at = faults.place >= 0
-    if not at.any():
-        return {"link_waits_count": 0.0, "transfers_broken_count": 0.0}
-    segments, jobs = accounts.segments, accounts.jobs
-    on = np.flatnonzero(jobs.data_gb[segments.job] > 0)
-    job, row = segments.job[on], segments.row[on]
-    cut, mended = (
-        set(zip(*(column[at & back].tolist() for column in (faults.at_ms, faults.row, faults.place)), strict=True))
-        for back in (faults.share > 0, faults.share < 0)
+    segments, jobs, ways = accounts.segments, accounts.jobs, accounts.ways
+    on = np.flatnonzero(segments.way >= 0)
+    job, start = segments.job[on], segments.start_ms[on]
+    begins = zip(start.tolist(), segments.row[on].tolist(), jobs.place[job].tolist(), strict=True)
+    opened = _opened(faults)
+    waited = np.array([one in opened for one in begins], np.bool_) & (start > jobs.ready_ms[job])
+    under_way = (segments.how[on] == ENDED_LOST) & (segments.end_ms[on] - start < accounts.way_ms[on])
+    cut = faults.place == LINK
+    cuts = set(zip(faults.at_ms[cut].tolist(), faults.row[cut].tolist(), strict=True))
+    broken = sum(
+        any((int(segments.end_ms[n]), link) in cuts for link in ways.links[segments.way[n]].tolist())
+        for n in on[under_way].tolist()
     )
-    begins = zip(segments.start_ms[on].tolist(), row.tolist(), jobs.place[job].tolist(), strict=True)
-    waited = np.array([one in mended for one in begins], np.bool_) & (segments.start_ms[on] > jobs.ready_ms[job])
-    way_ms = (jobs.data_gb[job] * accounts.rows.transfer_ms_per_gb[jobs.place[job], row]).astype(np.int64)
-    ends = zip(segments.end_ms[on].tolist(), row.tolist(), jobs.place[job].tolist(), strict=True)
-    broken = np.array([one in cut for one in ends], np.bool_) & (segments.how[on] == ENDED_LOST)
-    broken &= segments.end_ms[on] - segments.start_ms[on] < way_ms
-    return {"link_waits_count": float(waited.sum()), "transfers_broken_count": float(broken.sum())}
+    return {
+        "link_waits_count": float(waited.sum()),
+        "transfers_broken_count": float(broken),
+        "detours_count": float((ways.hops[segments.way[on]] > 1).sum()),
+    }
+
+
+def _opened(faults: Faults) -> set[tuple[int, int, int]]:
+    """(instant, row, place) where a way opens that there was not before."""
+    found, closed = set(), set()
+    on = faults.place >= 0
+    for at_ms, row, place, way in zip(
+        *(column[on].tolist() for column in (faults.at_ms, faults.row, faults.place, faults.way)), strict=True
+    ):
+        if way < 0:
+            closed.add((row, place))
+        elif (row, place) in closed:
+            closed.remove((row, place))
+            found.add((at_ms, row, place))
+    return found
 
 
 def measure(

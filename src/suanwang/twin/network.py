@@ -21,6 +21,7 @@ from suanwang.electricity.series import HOUR_MS, Floats, Series
 from suanwang.electricity.tariff import price_series
 from suanwang.routing.delay import distance_km, one_way_ms
 from suanwang.scheduling.columns import Outlook, RowColumns
+from suanwang.twin.routes import Lines, routes
 
 DAY_MS = 24 * HOUR_MS
 PLAIN, DEVICES = 0, 1
@@ -157,7 +158,7 @@ class Network:
     sites: tuple[Site, ...]
     places: tuple[Place, ...]
     gbps: float
-    """What one transfer gets between two ends that no link names, and its price."""
+    """What one transfer gets between two ends that no link names, and its price; 0 where only those named have one."""
     yuan_per_gb: float
     links: tuple[Link, ...] = ()
     cuts: tuple[Cut, ...] = ()
@@ -180,14 +181,16 @@ class Network:
                         field=f"links[{position}]",
                         allowed=", ".join(sorted(known)),
                     )
-        crossed = crossings(self) if self.cuts else {}
+        lines = Lines(self) if self.cuts else None
         for position, cut in enumerate(self.cuts):
-            if frozenset(cut.ends) not in crossed:
+            if lines is not None and not lines.between(cut.ends):
                 raise InvalidRequest(
                     f"{self.name}: no data cross a link of {cut.ends[0]} and {cut.ends[1]}",
                     field=f"links.cut[{position}].between",
-                    allowed="a site, and a place or another site that has a place",
+                    allowed="a site, and a place or another site",
                 )
+        if not self.gbps:
+            routes(self, np.arange(len(self.sites)))
         if sum(place.share for place in self.places) <= 0:
             raise InvalidRequest(f"{self.name}: no place has a share", field="places", allowed="a share above 0")
 
@@ -293,11 +296,9 @@ def rows(
     """
     pools = row_pools(network, plain=plain, devices=devices)
     site = np.array([at for at, _ in pools], np.int64)
-    delay, gbps, yuan_gb = _between(network)
-    delay, gbps, yuan_gb = delay[:, site], gbps[:, site], yuan_gb[:, site]
+    delay = _delays(network)[:, site]
     near = np.where(delay <= np.maximum(near_ms, delay.min(axis=1, keepdims=True)), delay, np.inf)
-    away = np.isfinite(gbps)
-    per_gb_ms = np.where(away, 8_000.0 / gbps, 0.0)
+    ways = routes(network, site).ways
     pue = mean_pue[site]
     columns = RowColumns(
         site=site,
@@ -308,45 +309,19 @@ def rows(
         electricity_share=np.array([0.0 if p.electricity_included else 1.0 for _, p in pools]),
         # In the order of rows: kernels would be compiled once more for any other.
         delay_ms=np.ascontiguousarray(np.concatenate([delay, near])),
-        transfer_ms_per_gb=np.ascontiguousarray(np.concatenate([per_gb_ms, per_gb_ms])),
-        transfer_yuan_per_gb=np.ascontiguousarray(np.concatenate([yuan_gb, yuan_gb])),
+        transfer_ms_per_gb=ways.ms_per_gb[ways.first],
+        transfer_yuan_per_gb=ways.yuan_per_gb[ways.first],
     )
     fits = np.array([[p.devices == 0 for _, p in pools], [p.devices > 0 for _, p in pools]])
     return columns, fits
 
 
-def _called(place: Place, site: Site) -> tuple[frozenset[str], ...]:
-    """By which ends the link between them may be named."""
-    return tuple({frozenset((end, site.id)) for end in (place.id, place.site) if end is not None})
-
-
-def crossings(network: Network) -> dict[frozenset[str], tuple[tuple[int, int], ...]]:
-    """Ends of every link that data may cross → the pairs (place, site) whose data do, by their numbers."""
-    found: dict[frozenset[str], list[tuple[int, int]]] = {}
-    for p, place in enumerate(network.places):
-        for s, site in enumerate(network.sites):
-            for ends in _called(place, site) if place.site != site.id else ():
-                found.setdefault(ends, []).append((p, s))
-    return {ends: tuple(pairs) for ends, pairs in found.items()}
-
-
-def _between(network: Network) -> tuple[Floats, Floats, Floats]:
-    """`[place, s]`: delay one way, bandwidth (infinite where the data are already), price of a GB."""
+def _delays(network: Network) -> Floats:
+    """`[place, s]`: one way, in milliseconds."""
     latitudes = np.array([site.latitude for site in network.sites])
     longitudes = np.array([site.longitude for site in network.sites])
-    shape = (len(network.places), len(network.sites))
-    delay, gbps = np.zeros(shape), np.full(shape, network.gbps)
-    yuan = np.full(shape, network.yuan_per_gb)
-    links = {frozenset(link.ends): link for link in network.links}
-    for p, place in enumerate(network.places):
-        delay[p] = one_way_ms(distance_km(place.latitude, place.longitude, latitudes, longitudes))
-        for s, site in enumerate(network.sites):
-            found = next((links[pair] for pair in _called(place, site) if pair in links), None)
-            if found is not None:
-                gbps[p, s], yuan[p, s] = found.gbps, found.yuan_per_gb
-            if place.site == site.id:
-                gbps[p, s], yuan[p, s] = np.inf, 0.0
-    return delay, gbps, yuan
+    places = network.places
+    return np.array([one_way_ms(distance_km(p.latitude, p.longitude, latitudes, longitudes)) for p in places])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,7 +144,9 @@ class CutSection(Section):
 
 
 class LinksSection(Section):
-    gbps: Positive = 1.0
+    """`gbps` 0: there are no links but the special ones."""
+
+    gbps: Amount = 1.0
     yuan_per_gb: Yuan = 0.0
     special: Annotated[tuple[LinkSection, ...], Field(max_length=10_000)] = ()
     cut: Annotated[tuple[CutSection, ...], Field(max_length=10_000)] = ()

@@ -12,8 +12,9 @@ import numpy as np
 
 from suanwang.electricity.series import HOUR_MS
 from suanwang.scheduling.columns import Ints
-from suanwang.twin.engine import NO_FAULTS, Faults
-from suanwang.twin.network import Network, crossings
+from suanwang.twin.engine import LINK, NO_FAULTS, ROW, Faults
+from suanwang.twin.network import Network
+from suanwang.twin.routes import Lines, Routes, Span, routes
 
 MILLION = 1_000_000
 
@@ -31,40 +32,46 @@ def outages(
             found += [(at, row, part), (back, row, -part)]
     found.sort()
     columns = np.array(found, np.int64).reshape(-1, 3)
-    place = np.full(len(columns), -1, np.int64)
-    return Faults(at_ms=columns[:, 0].copy(), row=columns[:, 1].copy(), share=columns[:, 2].copy(), place=place)
+    none = np.full(len(columns), -1, np.int64)
+    return Faults(
+        at_ms=columns[:, 0].copy(), row=columns[:, 1].copy(), share=columns[:, 2].copy(), place=none + 1 + ROW, way=none
+    )
 
 
 def cuts(
     network: Network, site: Ints, start_ms: int, end_ms: int, *, every_days: float, hours: float,
     chance: np.random.Generator,
-) -> Faults:  # fmt: skip
-    """Cuts of the network's links: its own by their dates, and drawn ones that begin within the span.
-
-    `site[r]` of rows; places are those of `network.rows`: all of them, then all once more. 0 for `every_days` draws none.
+) -> tuple[Faults, Routes]:  # fmt: skip
+    """Cuts of the network's links: its own by their dates, and drawn ones that begin within the span; and the ways that data
+    take to rows `site[r]` meanwhile. Places are those of `network.rows`: all of them, then all once more. 0 for `every_days`
+    draws none.
     """
-    crossed = crossings(network)
-    spans: list[tuple[int, int | None, tuple[tuple[int, int], ...]]] = [
-        (start_ms if cut.from_ms is None else cut.from_ms, cut.until_ms, crossed[frozenset(cut.ends)])
+    lines = Lines(network)
+    spans = [
+        Span(ends, start_ms if cut.from_ms is None else cut.from_ms, cut.until_ms)
         for cut in network.cuts
+        for ends in lines.between(cut.ends)
     ]
     if every_days > 0:
-        pairs = [(place.site or place.id, site.id) for place in network.places for site in network.sites]
-        links = sorted({crossed[frozenset(pair)] for pair in pairs if pair[0] != pair[1]})
+        links = lines.all()
         # A chance of its own for each: how long the play is moves no other link's cuts.
         for link, own in zip(links, chance.spawn(len(links)), strict=True):
-            spans += [(at, back, link) for at, back in _spans(start_ms, end_ms, every_days, hours, own)]
-    found: list[tuple[int, int, int, int]] = []
-    for at, back, link in spans:
-        for place, where in link:
-            for row in np.flatnonzero(site == where).tolist():
-                for each in (place, len(network.places) + place):
-                    found.append((at, row, MILLION, each))
-                    if back is not None:
-                        found.append((back, row, -MILLION, each))
-    found.sort()
-    columns = np.array(found, np.int64).reshape(-1, 4)
-    return Faults(*(columns[:, k].copy() for k in range(4)))
+            spans += [Span(link, at, back) for at, back in _spans(start_ms, end_ms, every_days, hours, own)]
+    found = routes(network, site, spans)
+    return rerouted(found, site), found
+
+
+def rerouted(found: Routes, site: Ints) -> Faults:
+    """Its changes for the engine's rows `site[r]`."""
+    half = len(found.ways.first) // 2
+    told: list[tuple[int, int, int, int, int]] = []
+    for change in found.changes:
+        told += [(change.at_ms, link, MILLION, LINK, -1) for link in change.cut]
+        for place, where, way in change.ways:
+            for each in (place, half + place):
+                told += [(change.at_ms, row, 0, each, way) for row in np.flatnonzero(site == where).tolist()]
+    columns = np.array(told, np.int64).reshape(-1, 5)
+    return Faults(*(columns[:, k].copy() for k in range(5)))
 
 
 def together(one: Faults, other: Faults) -> Faults:

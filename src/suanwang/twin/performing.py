@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS, Floats
-from suanwang.scheduling.columns import CORES, DEVICES, JobColumns, Outlook, RowColumns, Sharing
+from suanwang.scheduling.columns import CORES, DEVICES, Ints, JobColumns, Outlook, RowColumns, Sharing
 from suanwang.scheduling.policies import policy
 from suanwang.twin.accounting import MICRO, NANO, Accounts, Supply, account
 from suanwang.twin.bound import fluid_bound
@@ -25,11 +25,12 @@ from suanwang.twin.engine import Faults, Played, Truth, play
 from suanwang.twin.experiment import BOUND, Conditions, Experiment, Play, TraceSource, whole_hour
 from suanwang.twin.federation import federation
 from suanwang.twin.generator import generate
-from suanwang.twin.measures import PerJob, kept_ms, link_waits, measure, per_job
+from suanwang.twin.measures import PerJob, kept_ms, link_effects, measure, per_job
 from suanwang.twin.network import Feeds, Network, feeds, outlook, resized, row_pools, rows
 from suanwang.twin.outages import cuts, outages, together
 from suanwang.twin.profile import read_profile
 from suanwang.twin.profile import shipped as profiles
+from suanwang.twin.routes import Routes
 from suanwang.twin.seating import Seated, seat
 from suanwang.twin.sharing import order_of, project_of, sharing
 from suanwang.twin.timeline import Steps, Timeline, draw
@@ -66,6 +67,7 @@ class Stage:
     allowed: Bools
     outlook: Outlook
     faults: Faults
+    routes: Routes
     truth: Truth
     start_ms: int
     sharing: Sharing | None = None
@@ -102,7 +104,7 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
     chosen = policy(one.policy)
     played = play(
         staged.jobs, staged.truth, staged.rows, staged.allowed, staged.outlook, chosen,
-        faults=staged.faults, sharing=staged.sharing,
+        faults=staged.faults, ways=staged.routes.ways, sharing=staged.sharing,
     )  # fmt: skip
     given = staged.feeds
     supplies = [
@@ -111,7 +113,7 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
             given.yuan, given.carbon_g, given.green_share, given.relative_pue, strict=True
         )
     ]
-    accounts = account(played.segments, staged.jobs, staged.rows, supplies)
+    accounts = account(played.segments, staged.jobs, staged.rows, supplies, staged.routes.ways)
     until_ms = int(max(accounts.segments.end_ms.max(initial=staged.start_ms), staged.jobs.ready_ms.max()))
     drawn = draw(accounts, staged.start_ms, until_ms)
     kept = kept_ms(accounts, staged.truth.checkpoint_ms, staged.truth.resume_ms)
@@ -130,7 +132,7 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
             accounts, drawn, until_ms=until_ms, kept=kept, weight=weight, seated=_seated(staged, played, span)
         ).as_row(),
         **_by_patience(staged.jobs, each, played),
-        **link_waits(accounts, staged.faults),
+        **link_effects(accounts, staged.faults),
     }
     return Tables(
         result=pa.Table.from_pylist([row]),
@@ -195,6 +197,10 @@ def _staged(key: _Key, conditions: Conditions, seed: int) -> Stage:
     columns, allowed = rows(network, given.mean_pue, plain=plain, devices=with_devices, near_ms=rules.near_ms)
     chance = np.random.default_rng([seed, 1])
     count = len(made.run_ms)
+    cut, found = cuts(
+        network, columns.site, start_ms, last_ms, every_days=changes.link_every_days, hours=changes.link_hours,
+        chance=np.random.default_rng([seed, 4]),
+    )  # fmt: skip
     return Stage(
         network=network,
         workload=made,
@@ -207,11 +213,9 @@ def _staged(key: _Key, conditions: Conditions, seed: int) -> Stage:
                 len(columns.site), start_ms, last_ms, every_days=changes.outage_every_days, hours=changes.outage_hours,
                 share=changes.outage_share, chance=np.random.default_rng([seed, 2]),
             ),
-            cuts(
-                network, columns.site, start_ms, last_ms, every_days=changes.link_every_days, hours=changes.link_hours,
-                chance=np.random.default_rng([seed, 4]),
-            ),
+            cut,
         ),
+        routes=found,
         truth=Truth(
             run_ms=made.run_ms,
             checkpoint_ms=np.full(count, round(changes.checkpoint_minutes * 60_000), np.int64),
@@ -253,6 +257,7 @@ def _bound(staged: Stage, conditions: Conditions, one: Play) -> pa.Table:
         given.weighted_carbon_g,
         price_weight=rules.price_weight,
         carbon_weight=rules.carbon_weight,
+        moved_ms=staged.routes.ways.longest_ms(staged.jobs.data_gb),
     )
     row = {
         "play": one.id,
@@ -324,8 +329,8 @@ def _timeline(one: Play, staged: Stage, drawn: Timeline) -> pa.Table:
 def _jobs(one: Play, staged: Stage, accounts: Accounts, each: PerJob, played: Played) -> pa.Table:
     totals, jobs = accounts.by_job(), staged.jobs
     count = len(jobs.ready_ms)
-    last = np.full(count, -1, np.int64)
-    last[accounts.segments.job] = accounts.segments.row
+    last, way = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
+    last[accounts.segments.job], way[accounts.segments.job] = accounts.segments.row, accounts.segments.way
     names = [site.id for site in staged.network.sites]
     return pa.table(
         {
@@ -336,6 +341,8 @@ def _jobs(one: Play, staged: Stage, accounts: Accounts, each: PerJob, played: Pl
             "site": pa.array(
                 [names[staged.rows.site[row]] if row >= 0 else None for row in last.tolist()], pa.string()
             ),
+            "data_by_way_of": _said(staged.routes.over, way),
+            "data_because": _said(staged.routes.because, way),
             "ready_ms": pa.array(jobs.ready_ms),
             "start_ms": pa.array(played.first_start_ms),
             "end_ms": pa.array(played.end_ms),
@@ -347,6 +354,11 @@ def _jobs(one: Play, staged: Stage, accounts: Accounts, each: PerJob, played: Pl
             "carbon_location_g": pa.array(totals.location_ug / MICRO),
         }
     )
+
+
+def _said(words: tuple[str, ...], way: Ints) -> pa.Array:
+    """`[j]`: what is said of each way; nothing of data that come straight, or of none."""
+    return pa.array([words[at] or None if at >= 0 else None for at in way.tolist()], pa.string())
 
 
 def capacities(experiment: Experiment, trace: Trace) -> dict[str, float]:

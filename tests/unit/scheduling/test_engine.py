@@ -56,7 +56,8 @@ def one_project(count: int) -> Sharing:
 
 def faults(*told: tuple[float, int, int]) -> Faults:
     row, share = (np.array([one[k] for one in told], np.int64) for k in (1, 2))
-    return Faults(hours(*(at for at, _, _ in told)), row, share, np.full(len(told), -1, np.int64))
+    none = np.full(len(told), -1, np.int64)
+    return Faults(hours(*(at for at, _, _ in told)), row, share, none, none)
 
 
 @pytest.mark.parametrize("name", ["joint", "wait_awhile"])

@@ -276,16 +276,74 @@ def test_conditions_reach_the_play(tmp_path: Path) -> None:
     assert perform(changed, None, plays(changed)[0]).result.to_pylist()[0]["interruptions_count"] > 0
 
 
+STAR = """
+network: star
+links:
+  gbps: 0
+  special:
+    - {between: [hub, near], gbps: 1, yuan_per_gb: 0.1}
+    - {between: [hub, far], gbps: 0.5, yuan_per_gb: 0.1}
+    - {between: [near, far], gbps: 4, yuan_per_gb: 0.1}
+  cut: [%s]
+places: [{id: hub, name: {zh: 中, en: Hub}, position: {latitude: 31, longitude: 121}}]
+sites:
+  - {id: near, position: {latitude: 31, longitude: 120}, electricity: {flat_yuan_per_kwh: 1, carbon: 500}, pue: 1.2,
+     pools: [{cores: 2000, memory_gb: 8000, watts: {core: 8}}]}
+  - {id: far, position: {latitude: 40, longitude: 100}, electricity: {flat_yuan_per_kwh: 0.1, carbon: 100}, pue: 1.2,
+     pools: [{cores: 2000, memory_gb: 8000, watts: {core: 8}}]}
+"""
+
+
+def starred(folder: Path, cut: str = "") -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What `joint` makes of a network of two sites that are reached over a third end: measures, and jobs."""
+    (folder / "star.yaml").write_text(STAR % cut, encoding="utf-8")
+    text = FILE.replace("policies:", "network: star.yaml\npolicies:").replace(
+        "capacity: 0.02, ", "data_gb: 40, data_sigma: 0, "
+    )
+    made = parse_experiment(text, filename="small.yaml", folder=folder)
+    tables = perform(made, None, plays(made)[0])
+    assert tables.jobs is not None
+    return tables.result.to_pylist()[0], tables.jobs.to_pylist()
+
+
+def test_data_take_the_quicker_way_and_each_link_of_it_is_counted_and_paid(tmp_path: Path) -> None:
+    row, jobs = starred(tmp_path)
+    over = [one for one in jobs if one["data_by_way_of"] is not None]
+    assert {one["data_by_way_of"] for one in over} == {"near"}
+    assert {one["data_because"] for one in over} == {"quicker"}
+    assert {one["site"] for one in over} == {"far"}
+    assert len(over) == row["detours_count"] > len(jobs) / 2
+    assert row["moved_gb"] == pytest.approx(40 * (len(jobs) + len(over)))
+    # 1 Gbit/s to the site between and 4 from it to the far one: 8 + 2 seconds a GB, where 0.5 straight would take 16.
+    assert all(one["end_ms"] - one["start_ms"] >= 400_000 for one in over)
+
+
+def test_a_link_that_is_cut_sends_data_the_long_way_and_what_was_under_way_sets_out_anew(tmp_path: Path) -> None:
+    calm, _ = starred(tmp_path)
+    cut = "{between: [near, far], from: 2026-07-06T02:00, until: 2026-07-06T04:00}"
+    row, jobs = starred(tmp_path, cut)
+    assert row["ended_count"] == calm["ended_count"]
+    assert row["link_waits_count"] == calm["transfers_broken_count"] == 0
+    assert 0 < row["transfers_broken_count"] <= row["interruptions_count"]
+    assert 0 < row["detours_count"] < calm["detours_count"], "straight while it lasts, slower though it is"
+    assert {one["data_because"] for one in jobs} == {None, "quicker"}
+
+
+def test_where_no_way_is_left_data_wait(tmp_path: Path) -> None:
+    row, _ = starred(
+        tmp_path, "{between: [hub, near], until: 2026-07-06T03:30}, {between: [hub, far], until: 2026-07-06T03:30}"
+    )
+    assert row["link_waits_count"] > 0
+    assert row["ended_count"] == row["jobs_count"]
+
+
 def test_links_that_are_cut_reach_the_play_and_are_counted() -> None:
     calm = read(FILE.replace("conditions: {", "conditions: {data_gb: 400, "))
     cut = read(FILE.replace("conditions: {", "conditions: {data_gb: 400, link_every_days: 0.2, link_hours: 2, "))
-    # The nearest site's own users wait for its link; the product goes elsewhere.
-    away = perform(cut, None, plays(cut)[0]).result.to_pylist()[0]
     before, after = (perform(one, None, plays(one)[1]).result.to_pylist()[0] for one in (calm, cut))
-    assert (away["policy"], after["policy"]) == ("joint", "nearest")
-    assert away["waiting_mean_h"] < after["waiting_mean_h"]
-    assert before["link_waits_count"] == before["transfers_broken_count"] == 0
-    assert after["link_waits_count"] > 0
+    assert after["policy"] == "nearest"
+    assert before["detours_count"] == before["transfers_broken_count"] == 0
+    assert after["detours_count"] > 0
     assert 0 < after["transfers_broken_count"] <= after["interruptions_count"]
     assert after["ended_count"] == before["ended_count"]
     assert after["moved_gb"] > before["moved_gb"] > 0

@@ -120,7 +120,7 @@ def test_checkpoints_of_the_engine_and_of_the_measures_are_the_same() -> None:
     places = rows([0, 0], slowness=[1.0, 2.0], transfer_ms_per_gb=[[0.0, 30_000.0]])
     at = np.arange(1, 41) * 3 * H
     whole = np.where(np.arange(40) % 2, -1_000_000, 1_000_000)
-    faults = Faults(at, np.arange(40) // 2 % 2, whole, np.full(40, -1))
+    faults = Faults(at, np.arange(40) // 2 % 2, whole, np.full(40, -1), np.full(40, -1))
     nothing = Outlook(0, H, H, np.zeros((1, 1, 2)), np.zeros((1, 1, 2)))
     played = play(asked, truth, places, np.ones((1, 2), np.bool_), nothing, policy("fifo"), faults=faults)
     made = account(played.segments, asked, places, [supply()])

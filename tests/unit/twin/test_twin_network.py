@@ -10,10 +10,12 @@ import pytest
 from suanwang import catalog
 from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS
+from suanwang.twin.engine import LINK
 from suanwang.twin.findings import find
 from suanwang.twin.network import Cooling, Foresight, Network, feeds, outlook, resized, rows
 from suanwang.twin.networkfile import parse_network, read_network, shipped
 from suanwang.twin.outages import cuts
+from suanwang.twin.routes import Lines, Routes, Span, routes
 
 MONDAY_MS = 1_783_267_200_000
 """2026-07-06 00:00 at UTC+8."""
@@ -43,28 +45,85 @@ def small() -> Network:
     return parse_network(SMALL, filename="small.yaml")
 
 
-def test_a_cut_takes_the_data_of_a_link_and_of_no_other() -> None:
-    text = SMALL.replace("links: {", "links: {cut: [{between: [far, a], from: 2026-07-06T00:30, until: 2026-07-06T02:00}, "
-        "{between: [b, a]}], ")  # fmt: skip
+def ways_of(text: str) -> Routes:
     network = parse_network(text, filename="small.yaml")
-    site = rows(network, np.ones(2), devices=True)[0].site
-    found = cuts(network, site, 5, 10, every_days=0, hours=1, chance=np.random.default_rng(1))
+    site = rows(network, np.ones(len(network.sites)))[0].site
+    return cuts(network, site, 5, 10, every_days=0, hours=1, chance=np.random.default_rng(1))[1]
+
+
+def told(found: Routes, place: int, site: int) -> tuple[float, float, str, str]:
+    """What the data of a place take and cost per GB, by way of what, and why."""
+    way = found.ways.first[place, site]
+    for change in found.changes:
+        way = next((new for p, s, new in change.ways if (p, s) == (place, site)), way)
+    if way < 0:
+        return (np.inf, np.inf, "", "")
+    return float(found.ways.ms_per_gb[way]), float(found.ways.yuan_per_gb[way]), found.over[way], found.because[way]
+
+
+def test_data_go_by_way_of_a_third_site_while_a_link_is_cut() -> None:
+    cut = "links: {cut: [{between: [far, b], from: 2026-07-06T00:30, until: 2026-07-06T02:00}, %s], "
+    mended = ways_of(SMALL.replace("links: {", cut % ""))
     half = MONDAY_MS + HOUR_MS // 2
-    told = set(zip(*(column.tolist() for column in found), strict=True))
-    # Two rows of site a for the place far, as number 1 and, of jobs that stay near, 3; one of site b for the place a.
-    assert told == {
-        *((half, row, 1_000_000, place) for row in (0, 1) for place in (1, 3)),
-        *((MONDAY_MS + 2 * HOUR_MS, row, -1_000_000, place) for row in (0, 1) for place in (1, 3)),
-        *((5, 2, 1_000_000, place) for place in (0, 2)),
-    }
-    drawn = cuts(small(), site, 0, 30 * 24 * HOUR_MS, every_days=2, hours=5, chance=np.random.default_rng(1))
-    assert {(place, row) for place, row in zip(drawn.place.tolist(), drawn.row.tolist(), strict=True)} == {
-        (place, row) for place, row in ((1, 0), (1, 1), (3, 0), (3, 1), (1, 2), (3, 2), (0, 2), (2, 2))
-    }
-    for place in range(4):
-        for row in range(3):
-            signs = np.sign(drawn.share[(drawn.place == place) & (drawn.row == row)])
-            assert (signs == np.where(np.arange(len(signs)) % 2, -1, 1)).all()
+    assert [(change.at_ms, change.cut) for change in mended.changes] == [(half, [2]), (MONDAY_MS + 2 * HOUR_MS, [])]
+    (_, _, over), (_, _, straight) = (change.ways[0] for change in mended.changes)
+    # The place far is number 1, the site b too: 8 Gbit/s to a, then 2 to b.
+    assert [len(change.ways) for change in mended.changes] == [1, 1]
+    assert mended.ways.ms_per_gb[[over, straight]].tolist() == [5000, 4000]
+    assert mended.ways.yuan_per_gb[[over, straight]].tolist() == [0.6, 0.5]
+    assert mended.ways.delay_ms[over] > 2 * mended.ways.delay_ms[straight], "by way of the north"
+    assert (mended.over[over], mended.because[over]) == ("a", "far - b is cut")
+    # Users at the site a lose their only link to b: places pass on nothing for others.
+    lost = ways_of(SMALL.replace("links: {", cut % "{between: [b, a]}"))
+    assert told(lost, 0, 1) == (np.inf, np.inf, "", "")
+
+
+def test_data_go_by_way_of_a_third_site_where_that_is_quicker() -> None:
+    slow = SMALL.replace("special: [", "special: [{between: [far, b], gbps: 1}, ")
+    assert told(ways_of(slow), 1, 1) == (5000, 0.6, "a", "quicker")
+    alike = SMALL.replace("special: [", "special: [{between: [far, b], gbps: 1.6, yuan_per_gb: 9}, ")
+    assert told(ways_of(alike), 1, 1) == (5000, 9, "", ""), "as long without the second link's delay"
+
+
+def test_numbering_sites_and_places_another_way_changes_no_way() -> None:
+    network = read_network("national")
+    turned = replace(network, sites=network.sites[::-1], places=network.places[::-1])
+    found = []
+    for one in (network, turned):
+        site = np.arange(len(one.sites))
+        sites, places = [each.id for each in one.sites], [each.id for each in one.places]
+        links = [Span(ends, 10, None) for ends in Lines(one).between(("beijing", "horinger"))]
+        links += [Span(ends, 20, 30) for pair in (("beijing", "zhongwei"), ("beijing", "zhangjiakou"))
+                  for ends in Lines(one).between(pair)]  # fmt: skip
+        ways = routes(one, site, links)
+        found.append(
+            {
+                (change.at_ms, places[p], sites[s], ways.over[way], ways.because[way], ways.ways.ms_per_gb[way])
+                for change in ways.changes
+                for p, s, way in change.ways
+            }
+        )
+    assert found[0] == found[1]
+    assert len(found[0]) > 3
+
+
+def test_cuts_are_drawn_for_every_link_and_all_of_them_end() -> None:
+    site = rows(small(), np.ones(2), devices=True)[0].site
+    faults, found = cuts(small(), site, 0, 30 * 24 * HOUR_MS, every_days=2, hours=5, chance=np.random.default_rng(1))
+    assert set(faults.row[faults.place == LINK].tolist()) == {0, 1, 2}
+    last = {(p, r): way for p, r, way in zip(faults.place.tolist(), faults.row.tolist(), faults.way.tolist(), strict=True)
+            if p >= 0}  # fmt: skip
+    assert {pair for pair in last if last[pair] < 0} == set()
+    assert all(way == found.ways.first[place, row] for (place, row), way in last.items())
+
+
+def test_a_network_may_have_no_links_but_those_that_it_names() -> None:
+    star = SMALL.replace("gbps: 2, ", "gbps: 0, ")
+    with pytest.raises(InvalidRequest, match="no links lead from") as refused:
+        parse_network(star, filename="small.yaml")
+    assert refused.value.field == "links"
+    joined = ways_of(star.replace("special: [", "special: [{between: [a, b], gbps: 4}, "))
+    assert told(joined, 1, 1) == (3000, 0.1, "a", "quicker")
 
 
 @pytest.mark.parametrize(

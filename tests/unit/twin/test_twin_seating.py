@@ -42,7 +42,7 @@ def seated(runs: list[Run], *, devices: float, node: int, steps: int = 10, step_
         transfer_ms_per_gb=none,
         transfer_yuan_per_gb=none,
     )
-    segments = Segments(np.arange(count), nothing, start, end, nothing + ENDED_DONE)
+    segments = Segments(np.arange(count), nothing, start, end, nothing + ENDED_DONE, nothing)
     return seat(segments, need, rows, [node], Steps(0, step_ms, steps))
 
 

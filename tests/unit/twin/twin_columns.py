@@ -52,9 +52,9 @@ def rows(site: Sequence[int], **named: Any) -> RowColumns:
 
 
 def segments(*ran: Sequence[int]) -> Segments:
-    """Each is job, row, start, end, and how it ended where that is not `ENDED_DONE`."""
+    """Each is job, row, start, end, and how it ended where that is not `ENDED_DONE`; data come from the only place."""
     table = np.array([[*one, ENDED_DONE][:5] for one in ran], np.int64).reshape(-1, 5)
-    return Segments(*(table[:, k].copy() for k in range(5)))
+    return Segments(*(table[:, k].copy() for k in (0, 1, 2, 3, 4, 1)))
 
 
 def hourly(*values: float) -> Series:

@@ -18,7 +18,7 @@ from suanwang.scheduling.margins import SLACK
 QUEUED, STARTED, HELD, SINCE, PAUSABLE, UNSEEN, AGAIN_MS = 0, 1, 2, 3, 4, 5, 6
 PRICE, CARBON, FINISH = 0, 1, 2
 ANY, FRESH = -1, -2
-DELAY, TRANSFER_MS, TRANSFER_YUAN, CUTS = 0, 1, 2, 3
+DELAY, TRANSFER_MS, TRANSFER_YUAN, WAY_MS, WAY = 0, 1, 2, 3, 4
 FAR = 1e300
 
 JOB = np.dtype(
@@ -105,8 +105,8 @@ class Board(NamedTuple):
     allowed: Bools
     """`[kind, r]`"""
     near: Floats
-    """`[DELAY | TRANSFER_MS | TRANSFER_YUAN | CUTS, place, r]`, the middle two per GB; while the last is above 0 no data
-    cross."""
+    """`[DELAY | TRANSFER_MS | TRANSFER_YUAN | WAY_MS | WAY, place, r]`: the second and third per GB; `WAY_MS` beside for any
+    data at all; `WAY` numbers the way that data take now, and is -1 while they have none."""
     ahead: Floats
     """`[PRICE | CARBON, issue, site, k]`: the outlooks, cumulative."""
     clock: Ints
@@ -221,7 +221,12 @@ def board_for(jobs: JobColumns, rows: RowColumns, allowed: Bools, outlook: Outlo
         halls=halls,
         allowed=np.ascontiguousarray(allowed, np.bool_),
         near=np.stack(
-            (rows.delay_ms, rows.transfer_ms_per_gb, rows.transfer_yuan_per_gb, np.zeros_like(rows.delay_ms))
+            (
+                rows.delay_ms,
+                rows.transfer_ms_per_gb,
+                rows.transfer_yuan_per_gb,
+                *(np.zeros_like(rows.delay_ms) for _ in range(2)),
+            )
         ).astype(np.float64),
         ahead=np.stack((outlook.yuan, outlook.carbon_g)).astype(np.float64),
         clock=np.array([outlook.start_ms, outlook.issue_ms, outlook.step_ms], np.int64),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanwang.scheduling.columns import Floats
-from suanwang.scheduling.policies.board import CARBON, PRICE, TRANSFER_MS, TRANSFER_YUAN, Board
+from suanwang.scheduling.policies.board import CARBON, PRICE, TRANSFER_MS, TRANSFER_YUAN, WAY_MS, Board
 from suanwang.scheduling.policies.compiled import inlined, kernel
 
 DAY_MS = 86_400_000
@@ -36,11 +36,17 @@ def until(total: Floats, ahead_ms: int, step_ms: int) -> float:
     return total[step] + (total[step + 1] - total[step]) * (part - step)
 
 
+@kernel
+def way_ms(board: Board, j: int, r: int) -> int:
+    """`transfer_ms` of a job that has data; few have, so it is kept out of those that it would be put into."""
+    job = board.jobs[j]
+    return int(board.near[WAY_MS, job.place, r] + job.data_gb * board.near[TRANSFER_MS, job.place, r])
+
+
 @inlined
 def transfer_ms(board: Board, j: int, r: int) -> int:
-    """How long the job's data take to the row's site."""
-    job = board.jobs[j]
-    return int(job.data_gb * board.near[TRANSFER_MS, job.place, r]) if job.data_gb > 0 else 0
+    """How long the job's data take to the row's site, by the way that is best now."""
+    return way_ms(board, j, r) if board.jobs[j].data_gb > 0 else 0
 
 
 @kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanwang.scheduling.margins import SLACK
-from suanwang.scheduling.policies.board import CUTS, PAUSABLE, Board
+from suanwang.scheduling.policies.board import PAUSABLE, WAY, Board
 from suanwang.scheduling.policies.compiled import inlined, kernel
 from suanwang.scheduling.policies.reckoning import transfer_ms
 
@@ -34,9 +34,9 @@ def has_room(board: Board, j: int, r: int) -> bool:
 
 @inlined
 def cut_off(board: Board, j: int, r: int) -> bool:
-    """Whether the job has data that cannot be brought to the row now. When they can again, nobody knows."""
+    """Whether the job has data that no way leads to the row now. When one does again, nobody knows."""
     job = board.jobs[j]
-    return job.data_gb > 0 and board.near[CUTS, job.place, r] > 0
+    return job.data_gb > 0 and board.near[WAY, job.place, r] < 0
 
 
 @inlined

@@ -102,7 +102,10 @@ MEASURES: Sequence[Measure] = (
     _measure("devices_busy_share", "Devices in use", "加速卡利用率", share=True, more_is_better=True),
     _measure("deadlines_missed_count", "Deadlines missed", "错过截止时间的作业", JOBS, floor=0.5),
     _measure("deadlines_missed_share", "Deadlines missed, of those set", "错过截止时间的比例", share=True, main=True),
-    _measure("moved_gb", "Data moved", "迁移数据量", GB, floor=1e-3),
+    _measure("moved_gb", "Data moved, over each link once", "迁移数据量（每经一段链路计一次）", GB, floor=1e-3),
+    _measure(
+        "detours_count", "Starts whose data came by way of another site", "数据经第三方站点中转的启动次数", floor=0.5
+    ),
     _measure("link_waits_count", "Starts that waited for a cut link", "等待断链恢复后才启动的次数", floor=0.5),
     _measure("transfers_broken_count", "Transfers broken by a cut link", "因断链中断的传输次数", floor=0.5),
     _measure(
