@@ -5,18 +5,28 @@ Owns the promises. A test file subclasses `MarketContract` and gives it a fixtur
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
+import pytest
+from tests.contract.agreement_suite import an_agreement, signed
 from tests.contract.store_values import at_once, every_page
 
 from suanwang.control.market.calling import call
+from suanwang.control.market.ordering import Market
+from suanwang.control.market.requests import Wish
 from suanwang.control.rules import Rules
+from suanwang.domain.errors import Unavailable
+from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
 from suanwang.ports import Deal, OfferQuery, Stock, Store, TerminationQuery, TradeQuery
+from suanwang.trading.agreements import Approval, month_number
 from suanwang.trading.ledger import BANK, NETWORK, Account, Owner, Transfer, Verdict, account_id
 from suanwang.trading.market.dealing import MARKET, fill_order, hold, payer, sold, void
 from suanwang.trading.market.product import begins
@@ -104,6 +114,24 @@ def bought_under(terms: SaleTerms, offer: Offer, order: Order) -> Deal:
         deposits=made.deposits,
         accounts=made.accounts,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A clock that stands."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+
+def _patiently(order: Callable[[], Order]) -> Order:
+    """Of many at once some may be told to try again."""
+    for _ in range(20):
+        with suppress(Unavailable):
+            return order()
+    raise AssertionError("it is never done")
 
 
 def a_termination(right: Reservation) -> Termination:
@@ -358,6 +386,56 @@ class MarketContract:
         assert store.deal(Deal(orders=(stands,)), NOW).done
         assert store.waiting_orders(10) == [late]
         assert store.sealed(FIRST) == [stands]
+        assert_whole(store)
+
+    def test_a_deal_whose_turn_is_over_is_refused(self, store: Store) -> None:
+        filled(store)
+        turn = store.last_order(DEMO)
+        assert store.last_order(DEMO) == turn
+        first, second, elsewhere = an_order(), an_order(), an_order(project=ProjectId("other"))
+        made = store.deal(Deal(orders=(first,), chains=((hold(first),),), turn=turn), NOW)
+        assert (made.done, made.overtaken) == (True, False)
+        late = store.deal(Deal(orders=(second,), chains=((hold(second),),), turn=turn), NOW)
+        assert (late.done, late.overtaken, late.refused) == (False, True, ())
+        assert store.order(second.id) is None
+        other = store.last_order(ProjectId("other"))
+        assert store.deal(Deal(orders=(replace(elsewhere, state=OrderState.UNFILLED),), turn=other), NOW).done
+        now = store.last_order(DEMO)
+        taken_back = replace(first, state=OrderState.CANCELLED, revision=1)
+        assert store.deal(Deal(orders=(taken_back,), chains=((void(first),),), turn=now), NOW).done
+        assert store.last_order(DEMO) == now, "no new order"
+        assert_whole(store)
+
+    @pytest.mark.parametrize("way", [Way.NOW, Way.STANDING])
+    def test_an_order_split_over_many_at_once_waits_for_approval(self, store: Store, way: Way) -> None:
+        """Nine orders of ¥2 each, where from ¥5 on somebody is to be asked."""
+        filled(store)
+        store.add_project(Project(id=DEMO, title="Demo", created_at=NOW), ())
+        approval = Approval(over_fen=500, project=("ada",))
+        at = NOW - timedelta(days=1)
+        agreement = an_agreement(project=DEMO, first=month_number(at), last=month_number(at) + 2, approval=approval)
+        signed(store, replace(agreement, drafted_at=at), at)
+        assert store.deal(Deal(offers=(an_offer(left=(40,) * 4, count=40),)), NOW).done
+        market = Market(store, Standing(NOW), RULES)
+        buyer = Principal(name="alice", role=Role.USER, projects=(DEMO,))
+
+        def order(number: int) -> Order:
+            wish = Wish(
+                id=f"a-ninth-of-it-{number}",
+                project=DEMO,
+                devices=("core",),
+                count=2,
+                start=begins(FIRST),
+                end=begins(FIRST + 1),
+                limit_fen=100,
+                way=way,
+            )
+            return _patiently(lambda: market.place(buyer, wish))
+
+        states = [made.state for made in at_once([partial(order, number) for number in range(9)])]
+        assert sorted(states) == sorted(
+            [OrderState.WAITING] * 7 + [OrderState.FILLED if way is Way.NOW else OrderState.OPEN] * 2
+        )
         assert_whole(store)
 
     def test_replicas_call_once(self, store: Store) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from suanwang.ports.agents import Connector, Files, Link
 from suanwang.ports.budgets import Budgets
 from suanwang.ports.ledger import Audit, Charged, Claim, Fault, HeldLease, Ledger, OpenLine, Stray
-from suanwang.ports.market import Deal, Dealt, Market, OfferQuery, Stock, TerminationQuery, TradeQuery
+from suanwang.ports.market import Deal, Dealt, Market, OfferQuery, Stock, TerminationQuery, TradeQuery, Turn
 from suanwang.ports.outside import Clock, Identities, Signer
 from suanwang.ports.overview import Flow, Overview, SiteDay, TrailQuery
 from suanwang.ports.store import BillQuery, BillTotal, Extent, Idempotency, JobQuery, Lately, Notice, Store
@@ -52,5 +52,6 @@ __all__ = [
     "Traces",
     "TradeQuery",
     "TrailQuery",
+    "Turn",
     "Vouchers",
 ]

@@ -28,6 +28,14 @@ class Stock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a project's latest order was as somebody counted what it had ordered: opaque, from `last_order`."""
+
+    project: ProjectId
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deal:
     """One change of the market: all of it happens, or nothing does.
 
@@ -50,6 +58,8 @@ class Deal:
     chains: tuple[Chain, ...] = ()
     draw: Draw | None = None
     """What an order newly takes or holds, which budgets must bear."""
+    turn: Turn | None = None
+    """Its order was decided after what its project had ordered by then: refused where more came since."""
     events: tuple[Event, ...] = ()
 
 
@@ -60,6 +70,8 @@ class Dealt:
 
     done: bool
     refused: tuple[Outcome, ...] = ()
+    overtaken: bool = False
+    """Whether its turn was over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +130,8 @@ class Market(Protocol):
         self, projects: Collection[ProjectId] | None, cursor: str | None, limit: int
     ) -> tuple[Sequence[Order], str | None]:
         """Newest first."""
+
+    def last_order(self, project: ProjectId) -> Turn: ...
 
     def sealed(self, first: int) -> Sequence[Order]:
         """Orders that stand open for the call of this window, by identifier."""

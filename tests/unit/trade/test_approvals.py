@@ -23,6 +23,7 @@ from suanwang.web import mount_web
 from suanwang.web.visiting import SESSION
 
 AT = NOW + 12 * HOUR
+DAY = timedelta(days=1)
 CLAUSE = {"over_fen": 500, "project": ["alice", "ada"], "provider": ["guian"], "within_h": 4}
 
 
@@ -79,11 +80,31 @@ def test_both_sides_approve_and_it_is_bought(net: World) -> None:
 
 def test_less_and_elsewhere_waits_for_nobody(net: World) -> None:
     alice = client(net)
-    assert alice.place_order(order(count=2)).state is OrderState.FILLED, "480 fen at most"
     assert client(net, "bob").place_order(order("cores-order-2", count=1)).state is OrderState.FILLED
     with pytest.raises(InvalidRequest, match="say the most"):
         alice.place_order(order("cores-order-3", start=AT + 2 * HOUR, end=AT + 4 * HOUR, limit_fen=None))
-    assert alice.place_order(order("cores-order-4", count=1, limit_fen=None)).state is OrderState.FILLED
+    assert alice.place_order(order("cores-order-4", count=2, limit_fen=None)).state is OrderState.FILLED, "400 fen"
+
+
+def test_a_split_order_waits_as_the_whole_would(net: World) -> None:
+    alice, guian = client(net), client(net, "guian")
+    values = {"site": "guian", "device": "core", "count": 8, "price_fen": 98}
+    guian.list_offer(**values, start=AT + DAY, end=AT + DAY + 4 * HOUR)  # type: ignore[arg-type]
+    assert alice.place_order(order("first-part", count=1, end=AT + HOUR)).paid_fen == 100
+    stands = alice.place_order(order("second-part", count=2, end=AT + HOUR, way=Way.STANDING))
+    assert stands.state is OrderState.OPEN, "100 fen paid, 240 held"
+    waits = alice.place_order(order("third-part", count=2, end=AT + HOUR))
+    assert waits.state is OrderState.WAITING, "240 fen more are 580"
+    assert alice.place_order(order("fourth-part", count=1, end=AT + HOUR)).state is OrderState.FILLED, "460 nobody saw"
+    with pytest.raises(InvalidRequest, match=r"with ¥4.40 ordered in the last 24 hours"):
+        alice.place_order(order("fifth-part", count=1, end=AT + HOUR, limit_fen=None))
+    alice.cancel_order(stands.id)
+    alice.approve_order(waits.id)
+    guian.approve_order(waits.id)
+    net.clock.at = NOW + DAY
+    later = {"start": AT + DAY, "end": AT + DAY + HOUR}
+    assert alice.place_order(order("next-day", count=4, **later)).state is OrderState.FILLED, "480 fen"
+    assert alice.place_order(order("next-day-too", count=1, **later)).state is OrderState.WAITING
 
 
 def test_a_no_and_a_silence_give_everything_back(net: World) -> None:

@@ -25,7 +25,7 @@ from suanwang.adapters.store.tree import append_leaves
 from suanwang.domain.errors import Unavailable
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
-from suanwang.ports import Deal, Dealt, OfferQuery, TerminationQuery, TradeQuery
+from suanwang.ports import Deal, Dealt, OfferQuery, TerminationQuery, TradeQuery, Turn
 from suanwang.trading.leaves import transfer_leaf
 from suanwang.trading.ledger import AccountId, Outcome
 from suanwang.trading.market.termination import Deposit, Termination
@@ -43,6 +43,12 @@ TERMS: Codec[SaleTerms] = Codec(SaleTerms)
 T = TypeVar("T")
 _TRIES = 3
 _LOCK = "SELECT pg_advisory_xact_lock{}(hashtextextended('suanwang call ' || %s, 0))"
+
+_LOCK_TURN = "SELECT pg_advisory_xact_lock(hashtextextended('suanwang orders ' || %s, 0))"
+
+
+class _Overtaken(Exception):
+    """Undoes the transaction of a deal whose turn is over."""
 
 
 class _Refused(Exception):
@@ -62,6 +68,8 @@ class MarketStore:
         for _ in range(_TRIES):
             try:
                 self._database.write(lambda connection: _carry_out(connection, deal, now))
+            except _Overtaken:
+                return Dealt(done=False, overtaken=True)
             except _Refused as refused:
                 return Dealt(done=False, refused=refused.outcomes)
             except pg.UniqueViolation as error:
@@ -110,6 +118,10 @@ class MarketStore:
         self, projects: Collection[ProjectId] | None, cursor: str | None, limit: int
     ) -> tuple[Sequence[Order], str | None]:
         return self._page("market_orders", ORDER, [_of_projects(projects)], cursor, limit)
+
+    def last_order(self, project: ProjectId) -> Turn:
+        with self._database.reading() as connection:
+            return Turn(project=project, last=_last(connection, project))
 
     def sealed(self, first: int) -> Sequence[Order]:
         with self._database.reading() as connection:
@@ -281,6 +293,11 @@ def _of_projects(projects: Collection[ProjectId] | None) -> tuple[str, Any]:
 
 
 def _carry_out(connection: Connection, deal: Deal, now: datetime) -> None:
+    if deal.turn is not None:
+        # Held to the end of the transaction, so that of two orders at once the second is decided anew.
+        connection.execute(_LOCK_TURN, (clean(deal.turn.project),))
+        if _last(connection, deal.turn.project) != deal.turn.last:
+            raise _Overtaken
     _lock_calls(connection, deal)
     wake(connection, {transfer.credit for chain in deal.chains for transfer in chain})
     _keep(connection, deal)
@@ -299,6 +316,11 @@ def _carry_out(connection: Connection, deal: Deal, now: datetime) -> None:
         rows = list(zip(transfers, range(first, first + len(transfers)), strict=True))
         write_transfers(connection, rows, now, persons)
     insert_events(connection, deal.events)
+
+
+def _last(connection: Connection, project: ProjectId) -> int:
+    row = connection.execute("SELECT max(seq) FROM market_orders WHERE project = %s", (clean(project),)).fetchone()
+    return 0 if row is None or row[0] is None else int(row[0])
 
 
 def _lock_calls(connection: Connection, deal: Deal) -> None:

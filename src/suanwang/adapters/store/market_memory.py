@@ -13,7 +13,7 @@ from typing import TypeVar
 from suanwang.adapters.store.memory_ledger import MemoryLedger
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
-from suanwang.ports import Deal, Dealt, OfferQuery, TerminationQuery, TradeQuery
+from suanwang.ports import Deal, Dealt, OfferQuery, TerminationQuery, TradeQuery, Turn
 from suanwang.trading.ledger import Account, AccountId, Book, Outcome
 from suanwang.trading.market.termination import Deposit, Termination
 from suanwang.trading.market.terms import SaleTerms
@@ -40,6 +40,8 @@ class MemoryMarket(MemoryLedger):
 
     def deal(self, deal: Deal, now: datetime) -> Dealt:
         with self._lock:
+            if deal.turn is not None and self.last_order(deal.turn.project) != deal.turn:
+                return Dealt(done=False, overtaken=True)
             if not self._fits(deal):
                 return Dealt(done=False)
             purse = "" if deal.draw is None else self._passed(deal.draw, now)
@@ -152,6 +154,10 @@ class MemoryMarket(MemoryLedger):
             return _page(
                 self._orders.values(), lambda each: projects is None or each.project in projects, cursor, limit
             )
+
+    def last_order(self, project: ProjectId) -> Turn:
+        with self._lock:
+            return Turn(project=project, last=sum(order.project == project for order in self._orders.values()))
 
     def sealed(self, first: int) -> Sequence[Order]:
         with self._lock:

@@ -6,7 +6,7 @@ declines or their time is over. The most it can come to is held on the project's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from suanwang.control.market.requests import event_of
 from suanwang.control.rules import Rules
 from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
 from suanwang.domain.identity import Principal, Role
+from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Event
 from suanwang.ports import Clock, Store
 from suanwang.trading.agreements import Agreement, Approval, Side
@@ -27,40 +28,73 @@ if TYPE_CHECKING:
     from suanwang.control.market.ordering import Market
 
 MOST_WAITING = 1_000
+COUNTED = timedelta(hours=24)
+"""Orders of one project that are placed within so long of each other are looked at as one, as procurement rules against
+splitting do."""
 _TRIES = 8
+_PAGE = 500
 _MARGIN = timedelta(minutes=10)
 """Before its hold times out."""
+Clause = tuple[Agreement, Approval]
 
 
-def asking(store: Store, order: Order, now: datetime) -> list[tuple[Agreement, Approval]]:
+def asking(store: Store, order: Order, now: datetime) -> list[Clause]:
     """The agreements in force that ask for approval of this order: those of its project whose sites may fill it."""
     regions = {site.id: site.offering.region for site in store.sites()}
-    found: list[tuple[Agreement, Approval]] = []
+    found: list[Clause] = []
     cursor: str | None = None
     while True:
         page, cursor = store.agreements([account_id(Owner.PROJECT, order.project)], cursor, 500)
         for agreement in page:
             if agreement.approval is None or agreement.from_at is None or agreement.until_at is None:
                 continue
-            here = any(not order.places or {site, regions.get(site)} & set(order.places) for site in agreement.sites)
-            if here and agreement.from_at <= now < agreement.until_at:
+            if _may_fill(agreement, order, regions) and agreement.from_at <= now < agreement.until_at:
                 found.append((agreement, agreement.approval))
         if cursor is None:
             return sorted(found, key=lambda each: (each[0].id, each[0].version))
 
 
-def waits(store: Store, order: Order, worth_fen: int, rules: Rules, now: datetime) -> Order | None:
-    """The order as it waits for approval; None where nobody asks for one. `worth_fen` is the most it can come to.
+def _may_fill(agreement: Agreement, order: Order, regions: Mapping[SiteId, str]) -> bool:
+    return any(not order.places or {site, regions.get(site)} & set(order.places) for site in agreement.sites)
+
+
+def lately_fen(store: Store, order: Order, clauses: Sequence[Clause]) -> Mapping[str, int]:
+    """Agreement → what its project ordered in the last 24 hours at its sites that nobody was asked about under it: what was
+    paid, and of orders that stand the most they can come to."""
+    regions = {site.id: site.offering.region for site in store.sites()}
+    since = order.placed_at - COUNTED
+    found = dict.fromkeys((agreement.id for agreement, _ in clauses), 0)
+    cursor: str | None = None
+    while True:
+        page, cursor = store.orders([order.project], cursor, _PAGE)
+        for each in page:
+            if each.placed_at <= since or each.id == order.id:
+                continue
+            asked = {consent.agreement for consent in each.consents}
+            for agreement, _ in clauses:
+                if agreement.id not in asked and _may_fill(agreement, each, regions):
+                    found[agreement.id] += each.hold_fen if each.state is OrderState.OPEN else each.paid_fen
+        if cursor is None or page[-1].placed_at <= since:
+            return found
+
+
+def waits(
+    order: Order, worth_fen: int, clauses: Sequence[Clause], lately: Mapping[str, int], rules: Rules, now: datetime
+) -> Order | None:
+    """The order as it waits for approval; None where nobody asks for one. `worth_fen` is the most it can come to, to which
+    comes what its project ordered `lately`.
 
     Raises `InvalidRequest` for one without a limit: what is approved is the most it may cost.
     """
-    asked = [(agreement, of) for agreement, of in asking(store, order, now) if worth_fen >= of.over_fen]
+    asked = [(agreement, of) for agreement, of in clauses if worth_fen + lately[agreement.id] >= of.over_fen]
     if not asked:
         return None
     if order.limit_free:
         names = ", ".join(agreement.id for agreement, _ in asked)
+        most = max(lately[agreement.id] for agreement, _ in asked)
+        beside = f", with ¥{most / 100:.2f} ordered in the last 24 hours without one" if most else ""
         raise InvalidRequest(
-            f"this order needs approval under {names}: say the most it may cost",
+            f"this order needs approval under {names}{beside}: say the most it may cost",
             field="limit_fen",
             allowed="a limit per unit and hour",
         )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from suanwang.control.billing.budgets import check_order, passed
-from suanwang.control.market.approving import asking, waits
+from suanwang.control.market.approving import Clause, asking, lately_fen, waits
 from suanwang.control.market.calling import being_made, call_at, end, freeze_at, indication, sharing_owners, terms_at
 from suanwang.control.market.requests import (
     ID_ALLOWED,
@@ -35,7 +35,7 @@ from suanwang.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Event
-from suanwang.ports import Deal, Dealt, OfferQuery, TradeQuery
+from suanwang.ports import Deal, Dealt, OfferQuery, TradeQuery, Turn
 from suanwang.trading.budgets import Draw
 from suanwang.trading.ledger import MOST_FEN, NETWORK, Account, Owner, Verdict, account_id
 from suanwang.trading.market.dealing import MARKET, Filled, fill_order, hold, payer, sold
@@ -66,6 +66,10 @@ _MOST_NAMES = 20
 _BUSY = "others changed the same offers at the same time: try again"
 
 
+class _Overtaken(Exception):
+    """What an order was decided by has changed: decide it anew."""
+
+
 class Market(Selling):
     """What is listed, ordered, held and called. Selling is `market_selling`'s."""
 
@@ -83,19 +87,28 @@ class Market(Selling):
             raise InvalidRequest("this order arrived after the instant it was good for", field="not_after")
         self._check_window(order, now)
         self._open_accounts(order)
-        waiting = self._waiting(order, now)
+        clauses = asking(self._store, order, now)
+        for _ in range(_TRIES):
+            try:
+                return self._placed(caller, order, clauses, now)
+            except _Overtaken:
+                continue  # Its project ordered more meanwhile: that counts too.
+        raise Unavailable(_BUSY)
+
+    def _placed(self, caller: Principal, order: Order, clauses: Sequence[Clause], now: datetime) -> Order:
+        """The order, waiting for approval where an agreement asks for it. Raises `_Overtaken`."""
+        if not clauses:
+            return self._stand(caller, order, now) if order.stands else self._buy(caller, order, now)
+        turn = self._store.last_order(order.project)
+        worth = order.hold_fen
+        if order.limit_free:
+            worth = take(order, self._on_sale(order), self.rules.commission_bp)[1]
+        waiting = waits(order, worth, clauses, lately_fen(self._store, order, clauses), self.rules, now)
         if waiting is not None:
             return self._stand(caller, waiting, now)
-        return self._stand(caller, order, now) if order.stands else self._buy(caller, order, now)
-
-    def _waiting(self, order: Order, now: datetime) -> Order | None:
-        """The order as it waits for approval, where an agreement asks for it."""
-        if not asking(self._store, order, now):
-            return None
-        worth = (
-            order.hold_fen if not order.limit_free else take(order, self._on_sale(order), self.rules.commission_bp)[1]
-        )
-        return waits(self._store, order, worth, self.rules, now)
+        if order.stands:
+            return self._stand(caller, order, now, turn)
+        return self._buy(caller, order, now, turn, worth)
 
     def approved(self, order: Order, event: Event, now: datetime) -> Order | None:
         """An order that waited, with one more consent: bought or standing where that was the last. None where it moved on
@@ -133,21 +146,33 @@ class Market(Selling):
         matches, paid = take(order, self._on_sale(order), self.rules.commission_bp)
         return Priced(units=units_of(matches), amount_fen=paid, matches=matches)
 
-    def _stand(self, caller: Principal, order: Order, now: datetime) -> Order:
+    def _stand(self, caller: Principal, order: Order, now: datetime, turn: Turn | None = None) -> Order:
         check_order(self._store, order.project, order.owner, order.hold_fen, now)
         event = event_of("market.ordered", now, caller, order.project, order=order.id, hold_fen=order.hold_fen)
         dealt = self._store.deal(
-            Deal(orders=(order,), chains=((hold(order),),), draw=_draw(order, order.hold_fen), events=(event,)), now
+            Deal(
+                orders=(order,),
+                chains=((hold(order),),),
+                draw=_draw(order, order.hold_fen),
+                turn=turn,
+                events=(event,),
+            ),
+            now,
         )
         if dealt.done:
             return order
+        if dealt.overtaken:
+            raise _Overtaken
         self._check_paid(order, order.hold_fen, dealt)
         known = self._known_order(order)
         if known is not None:
             return known
         raise self._called(order.first)
 
-    def _buy(self, caller: Principal, order: Order, now: datetime) -> Order:
+    def _buy(
+        self, caller: Principal, order: Order, now: datetime, turn: Turn | None = None, worth_fen: int = MOST_FEN
+    ) -> Order:
+        """`worth_fen` is what it came to when nobody had to approve it: dearer, that is decided anew."""
         if being_made(self._store, self.rules, now):
             # Its result is found over the offers as they stand; it would never come to an end if they went on moving.
             raise Unavailable("a call is being made: try again in a moment")
@@ -162,6 +187,8 @@ class Market(Selling):
                 )
             if paid > MOST_FEN:
                 raise too_much("count")
+            if paid > worth_fen:
+                raise _Overtaken
             if matches:
                 check_order(self._store, order.project, order.owner, paid, now)
 
@@ -175,10 +202,12 @@ class Market(Selling):
                 units=filled.order.filled,
                 paid_fen=filled.order.paid_fen,
             )
-            bought = replace(self._bought(event, filled, offers), draw=_draw(order, paid))
+            bought = replace(self._bought(event, filled, offers), draw=_draw(order, paid), turn=turn)
             dealt = self._store.deal(bought, now)
             if dealt.done:
                 return filled.order
+            if dealt.overtaken:
+                raise _Overtaken
             self._check_paid(order, paid, dealt)
             known = self._known_order(order)
             if known is not None:
