@@ -29,7 +29,8 @@ class WhatIf(Asked):
     add_site: AddedSite | None = None
     lose_site: Name | None = None
     lose_link: Name | None = None
-    """A site that no data reach or leave."""
+    """A site whose links carry no data, or its link to `lose_link_to` alone."""
+    lose_link_to: Name | None = None
     price_factor: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
     """On posted prices and electricity, at `price_site` or everywhere."""
     price_site: Name | None = None

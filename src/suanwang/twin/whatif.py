@@ -38,11 +38,12 @@ AS_IT_IS, CHANGED = "as it is", "what if"
 MOST_JOBS = 20_000
 """Of what waits and runs now, and as many again of what ended lately."""
 NOTE = (
-    "Sites, prices, PUE and carbon are as the sites declare them, less what others use of them now; every link is assumed to "
-    "carry 1 Gbit/s, and a lost one nothing. Jobs are played without their constraints of place; as many as have input files "
-    "have data, drawn around their sizes, at the place of their project. What runs now begins with what is left of it. "
-    "Projects take turns with their weights and their quotas of cores and memory; as many jobs as now are of "
-    "high and low priority, drawn."
+    "Sites, prices, PUE and carbon are as the sites declare them, less what others use of them now; every two sites are "
+    "assumed to have a link of 1 Gbit/s, a lost one carries nothing, and data take the quickest way over the others (files of "
+    "the live network go from and to its own store, over each site's line to it). Jobs are played without their constraints of "
+    "place; as many as have input files have data, drawn around their sizes, at the place of their project. What runs now begins "
+    "with what is left of it. Projects take turns with their weights and their quotas of cores and memory; as many jobs as now "
+    "are of high and low priority, drawn."
 )
 _PAGE = 500
 _LINE_GBPS = 1.0
@@ -61,7 +62,8 @@ class Change:
     add_capacity: float = 1.0
     lose_site: str | None = None
     lose_link: str | None = None
-    """A site that no data reach or leave."""
+    """A site whose links carry no data, or its link to `lose_link_to` alone: data go by way of other sites then."""
+    lose_link_to: str | None = None
     price_factor: float | None = None
     price_site: str | None = None
     """None: everywhere."""
@@ -131,7 +133,7 @@ def said(change: Change) -> str:
     if change.lose_site:
         parts.append(f"− {change.lose_site}")
     if change.lose_link:
-        parts.append(f"− link {change.lose_link}")
+        parts.append(f"− link {change.lose_link}" + (f" - {change.lose_link_to}" if change.lose_link_to else ""))
     if change.price_factor is not None:
         parts.append(f"price × {change.price_factor:g}" + (f" @ {change.price_site}" if change.price_site else ""))
     return ", ".join(parts)
@@ -150,6 +152,8 @@ def changed(network: Mapping[str, Any], change: Change) -> dict[str, Any]:
     links = dict(network["links"])
     if change.lose_link:
         others = {each["id"] for each in (*sites, *places)} - {change.lose_link}
+        if change.lose_link_to:
+            others = {change.lose_link_to}
         links["cut"] = [{"between": [change.lose_link, other]} for other in sorted(others)]
     return {**network, "network": "live-changed", "sites": sites, "places": places, "links": links}
 
@@ -193,6 +197,7 @@ def _check(change: Change, sites: Sequence[Site]) -> None:
         "add_site.like": change.add_like,
         "lose_site": change.lose_site,
         "lose_link": change.lose_link,
+        "lose_link_to": change.lose_link_to,
         "price_site": change.price_site,
     }
     for field, site in asked.items():
@@ -204,6 +209,12 @@ def _check(change: Change, sites: Sequence[Site]) -> None:
         raise InvalidRequest("no site is connected now", field="what_if", allowed="a network with sites")
     if change.lose_site and len(known) == 1 and not change.add_like:
         raise InvalidRequest("the only site cannot be lost", field="lose_site", allowed="a network with more sites")
+    if change.lose_link_to and change.lose_link in (None, change.lose_link_to):
+        raise InvalidRequest(
+            "a link has two ends",
+            field="lose_link_to",
+            allowed="another site than that of lose_link, which is said too",
+        )
     if change.lose_link and len(known) == 1 and not change.add_like:
         raise InvalidRequest("the only site has no link", field="lose_link", allowed="a network with more sites")
     if not (change.add_like or change.lose_site or change.lose_link or change.price_factor is not None):

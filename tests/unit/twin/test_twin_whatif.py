@@ -121,6 +121,20 @@ def test_no_data_cross_a_lost_link(world: World, tmp_path: Path) -> None:
     assert all((place == "wuhu") == (site == "wuhu") for place, site in ran)
 
 
+def test_data_go_by_way_of_another_site_where_one_link_is_lost(world: World, tmp_path: Path) -> None:
+    folder = asked(world, tmp_path, lose_link="wuhu", lose_link_to="guian")
+    assert [frozenset(cut.ends) for cut in network(folder, "changed.yaml").cuts] == [frozenset(("wuhu", "guian"))]
+    experiment = read_experiment(folder / "changed-experiment.yaml")
+    everywhere = replace(experiment, with_jobs=True, conditions=changed(experiment.conditions, {"data_share": 1.0}))
+    made = perform(everywhere, load_trace(experiment.trace), plays(everywhere)[0])
+    assert made.jobs is not None
+    ran = made.jobs.to_pylist()
+    long_way = [job for job in ran if {job["place"], job["site"]} == {"wuhu", "guian"}]
+    assert {job["data_because"] for job in ran if job not in long_way} == {None}
+    assert all(job["data_because"] == f"{job['place']} - {job['site']} is cut" for job in long_way)
+    assert made.result.to_pylist()[0]["detours_count"] == len(long_way)
+
+
 def test_a_link_that_no_data_would_cross_is_not_lost(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +150,8 @@ def test_a_link_that_no_data_would_cross_is_not_lost(
         ({"lose_site": "nowhere"}, "no site 'nowhere'"),
         ({"add_like": "x"}, "no site 'x'"),
         ({"price_factor": 2.0, "price_site": "x"}, "no site 'x'"),
+        ({"lose_link": "wuhu", "lose_link_to": "wuhu"}, "two ends"),
+        ({"lose_link_to": "wuhu"}, "two ends"),
     ],
 )
 def test_changes_that_make_no_sense(world: World, tmp_path: Path, change: dict[str, Any], words: str) -> None:

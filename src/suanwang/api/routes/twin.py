@@ -92,6 +92,7 @@ def _change(wanted: twin_models.WhatIf) -> Change:
         add_capacity=wanted.add_site.capacity if wanted.add_site else 1.0,
         lose_site=wanted.lose_site,
         lose_link=wanted.lose_link,
+        lose_link_to=wanted.lose_link_to,
         price_factor=wanted.price_factor,
         price_site=wanted.price_site,
         policies=tuple(wanted.policies),

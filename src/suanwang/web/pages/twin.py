@@ -232,6 +232,7 @@ def _change(form: Mapping[str, str]) -> Change:
         add_capacity=_number(form, "add_capacity", 1.0, (0.01, 100)),
         lose_site=form.get("lose_site") or None,
         lose_link=form.get("lose_link") or None,
+        lose_link_to=form.get("lose_link_to") or None,
         price_factor=_number(form, "price_factor", 1.0, (0, 100)) if form.get("price_factor") else None,
         price_site=form.get("price_site") or None,
     )
