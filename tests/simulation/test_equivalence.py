@@ -15,6 +15,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from suanwang.catalog.tariffs import tariff_area
@@ -24,6 +25,7 @@ from suanwang.domain.allowance import Allowance
 from suanwang.domain.connector import RunState
 from suanwang.domain.exchange import Phase, RunReport
 from suanwang.domain.file import Content
+from suanwang.domain.identity import Principal
 from suanwang.domain.ids import AllocationId, JobId, ProjectId
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.precision import DeviceKind
@@ -34,9 +36,12 @@ from suanwang.electricity.outlook import Issues, expected, known
 from suanwang.electricity.series import Series
 from suanwang.electricity.supply import milliseconds
 from suanwang.electricity.tariff import STEP_MS, price_series
+from suanwang.routing.paths import Ends, Links, Router
 from suanwang.scheduling.columns import ENDED_PREEMPTED, NEVER_MS, JobColumns, Outlook, RowColumns, Sharing
 from suanwang.scheduling.policies import policy
 from suanwang.twin.engine import Truth, play
+from suanwang.twin.outages import rerouted
+from suanwang.twin.routes import Routes, Span, routed
 from tests.factories import DEMO, NOW, OTHER, STRANGER, USER, SmallNetwork, pool, task
 
 PATIENT = Rules(
@@ -59,6 +64,18 @@ AREAS = {
 }
 DEVICES = pool("ascend-910b", kind=DeviceKind.NPU, count=4, per_node=4, power_w=310.0)
 START_MS = milliseconds(NOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A site's line to the network's own store is cut: its agent is not heard, and no input reaches it."""
+
+    site: str
+    from_ms: int
+    until_ms: int
+
+    def cuts(self, now_ms: int) -> bool:
+        return self.from_ms <= now_ms < self.until_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +131,12 @@ def urgent(seed: int, count: int) -> list[Work]:
     return found
 
 
+def silence(seed: int) -> Silence:
+    dice = random.Random(seed)
+    from_ms = START_MS + 1000 * dice.randint(1, 4 * 3600)
+    return Silence(dice.choice(list(AREAS)), from_ms, from_ms + 1000 * dice.randint(600, 8 * 3600))
+
+
 def offerings(*, flat: bool = False) -> dict[str, Offering]:
     from tests.factories import offering
 
@@ -150,10 +173,14 @@ def allowances(seed: int) -> dict[ProjectId, Allowance]:
 
 
 def lived(
-    jobs: Sequence[Work], of: Mapping[ProjectId, Allowance] | None = None, *, flat: bool = False
+    jobs: Sequence[Work],
+    of: Mapping[ProjectId, Allowance] | None = None,
+    *,
+    flat: bool = False,
+    cut: Silence | None = None,
 ) -> list[tuple[int, str, int, str]]:
     """(instant, what, job, site) as the live network's own events and leases have it."""
-    small = SmallNetwork(PATIENT)
+    small = SmallNetwork(PATIENT if cut is None else replace(PATIENT, suspect_after_s=0.5))
     for project, allowance in (of or {}).items():
         assert small.store.put_allowance(project, allowance, ())
     began_ms = jobs[0].at_ms
@@ -166,7 +193,9 @@ def lived(
     left_ms = [work.run_ms for work in jobs]
     events: list[tuple[int, str, int, str]] = []
     coming = list(enumerate(jobs))
-    while coming or ends or any(small.job(one).state is JobState.QUEUED for one in ids):
+    untold: list[RunReport] = []
+    turns = [] if cut is None else [cut.from_ms, cut.until_ms]
+    while coming or ends or untold or any(small.job(one).state is JobState.QUEUED for one in ids):
         now_ms = milliseconds(small.clock.now())
         step = (now_ms // STEP_MS + 1) * STEP_MS
         queued = [job for one in ids if (job := small.job(one)).state is JobState.QUEUED]
@@ -177,6 +206,7 @@ def lived(
                 *(end for end, _ in ends),
                 *([step] if queued else []),
                 *(until for until in held_ms if until > now_ms),
+                *(at for at in turns if at > now_ms),
             ]
         )
         for at_ms in means_due(began_ms, now_ms, next_ms):
@@ -197,11 +227,16 @@ def lived(
                 outcome=RunState.CANCELLED if left_ms[number] else RunState.SUCCEEDED,
                 exit_code=None if left_ms[number] else 0,
             )  # fmt: skip
-            small.sync(agents[job.site_id], runs=(report,))
+            if cut is not None and job.site_id == cut.site and cut.cuts(next_ms):
+                untold.append(report)
+            else:
+                small.sync(agents[job.site_id], runs=(report,))
             events.append((next_ms, "taken" if left_ms[number] else "end", number, job.site_id))
         while coming and coming[0][1].at_ms == next_ms:
             number, work = coming.pop(0)
             ids += [job.id for job in small.submit(work.task, caller=CALLERS[work.project])]
+        if cut is not None:
+            hear(small, agents, cut, next_ms, untold)
         small.network.turn()
         for number, job_id in enumerate(ids):
             job = small.job(job_id)
@@ -224,6 +259,18 @@ def lived(
                     told_ms = milliseconds(run.ends_by)
                     ends = [(min(at, told_ms) if who == number else at, who) for at, who in ends]
     return events
+
+
+def hear(
+    small: SmallNetwork, agents: Mapping[str, Principal], cut: Silence, now_ms: int, untold: list[RunReport]
+) -> None:
+    """Agents call, but the one whose line is cut; when that is mended, it tells of the runs that ended meanwhile."""
+    for name, agent in agents.items():
+        if name != cut.site:
+            small.sync(agent)
+        elif not cut.cuts(now_ms):
+            small.sync(agent, runs=tuple(untold))
+            untold.clear()
 
 
 def means_due(began_ms: int, now_ms: int, next_ms: int) -> range:
@@ -251,10 +298,23 @@ def sharing_of(jobs: Sequence[Work], of: Mapping[ProjectId, Allowance], models: 
     )
 
 
+def linked(sites: int, site: npt.NDArray[np.int64], spans: Iterable[Span]) -> Routes:
+    """A star, as the live network's files go: every site has a line to the store, which is no site's, and no other."""
+    every = np.arange(sites)
+    lines = Links(np.stack((every, np.full(sites, sites)), axis=1), np.zeros(sites), np.ones(sites), np.zeros(sites))
+    router = Router(lines, Ends(np.arange(sites + 1) < sites, np.arange(sites + 1)), np.array([sites]))
+    return routed(router, [str(end) for end in range(sites + 1)], sites, site, spans)
+
+
 def played(
-    jobs: Sequence[Work], shared: Mapping[ProjectId, Allowance] | None = None, *, flat: bool = False
+    jobs: Sequence[Work],
+    shared: Mapping[ProjectId, Allowance] | None = None,
+    *,
+    flat: bool = False,
+    cut: Silence | None = None,
 ) -> list[tuple[int, str, int, str]]:
-    """The same from the engine: one row for each site's cores, one for its devices, in one hall."""
+    """The same from the engine: one row for each site's cores, one for its devices, in one hall. With `cut`, each job has data,
+    too few to take any time."""
     offers = offerings(flat=flat)
     names = sorted(offers)
     rows = [(site, None) for site in names] + [(site, DEVICES) for site in names if offers[site].devices]
@@ -275,9 +335,11 @@ def played(
         wait_ms=np.array([1000 * w.task.flexibility.may_wait_s for w in jobs], np.int64),
         due_ms=np.full(count, NEVER_MS, np.int64),
         interruptible=np.array([w.interruptible for w in jobs], np.bool_),
-        data_gb=np.zeros(count),
+        data_gb=np.full(count, 0.0 if cut is None else 1e-6),
         group=zero,
     )
+    spans = [] if cut is None else [Span((names.index(cut.site), len(names)), cut.from_ms, cut.until_ms)]
+    found = linked(len(names), site, spans)
     of = [offers[name] for name, _ in rows]
     ways = RowColumns(
         site=site,
@@ -296,9 +358,9 @@ def played(
         ),
         slowness=np.ones(width),
         electricity_share=np.ones(width),
-        delay_ms=np.zeros((1, width)),
-        transfer_ms_per_gb=np.zeros((1, width)),
-        transfer_yuan_per_gb=np.zeros((1, width)),
+        delay_ms=np.zeros((2, width)),
+        transfer_ms_per_gb=np.ones((2, width)),
+        transfer_yuan_per_gb=np.zeros((2, width)),
     )
     begun_ms = START_MS // STEP_MS * STEP_MS
     issues = Issues(start_ms=begun_ms, issue_ms=STEP_MS, count=14 * 48, step_ms=STEP_MS, steps=48)
@@ -306,10 +368,12 @@ def played(
     allowed = np.array([[p is None for _, p in rows], [p is not None for _, p in rows]])
     truth = Truth(np.array([w.run_ms for w in jobs], np.int64), zero, zero)
     sharing = None if shared is None else sharing_of(jobs, shared, [p is not None for _, p in rows])
-    found = play(columns, truth, ways, allowed, outlook, policy("joint"), sharing=sharing)
-    segments = found.segments
+    segments = play(
+        columns, truth, ways, allowed, outlook, policy("joint"),
+        faults=rerouted(found, site), ways=found.ways, sharing=sharing,
+    ).segments  # fmt: skip
     events = []
-    for job, row, start_ms, end_ms, how in zip(*(column.tolist() for column in segments), strict=True):
+    for job, row, start_ms, end_ms, how in zip(*(column.tolist() for column in segments[:5]), strict=True):
         ended = "taken" if how == ENDED_PREEMPTED else "end"
         events += [(start_ms, "start", job, rows[row][0]), (end_ms, ended, job, rows[row][0])]
     return events
@@ -359,6 +423,20 @@ def test_they_take_the_same_runs_for_jobs_of_higher_priority(seed: int) -> None:
     for ours, theirs in zip(live, twin, strict=False):
         assert ours == theirs, (NOW + timedelta(milliseconds=ours[0] - START_MS), jobs[ours[2]])
     assert digest(live) == digest(twin)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_they_decide_alike_while_a_sites_line_is_cut(seed: int) -> None:
+    jobs, cut = works(seed, 40), silence(seed)
+    live, twin = sorted(lived(jobs, cut=cut)), sorted(played(jobs, cut=cut))
+    for ours, theirs in zip(live, twin, strict=False):
+        assert ours == theirs, (NOW + timedelta(milliseconds=ours[0] - START_MS), jobs[ours[2]].task, cut)
+    assert digest(live) == digest(twin)
+
+
+def test_lines_that_are_cut_change_what_happens_in_the_worlds_that_are_compared() -> None:
+    changed = sum(sorted(played(works(n, 40))) != sorted(played(works(n, 40), cut=silence(n))) for n in range(24))
+    assert changed > 12
 
 
 def test_runs_are_taken_in_the_worlds_that_are_compared() -> None:
