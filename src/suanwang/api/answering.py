@@ -48,6 +48,7 @@ from suanwang.scheduling.plan import Place
 from suanwang.taskfile import hide_secrets
 from suanwang.taskfile.submission import Submission
 from suanwang.taskfile.writing import task_document
+from suanwang.translation import reason_in_chinese
 
 Row = dict[str, Any]
 
@@ -149,7 +150,7 @@ def exclusion(value: Exclusion, *, chinese: bool) -> Row:
     return {
         "site": value.site,
         "code": value.code,
-        "text": sentence(value, chinese=chinese),
+        "text": reason_in_chinese(value) if chinese else sentence(value),
         "need": value.need,
         "have": value.have,
     }

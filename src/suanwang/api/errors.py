@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -17,12 +16,13 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
 from suanwang.api.answering import to_json
-from suanwang.api.asking import problems_of
+from suanwang.api.asking import prefers_chinese, problems_of
 from suanwang.client.problems import MEDIA_TYPE, RETRY_AFTER_S, from_problem, rule_of, to_problem
 from suanwang.domain.errors import SuanwangError, Unauthorized, Unavailable
+from suanwang.translation import chinese, error_in_chinese
 
-ErrorPage = Callable[[Request, dict[str, Any]], Response | None]
-"""Given a request and the problem's members, a page for a person, or None for problem+json."""
+ErrorPage = Callable[[Request, SuanwangError, int | None], Response | None]
+"""Given a request, an error, and a status where it is not the kind's own: a page for a person, or None for problem+json."""
 
 _log = structlog.get_logger("suanwang.api")
 
@@ -74,15 +74,27 @@ class _Answers:
         return self._say(request, SuanwangError("something went wrong inside the network; it was written to its log"))
 
     def _say(self, request: Request, error: SuanwangError, status: int | None = None) -> Response:
-        body = to_problem(error, status=status)
-        response = self._error_page(request, body) if self._error_page is not None else None
+        response = self._error_page(request, error, status) if self._error_page is not None else None
         if response is None:
-            response = Response(to_json(body), body["status"], media_type=MEDIA_TYPE)
+            response = _problem(request, error, status)
         if isinstance(error, Unauthorized):
             response.headers["WWW-Authenticate"] = 'Bearer realm="suanwang"'
         if isinstance(error, Unavailable):
             response.headers["Retry-After"] = str(RETRY_AFTER_S)
         return response
+
+
+def _problem(request: Request, error: SuanwangError, status: int | None) -> Response:
+    """An error as problem+json in the language asked for; where that is Chinese, its English stands beside it."""
+    body = to_problem(error, status=status)
+    language = "en"
+    if prefers_chinese(request.headers.get("accept-language", "")):
+        language = "zh"
+        english = body["detail"]
+        body = to_problem(error_in_chinese(error), status=status)
+        body |= {"title": chinese(body["title"]), "detail_en": english}
+    headers = {"Content-Language": language, "Vary": "Accept-Language"}
+    return Response(to_json(body), body["status"], headers=headers, media_type=MEDIA_TYPE)
 
 
 def _methods_at(app: FastAPI, path: str) -> list[str]:

@@ -10,6 +10,8 @@ import sys
 import traceback
 from enum import IntEnum
 
+from suanwang.cli.terminal import chinese
+from suanwang.cli.words import word
 from suanwang.domain.errors import (
     Conflict,
     Forbidden,
@@ -46,12 +48,20 @@ _CODES: tuple[tuple[type[SuanwangError], Exit], ...] = (
     (Unavailable, Exit.UNAVAILABLE),
     (OutcomeUnknown, Exit.UNAVAILABLE),
 )
-_NEXT: tuple[tuple[type[SuanwangError], str], ...] = (
-    (Unauthorized, "log in with `suanwang login URL`, or set SUANWANG_URL and SUANWANG_TOKEN"),
-    (Forbidden, "`suanwang whoami` says who you are; ask the operator for a token with the role or project it takes"),
-    (Conflict, "look at it again, then decide again"),
-    (OutcomeUnknown, "it may have been done: look before you repeat it"),
-    (Unavailable, "nothing was done: try again in a moment"),
+_NEXT: tuple[tuple[type[SuanwangError], str, str], ...] = (
+    (
+        Unauthorized,
+        "log in with `suanwang login URL`, or set SUANWANG_URL and SUANWANG_TOKEN",
+        "请用 `suanwang login URL` 登录，或设置 SUANWANG_URL 与 SUANWANG_TOKEN",
+    ),
+    (
+        Forbidden,
+        "`suanwang whoami` says who you are; ask the operator for a token with the role or project it takes",
+        "`suanwang whoami` 显示您的身份；请向运营方申请具有所需角色或项目的令牌",
+    ),
+    (Conflict, "look at it again, then decide again", "请重新查看，再作决定"),
+    (OutcomeUnknown, "it may have been done: look before you repeat it", "操作可能已完成：请先查看，再决定是否重复"),
+    (Unavailable, "nothing was done: try again in a moment", "未作任何操作：请稍后重试"),
 )
 
 
@@ -82,13 +92,20 @@ def debugging() -> bool:
 
 def describe(error: SuanwangError) -> str:
     """The message with every problem of a file, or its field and what is allowed; then what to do next."""
-    lines = [f"error: {error.message}"]
+    zh = chinese()
+    if zh:
+        # Here, as the other languages need no catalogue.
+        from suanwang.translation import error_in_chinese
+
+        error = error_in_chinese(error)
+    lines = [f"{word('error')}{error.message}"]
     # Where a file has problems, the message has every one with its line, field and what is allowed.
     if not getattr(error, "problems", ()):
-        lines += [f"  {name}: {value}" for name, value in (("field", error.field), ("allowed", error.allowed)) if value]
-    advice = next((text for kind, text in _NEXT if isinstance(error, kind)), None)
+        given = (("error_field", error.field), ("error_allowed", error.allowed))
+        lines += [f"  {word(name)}{value}" for name, value in given if value]
+    advice = next((texts[zh] for kind, *texts in _NEXT if isinstance(error, kind)), None)
     if advice is not None:
-        lines.append(f"  next: {advice}")
+        lines.append(f"  {word('error_next')}{advice}")
     return "\n".join(lines)
 
 
@@ -101,11 +118,10 @@ def report(error: BaseException) -> Exit:
     elif isinstance(error, SuanwangError):
         sys.stderr.write(describe(error) + "\n")
     elif isinstance(error, KeyboardInterrupt):
-        sys.stderr.write("interrupted\n")
+        sys.stderr.write(f"{word('stopped')}\n")
     else:
         sys.stderr.write(
-            f"error: {type(error).__name__}: {error}\n"
-            "  next: this is a defect; run the command again with SUANWANG_DEBUG=1 and report what it prints\n"
+            f"{word('error')}{type(error).__name__}: {error}\n  {word('error_next')}{word('error_defect')}\n"
         )
     return code
 

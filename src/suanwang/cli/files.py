@@ -53,7 +53,7 @@ def get(
     as_json: Json = False,
 ) -> None:
     """Download a file or folder, checked on arrival."""
-    from suanwang.cli.terminal import emit, say
+    from suanwang.cli.terminal import emit, said, say
 
     with network(context) as client:
         record = client.file(project or default_project(client), name)
@@ -70,7 +70,7 @@ def get(
     if as_json:
         emit({"file": record, "path": str(place)})
     else:
-        say(f"{record.name} version {record.version} → {place}")
+        say(said(f"{record.name} version {record.version} → {place}"))
 
 
 def _fetch(client: Client, record: models.FileView, place: Path) -> None:

@@ -67,14 +67,14 @@ def get(
 @app.command()
 def rerate(context: typer.Context, project: Project, month: Month, as_json: Json = False) -> None:
     """Rate a month anew from its usage records and prices, and compare the invoices byte by byte."""
-    from suanwang.cli.terminal import emit, say
+    from suanwang.cli.terminal import emit, said, say
 
     with network(context) as client:
         found = client.rerated(project, month)
     if as_json:
         emit(found)
     elif found.identical:
-        say(f"{found.lines} lines rated anew: identical, SHA-256 {found.billed_sha256}")
+        say(said(f"{found.lines} lines rated anew: identical, SHA-256 {found.billed_sha256}"))
     if not found.identical:
         raise InvalidRequest(f"rating {found.lines} lines anew gives another invoice", field="month")
 

@@ -162,7 +162,7 @@ def explain(context: typer.Context, job: JobId, as_json: Json = False) -> None:
 
 def _print_explanation(found: models.Explanation, names: dict[str, str]) -> None:
     from suanwang.cli import tables
-    from suanwang.cli.terminal import console
+    from suanwang.cli.terminal import console, said
     from suanwang.cli.words import state_word, verdict_word, word
 
     out = console()
@@ -173,10 +173,10 @@ def _print_explanation(found: models.Explanation, names: dict[str, str]) -> None
     if found.hold is not None:
         out.print(f"  {tables.held(found.hold, names)}")
     if job.reason:
-        out.print(f"  {job.reason}")
+        out.print(f"  {said(job.reason)}")
     for need, state in found.needs.items():
         out.print(f"  {word('needs')} {need}: {state_word(state)}")
     if found.why is not None:
         if found.why.note:
-            out.print(f"  {found.why.note}")
+            out.print(f"  {said(found.why.note)}")
         out.print(tables.why(found.why, names))

@@ -157,7 +157,7 @@ def buy(
     as_json: Json = False,
 ) -> None:
     """Buy at posted prices now; with a limit and --divisible as many units as the limit allows."""
-    from suanwang.cli.terminal import emit, say
+    from suanwang.cli.terminal import emit, said, say
 
     way = Way.NOW if limit_price is None or not divisible else Way.IOC
     order = _order(way, device, count, start, hours, place, limit_price, divisible, interruptible, project, key)
@@ -169,9 +169,8 @@ def buy(
     if as_json:
         emit(found)
     else:
-        say(
-            f"{found.units} of {count} units at posted prices: ¥{Decimal(found.amount_fen) / 100:.2f}, commission included"
-        )
+        yuan = f"¥{Decimal(found.amount_fen) / 100:.2f}"
+        say(said(f"{found.units} of {count} units at posted prices: {yuan}, commission included"))
 
 
 @orders.command()

@@ -102,7 +102,7 @@ def serve(
 ) -> None:
     """Run the control plane: API, web page and control loop, until it is stopped."""
     from suanwang.cli.logs import log_to
-    from suanwang.cli.terminal import emit_line, say
+    from suanwang.cli.terminal import emit_line, said, say
     from suanwang.serving import Serving
     from suanwang.serving import serve as run
 
@@ -115,9 +115,9 @@ def serve(
         if as_json:
             emit_line({"url": serving.url, "home": str(settings.home)})
             return
-        say(f"the network is up at {serving.url}")
+        say(said(f"the network is up at {serving.url}"))
         if settings.operator_token is None:
-            say(f"the operator's token is in {settings.home / 'operator-token'}")
+            say(said(f"the operator's token is in {settings.home / 'operator-token'}"))
         sys.stdout.flush()
 
     with until_told():

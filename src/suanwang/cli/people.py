@@ -25,7 +25,7 @@ def login(
 
     The token is read from SUANWANG_TOKEN, from standard input, or asked for without showing it.
     """
-    from suanwang.cli.terminal import emit, say
+    from suanwang.cli.terminal import emit, said, say
 
     target = context.obj if isinstance(context.obj, Target) else Target()
     address = url or target.url
@@ -41,14 +41,14 @@ def login(
     if as_json:
         emit({"url": found.url, "path": str(path), "caller": me})
     else:
-        say(f"logged in to {found.url} as {me.name} ({me.role}); kept in {path}")
+        say(said(f"logged in to {found.url} as {me.name} ({me.role}); kept in {path}"))
 
 
 def logout() -> None:
     """Forget the address and the token that were kept."""
-    from suanwang.cli.terminal import say
+    from suanwang.cli.terminal import said, say
 
-    say("logged out" if logins.forget() else "you were not logged in")
+    say(said("logged out" if logins.forget() else "you were not logged in"))
 
 
 def whoami(context: typer.Context, as_json: Json = False) -> None:
@@ -128,14 +128,14 @@ def revoke_token(
     as_json: Json = False,
 ) -> None:
     """End a token at once."""
-    from suanwang.cli.terminal import emit, say
+    from suanwang.cli.terminal import emit, said, say
 
     with network(context) as client:
         client.revoke_token(token)
     if as_json:
         emit({"token": token, "revoked": True})
     else:
-        say(f"{token} is revoked")
+        say(said(f"{token} is revoked"))
 
 
 @projects.command("create")

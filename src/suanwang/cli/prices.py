@@ -74,7 +74,7 @@ def publish(
 ) -> None:
     """Publish a new version of a site's price list. What was granted or quoted before keeps its price."""
     from suanwang.cli import tables
-    from suanwang.cli.terminal import emit, say
+    from suanwang.cli.terminal import emit, said, say
 
     declared = read_list(price_file)
     valid_from = declared.valid_from if begin is None else begin.astimezone(UTC)
@@ -83,7 +83,7 @@ def publish(
     if as_json:
         emit(made)
     else:
-        say(f"{site}: price list {made.version} holds from {tables.instant(made.valid_from)} on")
+        say(said(f"{site}: price list {made.version} holds from {tables.instant(made.valid_from)} on"))
 
 
 @app.command()

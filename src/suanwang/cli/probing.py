@@ -118,7 +118,7 @@ def slurm_testbed(
     """Bring up real Slurm clusters with accelerators on this machine, until Ctrl-C. Needs root and Slurm's packages."""
     import signal
 
-    from suanwang.cli.terminal import emit, say
+    from suanwang.cli.terminal import emit, said, say
     from suanwang.testbed.slurm import ClusterSpec, run
 
     specs = [ClusterSpec(name=name, nodes=nodes, cores=cores) for name in cluster or ["gz", "nm"]]
@@ -140,7 +140,7 @@ def slurm_testbed(
             say(
                 f"  join it: suanwang site template --slurm --conf {row['conf']} --id {row['name']} > {row['name']}.yaml"
             )
-        say("up until Ctrl-C")
+        say(said("up until Ctrl-C"))
         sys.stdout.flush()
 
     def interrupted(*_: object) -> None:

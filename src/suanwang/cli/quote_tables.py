@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from suanwang.cli.tables import facts, figure, instant, table, vouched
+from suanwang.cli.terminal import said
 from suanwang.cli.words import word
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def requirement(found: models.RequirementView) -> Table:
             f"{row.memory.total_gb:.0f} GB" if row.memory else "",
         )
     for unfit in found.unfit:
-        made.add_row(unfit.device, Text(unfit.reason, style="yellow"))
+        made.add_row(unfit.device, Text(said(unfit.reason), style="yellow"))
     return made
 
 

@@ -71,14 +71,14 @@ def _decoded(text: bytes) -> str:
 
 
 def _print_assumptions(assumptions: list[str]) -> None:
-    from suanwang.cli.terminal import console
+    from suanwang.cli.terminal import console, said
     from suanwang.cli.words import word
 
     if assumptions:
         out = console()
         out.print(word("assumed") + ":", style="bold")
         for line in assumptions:
-            out.print(f"  · {line}")
+            out.print(f"  · {said(line)}")
 
 
 def quote(
@@ -194,12 +194,14 @@ def _until_ended(client: Client, job_id: str) -> models.JobDetail:
 
 def _extrapolated(client: Client, job: models.JobDetail, steps: float) -> quote_models.ExtrapolationView:
     """A trial that its limit ended has done what it was for; one that never ran has not."""
+    from suanwang.cli.terminal import said
+    from suanwang.cli.words import state_word
     from suanwang.domain.errors import InvalidRequest
 
     try:
         return client.extrapolate(job.id, steps)
     except InvalidRequest as error:
-        ending = f"{job.state}" + (f" ({job.reason})" if job.reason else "")
+        ending = state_word(job.state) + (f" ({said(job.reason)})" if job.reason else "")
         raise JobFailed(
             f"the trial {job.id} ended {ending}, and {error.message}; see `suanwang logs {job.id}`"
         ) from error

@@ -202,6 +202,7 @@ def _say(done: models.Submitted, *, as_json: bool, watched: bool) -> None:
 
 def _refuse(client: Client, done: models.Submitted) -> None:
     """Raises `JobFailed` with the reason of every site for jobs that no site can run."""
+    from suanwang.cli.terminal import said
     from suanwang.domain.lifecycle import JobState
 
     refused = [
@@ -213,13 +214,13 @@ def _refuse(client: Client, done: models.Submitted) -> None:
     for job in refused:
         found = client.explain(job.id).why
         reasons = [f"{out.site}: {out.text}" for out in found.excluded] if found is not None else []
-        lines.append("\n    ".join([f"no site of the network can run {job.name!r} ({job.id}):", *reasons]))
+        lines.append("\n    ".join([said(f"no site of the network can run {job.name!r} ({job.id}):"), *reasons]))
     raise JobFailed("\n".join(lines))
 
 
 def _preview(client: Client, submission: Submission, project: str, *, as_json: bool) -> None:
     from suanwang.cli import tables
-    from suanwang.cli.terminal import console, emit
+    from suanwang.cli.terminal import console, emit, said
     from suanwang.cli.words import verdict_word
 
     found = client.preview(submission.tasks, project=project)
@@ -229,7 +230,8 @@ def _preview(client: Client, submission: Submission, project: str, *, as_json: b
         names = tables.site_names(client.sites())
         out = console()
         for problem in found.problems:
-            out.print(f"{problem.field}: {problem.message}" + (f" ({problem.allowed})" if problem.allowed else ""))
+            allowed = f" ({said(problem.allowed)})" if problem.allowed else ""
+            out.print(f"{problem.field}: {said(problem.message)}{allowed}")
         for task in found.tasks:
             chosen = task.why.chosen
             place = f" {names.get(chosen.site, chosen.site)}" if chosen and task.verdict == "runs" else ""
@@ -261,9 +263,9 @@ def _watch(client: Client, done: models.Submitted, *, as_json: bool) -> None:
     bad = [job for job in ended if job.state is not JobState.SUCCEEDED]
     if bad:
         first = bad[0]
-        code = "" if first.exit_code is None else f" with exit code {first.exit_code}"
+        ending = first.state if first.exit_code is None else f"{first.state} with exit code {first.exit_code}"
         raise JobFailed(
-            f"{len(bad)} of {len(ended)} jobs did not succeed; {first.name} ({first.id}) {first.state}{code}"
+            f"{len(bad)} of {len(ended)} jobs did not succeed; {first.name} ({first.id}) {ending}"
             + (f": {first.reason}" if first.reason else "")
             + f"; see `suanwang logs {first.id}` and `suanwang explain {first.id}`"
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from suanwang.cli.terminal import chinese
+from suanwang.cli.terminal import chinese, said
 from suanwang.cli.words import state_word, word
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def job(detail: models.JobView, names: Mapping[str, str] | None = None) -> Table
             ("state", state(detail.state)),
             ("priority", "" if detail.priority == "normal" else word(f"priority_{detail.priority}")),
             ("hold", "" if detail.hold is None else held(detail.hold, names or {})),
-            ("reason", detail.reason),
+            ("reason", said(detail.reason)),
             ("site", detail.site or ""),
             ("exit", "" if detail.exit_code is None else str(detail.exit_code)),
             ("needs", ", ".join(detail.needs)),
@@ -243,7 +243,7 @@ def site(view: models.SiteView) -> Table:
             ("intensity", figure(offer.carbon_g_per_kwh, 0) + (f", {word('modelled')}" if offer.carbon_daily else "")),
             ("file", ", ".join(dataset.name for dataset in offer.datasets)),
             ("seen", instant(view.seen_at)),
-            ("note", "; ".join(view.warnings)),
+            ("note", "; ".join(map(said, view.warnings))),
         )
     )
 

@@ -28,6 +28,16 @@ def chinese() -> bool:
     return False
 
 
+def said(text: str) -> str:
+    """What the network or this program says, in the terminal's language."""
+    if not chinese():
+        return text
+    # Here, as the other languages need no catalogue.
+    from suanwang import translation
+
+    return translation.chinese(text)
+
+
 @lru_cache(maxsize=1)
 def _encodings() -> None:
     """A terminal that cannot write a character gets a question mark, not a traceback."""
@@ -53,8 +63,8 @@ def say(text: str, *, as_json: bool = False) -> None:
 
 
 def note(text: str) -> None:
-    """One line for a person that is never part of a command's result."""
-    sys.stderr.write(text + "\n")
+    """One line for a person that is never part of a command's result, in the terminal's language."""
+    sys.stderr.write(said(text) + "\n")
     sys.stderr.flush()
 
 

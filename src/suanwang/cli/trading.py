@@ -153,14 +153,14 @@ def checkpoint(context: typer.Context, output: Output = None) -> None:
 @app.command()
 def audit(context: typer.Context, as_json: Json = False) -> None:
     """Check the whole ledger against its own transfers. For operators and regulators."""
-    from suanwang.cli.terminal import emit, say
+    from suanwang.cli.terminal import emit, said, say
 
     with network(context) as client:
         found = client.audit()
     if as_json:
         emit(found)
     else:
-        say(f"{found.accounts} accounts, {found.transfers} transfers, balances sum to {found.sum_fen} fen")
+        say(said(f"{found.accounts} accounts, {found.transfers} transfers, balances sum to {found.sum_fen} fen"))
     if not found.whole:
         wrong = ", ".join(found.wrong[:20]) or "none"
         raise InvalidRequest(f"the ledger is not whole: wrong accounts {wrong}, {found.unlogged} transfers not logged")
@@ -204,7 +204,7 @@ def trace(
 ) -> None:
     """Follow a job from its first event to the last fen in each account, or a transfer back to what it is of."""
     from suanwang.cli import tables
-    from suanwang.cli.terminal import console, emit, say
+    from suanwang.cli.terminal import console, emit, said, say
 
     with network(context) as client:
         found = client.trace(of)
@@ -213,8 +213,8 @@ def trace(
         return
     if found.origin is not None:
         moved = found.origin.transfer
-        say(f"{moved.id}: {tables.fen(moved.amount_fen)}, {moved.debit} → {moved.credit}, leaf {moved.leaf}")
-        say(f"of {found.origin.of} {found.origin.name}")
+        say(said(f"{moved.id}: {tables.fen(moved.amount_fen)}, {moved.debit} → {moved.credit}, leaf {moved.leaf}"))
+        say(said(f"of {found.origin.of} {found.origin.name}"))
     if found.job is None:
         return
     say(f"{found.job}: {found.name}, {found.project}, {found.owner}, {found.state}")
@@ -263,7 +263,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check a bill or another paper without the network: rates, sums, split, hashes, proofs, signature."""
-    from suanwang.cli.terminal import emit, note, say
+    from suanwang.cli.terminal import emit, note, said, say
     from suanwang.trading.evidence import verify as check
     from suanwang.trading.proven import read_checkpoint
 
@@ -272,7 +272,7 @@ def verify(
     if as_json:
         emit(_told(finding))
     for failure in finding.failures:
-        note(f"{failure.check}: {failure.where}: {failure.message}")
+        note(f"{failure.check}: {failure.where}: {said(failure.message)}")
     if not finding.holds:
         raise InvalidRequest(
             f"the {finding.kind} does not hold: {len(finding.failures)} of its facts fail",
@@ -285,18 +285,19 @@ def verify(
     assert made is not None, "a bill that holds was read"
     yuan = f"¥{Decimal(finding.amount_fen) / 100:.2f}"
     if finding.kind == "bill":
-        say(f"the bill of {finding.name} holds: {finding.lines} lines, {yuan}")
+        say(said(f"the bill of {finding.name} holds: {finding.lines} lines, {yuan}"))
     else:
-        say(f"the {finding.kind} {finding.name} holds: {yuan}, {finding.lines} transfers")
+        say(said(f"the {finding.kind} {finding.name} holds: {yuan}, {finding.lines} transfers"))
     if finding.sources:
-        say(f"unit prices of {finding.priced} lines follow from what was logged before: {', '.join(finding.sources)}")
+        sources = ", ".join(finding.sources)
+        say(said(f"unit prices of {finding.priced} lines follow from what was logged before: {sources}"))
     for message in finding.unproved:
         note(f"not proved: {message}")
     if finding.voucher_fen:
-        say(f"vouchers paid ¥{Decimal(finding.voucher_fen) / 100:.2f} of it")
-    say(f"ledger of {made.size} leaves, signed {made.at:%Y-%m-%d %H:%M:%S} UTC by {made.key}")
+        say(said(f"vouchers paid ¥{Decimal(finding.voucher_fen) / 100:.2f} of it"))
+    say(said(f"ledger of {made.size} leaves, signed {made.at:%Y-%m-%d %H:%M:%S} UTC by {made.key}"))
     if finding.unsettled:
-        say(f"{len(finding.unsettled)} lines were not settled then")
+        say(said(f"{len(finding.unsettled)} lines were not settled then"))
     if not finding.trusted:
         note("the key was not checked: give the network's own with --key")
 

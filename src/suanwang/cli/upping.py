@@ -19,7 +19,7 @@ from suanwang.cli import drafting, login
 from suanwang.cli.logs import log_to
 from suanwang.cli.options import open_client
 from suanwang.cli.sites import publish_prices, read_declaration
-from suanwang.cli.terminal import emit_line, note, say
+from suanwang.cli.terminal import emit_line, note, said, say
 from suanwang.domain.errors import NotFound, SuanwangError
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ class _FirstSteps:
         if self._as_json:
             emit_line({"url": url, "project": PROJECT, "site": SITE, "home": str(self._home), "logged_in": mine})
             return
-        say(f"the network is up at {url}; this machine is its site {SITE!r}, declared in {self._site_file}")
+        say(said(f"the network is up at {url}; this machine is its site {SITE!r}, declared in {self._site_file}"))
         if mine:
-            say("this account is logged in to it; try: suanwang submit task.yaml --watch")
+            say(said("this account is logged in to it; try: suanwang submit task.yaml --watch"))
         else:
             note("this account is logged in elsewhere; for this network:")
             say(f"  export SUANWANG_URL={url} SUANWANG_TOKEN=$(cat {self._home / 'operator-token'})")

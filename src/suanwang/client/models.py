@@ -639,12 +639,16 @@ class NewFile(Asked):
 
 
 class Problem(Answer):
-    """An error (RFC 9457, `application/problem+json`). `type` ends in the kind; `problems` has every fault of a file."""
+    """An error (RFC 9457, `application/problem+json`). `type` ends in the kind; `problems` has every fault of a file.
+
+    Texts are in the language asked for; where that is Chinese, `detail_en` is `detail` in English.
+    """
 
     type: str
     title: str
     status: int
     detail: str
+    detail_en: str | None = None
     field: str | None = None
     allowed: str | None = None
     tag: str | None = None

@@ -27,6 +27,14 @@ class Problem:
     line: int | None = None
 
     def __str__(self) -> str:
+        return self.said()
+
+    def said(self, *, chinese: bool = False) -> str:
+        """On one line; `chinese` is the language of what stands around the message."""
+        if chinese:
+            place = f"第 {self.line} 行，" if self.line is not None else ""
+            allowed = f"（允许：{self.allowed}）" if self.allowed else ""
+            return f"{place}{self.field}：{self.message}{allowed}"
         place = f"line {self.line}, " if self.line is not None else ""
         allowed = f" (allowed: {self.allowed})" if self.allowed else ""
         return f"{place}{self.field}: {self.message}{allowed}"
@@ -38,15 +46,23 @@ class InvalidTask(InvalidRequest):
     def __init__(self, problems: Sequence[Problem], *, filename: str) -> None:
         in_order = sorted(problems, key=lambda problem: problem.line or 0)
         shown = tuple(in_order[:_MOST_SHOWN])
-        if len(shown) == 1:
-            message = f"{filename}: {shown[0]}"
-        else:
-            lines = "".join(f"\n- {problem}" for problem in shown)
-            more = f"\n- and {len(problems) - len(shown)} more" if len(problems) > len(shown) else ""
-            message = f"{filename} has {len(problems)} problems:{lines}{more}"
+        message = composed(shown, filename, len(problems))
         super().__init__(message, field=shown[0].field, allowed=shown[0].allowed)
         self.problems = shown
         self.filename = filename
+        self.total = len(problems)
+
+
+def composed(shown: Sequence[Problem], filename: str, total: int, *, chinese: bool = False) -> str:
+    """One message of `shown` problems, the first of `total`; `chinese` is the language of what stands around them."""
+    more = total - len(shown)
+    each = [problem.said(chinese=chinese) for problem in shown]
+    if total == 1:
+        return f"{filename}：{each[0]}" if chinese else f"{filename}: {each[0]}"
+    if more:
+        each.append(f"另有 {more} 处" if chinese else f"and {more} more")
+    head = f"{filename} 有 {total} 处问题：" if chinese else f"{filename} has {total} problems:"
+    return head + "".join(f"\n- {line}" for line in each)
 
 
 class Findings:

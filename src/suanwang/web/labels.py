@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from suanwang import translation
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Event
 from suanwang.domain.lifecycle import JobState, SiteState
@@ -159,42 +160,6 @@ PRIORITIES: Mapping[Priority, str] = {
 }
 DURATION_UNITS = (N_("d"), N_("h"), N_("min"), N_("s"))
 
-_REASONS = tuple(
-    (re.compile(pattern), sentence)
-    for pattern, sentence in (
-        (r"lost contact with site (.+)", N_("lost contact with site {0}")),
-        (r"the program ended with status (.+)", N_("the program ended with status {0}")),
-        (r"the run reached its time limit", N_("the run reached its time limit")),
-        (r"the run used more memory than it asked for", N_("the run used more memory than it asked for")),
-        (r"the run was ended at the site", N_("the run was ended at the site")),
-        (r"the site failed the run", N_("the site failed the run")),
-        (r"cancelled by (.+)", N_("cancelled by {0}")),
-        (r"no site of the network can run it", N_("no site of the network can run it")),
-        (r"no site can run it", N_("no site can run it")),
-        (r"no site can run it any more \((.*)\)", N_("no site can run it any more ({0})")),
-        (r"needs (.+), which ended (\w+)", N_("needs {0}, which ended {1}")),
-        (r"its clock is off by (-?\d+) s; times are corrected", N_("its clock is off by {0} s; times are corrected")),
-        (
-            r"it reports more than it declares; only what is declared is used",
-            N_("it reports more than it declares; only what is declared is used"),
-        ),
-        (r"its probe is not believed: (.+)", N_("its probe is not believed: {0}")),
-        (r"held for a better site that is full now", N_("held for a better site that is full now")),
-        (r"its work goes on at a better hour", N_("its work goes on at a better hour")),
-        (r"the money of (.+) is used up", N_("the money of {0} is used up")),
-        (r"the money of (.+) is used up: the run was ended", N_("the money of {0} is used up: the run was ended")),
-        (r"there is not enough money for it now", N_("there is not enough money for it now")),
-        (r"a job of higher priority needs its room", N_("a job of higher priority needs its room")),
-        (r"room is made for it at site (.+), by (.+)", N_("room is made for it at site {0}, by {1}")),
-        (r"held for a better hour", N_("held for a better hour")),
-        (r"its project's quota does not allow it now", N_("its project's quota does not allow it now")),
-        (r"more than its project's quota allows at once", N_("more than its project's quota allows at once")),
-        (
-            r"more than the quota of project (.+) allows at once: (.+) asked, (.+) allowed",
-            N_("more than the quota of project {0} allows at once: {1} asked, {2} allowed"),
-        ),
-    )
-)
 _USED = tuple(
     (re.compile(pattern), sentence)
     for pattern, sentence in (
@@ -203,7 +168,7 @@ _USED = tuple(
         (r"(\S+) kWh × (\S+) yuan \((\w+)\)", N_("{0} kWh × ¥{1} ({2})")),
     )
 )
-_ATTEMPTS = (re.compile(r"(.+); (\d+) of (\d+) attempts used"), N_("{0}; {1} of {2} attempts used"))
+_SITE = re.compile(r"\bsite ([a-z0-9-]+)")
 
 
 def used(description: str, translate: Translate) -> str:
@@ -226,17 +191,7 @@ def told(event: Event, translate: Translate, names: Mapping[SiteId, str]) -> str
     return translate(EVENTS.get(event.kind, event.kind)).replace("{site}", names[site])
 
 
-def reason(text: str, translate: Translate, site_name: Callable[[str], str] = str) -> str:
-    """A reason as the control loop wrote it, in the reader's language where its pattern is known."""
-    tried = _ATTEMPTS[0].fullmatch(text)
-    if tried is not None:
-        first = reason(tried[1], translate, site_name)
-        return translate(_ATTEMPTS[1]).format(first, tried[2], tried[3])
-    for pattern, sentence in _REASONS:
-        found = pattern.fullmatch(text)
-        if found is not None:
-            words = found.groups()
-            if sentence.startswith("lost contact"):
-                words = (site_name(words[0]),)
-            return translate(sentence).format(*words)
-    return text
+def reason(text: str, names: Mapping[SiteId, str], *, chinese: bool) -> str:
+    """A reason as the control loop wrote it, in the reader's language; sites are called by their names."""
+    named = _SITE.sub(lambda found: "site " + names.get(SiteId(found[1]), found[1]), text)
+    return translation.chinese(named) if chinese else named

@@ -5,9 +5,7 @@ Owns which addresses belong to pages. The application itself, its API and its er
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import tzinfo
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
@@ -15,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from suanwang.control.network import Network
+from suanwang.domain.errors import SuanwangError
 from suanwang.web.formatting import BEIJING
 from suanwang.web.live import Live, Pace
 from suanwang.web.pages import (
@@ -108,11 +107,11 @@ def mount_web(app: FastAPI, network: Network, *, zone: tzinfo = BEIJING, pace: P
     return live
 
 
-def error_page(request: Request, problem: Mapping[str, Any]) -> Response | None:
-    """The page of a problem (RFC 9457 members) where a person asked; None where a program did."""
+def error_page(request: Request, error: SuanwangError, status: int | None) -> Response | None:
+    """The page of an error where a person asked; None where a program did. `status` where it is not the kind's own."""
     path = request.url.path
     if any(path.startswith(prefix) or path == prefix.rstrip("/") for prefix in _NOT_PAGES):
         return None
     if "text/html" not in request.headers.get("accept", "") or not hasattr(request.app.state, "web"):
         return None
-    return problem_page(request, problem)
+    return problem_page(request, error, status)

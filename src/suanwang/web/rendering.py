@@ -17,8 +17,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from suanwang import translation
 from suanwang.domain import reasons
-from suanwang.domain.job import Exclusion
 from suanwang.web import labels
 from suanwang.web.formatting import Formats
 from suanwang.web.terminal import plain
@@ -100,7 +100,8 @@ def _environment(language: str, formats: Formats) -> Environment:
         when=_when(formats),
         plain=plain,
         used=lambda text: labels.used(text, words.gettext),
-        sentence=_sentence(chinese=language == "zh"),
+        sentence=translation.reason_in_chinese if language == "zh" else reasons.sentence,
+        said=translation.chinese if language == "zh" else str,
     )
     return environment
 
@@ -110,10 +111,6 @@ def _when(formats: Formats) -> Callable[[datetime], Markup]:
         return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="seconds"), formats.instant(at))
 
     return when
-
-
-def _sentence(*, chinese: bool) -> Callable[[Exclusion], str]:
-    return lambda exclusion: reasons.sentence(exclusion, chinese=chinese)
 
 
 @cache

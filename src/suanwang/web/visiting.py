@@ -23,6 +23,7 @@ from suanwang.domain.errors import Forbidden, InvalidRequest, SuanwangError, Too
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import SiteId
 from suanwang.domain.site import Site
+from suanwang.translation import error_in_chinese
 from suanwang.web import labels
 from suanwang.web.formatting import Formats
 from suanwang.web.live import Live
@@ -104,8 +105,7 @@ class Visit:
         return SiteNames({view.site.id: self.site_name(view.site) for view in self.network.sites.all(self.caller)})
 
     def reason(self, text: str, names: Mapping[SiteId, str] | None = None) -> str:
-        known = names or {}
-        return labels.reason(text, self.translate, lambda site: known.get(SiteId(site), site))
+        return labels.reason(text, names or {}, chinese=self.chinese)
 
     def page(self, template: str, status: int = 200, **context: Any) -> Response:
         """`template` in the reader's language, remembering a language that was chosen by this request."""
@@ -257,10 +257,11 @@ def answer(request: Request, error: SuanwangError) -> Response:
         if request.headers.get("hx-request") == "true":
             return Response(status_code=401, headers={"HX-Redirect": target})
         return RedirectResponse(target, 303)
-    return problem_page(request, to_problem(error))
+    return problem_page(request, error)
 
 
-def problem_page(request: Request, problem: Mapping[str, Any]) -> Response:
+def problem_page(request: Request, error: SuanwangError, status: int | None = None) -> Response:
     """An error in the style of the pages. Asks no store: it may be what failed."""
     seen = Visit(request, request.app.state.web, known=False)
+    problem = to_problem(error_in_chinese(error) if seen.chinese else error, status=status)
     return seen.page("problem.html", int(problem["status"]), problem=problem)

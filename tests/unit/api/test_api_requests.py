@@ -14,7 +14,7 @@ from tests.unit.api.api_world import World, world
 from suanwang.api.app import create_app
 from suanwang.api.asking import SYNC_BYTES, TASK_BYTES, prefers_chinese
 from suanwang.client.problems import MEDIA_TYPE
-from suanwang.domain.errors import Unavailable
+from suanwang.domain.errors import SuanwangError, Unavailable
 from suanwang.domain.identity import Principal, Role
 
 TASK = {"name": "a", "run": "x"}
@@ -267,12 +267,34 @@ def test_joining_takes_a_sites_own_token(net: World) -> None:
 
 
 def test_a_person_gets_a_page_where_the_pages_offer_one(net: World) -> None:
-    def page(request: Request, problem: dict[str, Any]) -> Response | None:
+    def page(request: Request, error: SuanwangError, status: int | None) -> Response | None:
         if "text/html" not in request.headers.get("accept", ""):
             return None
-        return Response(f"<h1>{problem['status']}</h1>", problem["status"], media_type="text/html")
+        return Response(f"<h1>{status}</h1>", status or 500, media_type="text/html")
 
     net.app = create_app(net.network, error_page=page)
     shown = net.ask("GET", "/nothing", headers={"Accept": "text/html"})
     assert (shown.status_code, shown.text) == (404, "<h1>404</h1>")
     check_problem(net.ask("GET", "/v1/nothing"), 404, "not-found")
+
+
+def test_errors_are_in_the_language_asked_for_with_their_english_beside_it(net: World) -> None:
+    wrong = net.ask("GET", "/v1/jobs/j-none", headers={"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"})
+    assert wrong.headers["content-language"] == "zh"
+    assert wrong.headers["vary"] == "Accept-Language"
+    said = wrong.json()
+    assert said["title"] == "没有此名称的对象"
+    assert said["detail"] == "没有作业 'j-none'"
+    assert said["detail_en"] == "no job 'j-none'"
+    assert said["allowed"] == "您项目中的作业"
+    english = net.ask("GET", "/v1/jobs/j-none")
+    assert english.headers["content-language"] == "en"
+    assert english.json()["detail"] == said["detail_en"]
+    assert "detail_en" not in english.json()
+    body = net.ask(
+        "POST",
+        "/v1/jobs/preview",
+        content=b"name: a\nrun: ''\n",
+        headers={"Accept-Language": "zh", "Content-Type": "application/yaml"},
+    )
+    assert body.json()["problems"][0]["message"] == "脚本为空"

@@ -56,7 +56,8 @@ def test_the_manual_has_every_code() -> None:
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", manual, re.MULTILINE)} == {int(code) for code in Exit}
 
 
-def test_a_message_says_field_allowed_and_what_to_do() -> None:
+def test_a_message_says_field_allowed_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    _terminal(monkeypatch, "C.UTF-8")
     said = describe(Unauthorized("no valid token", field="Authorization", allowed="Bearer TOKEN"))
     assert said.splitlines() == [
         "error: no valid token",
@@ -64,6 +65,26 @@ def test_a_message_says_field_allowed_and_what_to_do() -> None:
         "  allowed: Bearer TOKEN",
         "  next: log in with `suanwang login URL`, or set SUANWANG_URL and SUANWANG_TOKEN",
     ]
+
+
+def test_a_message_is_in_the_terminals_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    _terminal(monkeypatch, "zh_CN.UTF-8")
+    assert describe(Unauthorized("no valid token", field="token", allowed="a token of yours")).splitlines() == [
+        "错误：没有有效的令牌",
+        "  字段：token",
+        "  允许：您的令牌",
+        "  下一步：请用 `suanwang login URL` 登录，或设置 SUANWANG_URL 与 SUANWANG_TOKEN",
+    ]
+    problems = [Problem(field="run", message="the script is empty", allowed="a shell script", line=2)]
+    assert describe(InvalidTask(problems, filename="t.yaml")) == (
+        "错误：t.yaml：第 2 行，run：脚本为空（允许：shell 脚本）"
+    )
+
+
+def _terminal(monkeypatch: pytest.MonkeyPatch, language: str) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", language)
 
 
 def test_a_defect_is_no_traceback_unless_asked_for(

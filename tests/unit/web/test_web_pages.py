@@ -224,6 +224,18 @@ def test_the_answer_names_each_problem_with_its_line(client: Client) -> None:
         assert f"<code>{field}</code>" in answer
 
 
+def test_what_is_wrong_is_said_in_the_readers_language(client: Client) -> None:
+    zh = {"Accept-Language": "zh"}
+    text = "name: ok\nrun: ''\nresources:\n  cores: 0\n"
+    answer = client.post("/submit/preview", data={"task": text, "project": PROJECT}, headers={**ORIGIN, **zh}).text
+    assert "脚本为空" in answer
+    assert "允许：shell 脚本" in answer
+    page = client.get("/jobs/none", headers=zh)
+    assert "没有作业 &#39;none&#39;" in page.text
+    assert "允许：您项目中的作业" in page.text
+    assert "no job &#39;none&#39;" in client.get("/jobs/none").text
+
+
 def test_the_answer_compares_the_sites(client: Client) -> None:
     text = "name: a\nrun: echo\nresources: {cores: 1, expected: 1h}\nconstraints: {circle: within 5 ms of 上海}\n"
     answer = client.post("/submit/preview", data={"task": text}, headers={**ORIGIN, "Accept-Language": "zh"}).text

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from babel.messages.mofile import read_mo
 
+from suanwang.domain.ids import SiteId
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.sample import Source
 from suanwang.taskfile import read_tasks
@@ -117,12 +118,12 @@ def test_durations_show_two_units() -> None:
 
 
 def test_known_reasons_are_said_in_chinese_and_unknown_ones_as_they_are() -> None:
-    say = wording.translations("zh").gettext
-    names = {"guian": "贵安"}
+    names = {SiteId("guian"): "贵安"}
     text = "lost contact with site guian; 3 of 3 attempts used"
-    assert labels.reason(text, say, lambda site: names.get(site, site)) == "与站点 贵安 失去联系；已用 3/3 次尝试"
-    assert labels.reason("the program ended with status 3", say) == "程序以状态码 3 结束"
-    assert labels.reason("slurm: {0} %s <b>", say) == "slurm: {0} %s <b>"
+    assert labels.reason(text, names, chinese=True) == "与站点 贵安 失去联系；已用 3/3 次尝试"
+    assert labels.reason(text, names, chinese=False) == "lost contact with site 贵安; 3 of 3 attempts used"
+    assert labels.reason("the program ended with status 3", {}, chinese=True) == "程序以状态码 3 结束"
+    assert labels.reason("slurm: {0} %s <b>", {}, chinese=True) == "slurm: {0} %s <b>"
 
 
 @pytest.mark.parametrize(

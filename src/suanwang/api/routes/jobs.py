@@ -19,6 +19,7 @@ from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.lifecycle import JobState
 from suanwang.ports import JobQuery
 from suanwang.taskfile import InvalidTask
+from suanwang.translation import error_in_chinese
 
 MOST_LISTED = 1000
 """Jobs an answer lists; an array may have a hundred times as many."""
@@ -101,7 +102,8 @@ def preview(ask: Asked, body: Body, content_type: ContentType = "", project: Pay
     except InvalidRequest as error:
         if type(error) not in (InvalidRequest, InvalidTask):
             raise  # Not allowed, too large: nothing that is wrong with the file.
-        return answer({"tasks": [], "problems": problem_rows(error), "notes": [], "uploads": []})
+        said = error_in_chinese(error) if ask.chinese else error
+        return answer({"tasks": [], "problems": problem_rows(said), "notes": [], "uploads": []})
     return answer(answering.preview(found, submission, chinese=ask.chinese))
 
 

@@ -20,6 +20,7 @@ from suanwang.domain.quote import Quote
 from suanwang.domain.task import Task
 from suanwang.scheduling.quoting import Found
 from suanwang.taskfile import InvalidTask
+from suanwang.translation import error_in_chinese
 
 router = APIRouter(prefix="/v1", tags=["quotes"], route_class=Route, responses=FAULT)
 
@@ -117,7 +118,8 @@ def preview(
     except InvalidRequest as error:
         if type(error) not in (InvalidRequest, InvalidTask):
             raise  # Not allowed, too large: nothing that is wrong with the text.
-        return answer(telling.preview(None, chinese=ask.chinese, problems=problem_rows(error)))
+        said = error_in_chinese(error) if ask.chinese else error
+        return answer(telling.preview(None, chinese=ask.chinese, problems=problem_rows(said)))
     return answer(telling.preview(found, chinese=ask.chinese))
 
 

@@ -1,0 +1,162 @@
+"""What was said, matched to the template that said it, and said in Chinese.
+
+Owns which template fits a text, and how what fills its holes is put into words. Each template stands under the rarest of its
+words, so a text is tried with few of them, each in one pass over the text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from suanwang.translation.template import Hole, Template
+
+LONGEST = 20_000
+"""Characters of a text that is looked at; our own are shorter."""
+_DEEPEST = 4
+_WORDS = frozenset({"state", "role", "verdict", "outcome", "move", "ending", "needs", "scope", "side"})
+"""Holes that are filled with words of a language, not with names."""
+_LOOSE = 12
+"""Letters below which a template also fits what it did not say: only names and figures may fill its holes then."""
+_PART = 6
+"""Letters below which a template is not looked for in a part of a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    template: Template
+    words: Template
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A text in Chinese. `known`: how many of its characters were ours."""
+
+    words: str
+    known: int
+    within: int = 0
+    """How many texts were found within it."""
+    joins: bool = False
+    """Whether it begins with what fills a hole."""
+
+    @property
+    def rank(self) -> tuple[int, int, bool, str]:
+        """What explains more of a text, with less, comes later; what is said of a sentence stands around it."""
+        return self.known, -self.within, self.joins, self.words
+
+
+class Matcher:
+    """Texts in Chinese, by `messages`: templates as a catalogue writes them → their Chinese."""
+
+    def __init__(self, messages: Mapping[str, str]) -> None:
+        entries = [_Entry(Template.parsed(each), Template.parsed(words)) for each, words in messages.items() if words]
+        self._exact = {each.template.literals: each.words.literals for each in entries if each.template.is_literal}
+        entries = [each for each in entries if not each.template.is_literal]
+        often = Counter(word for each in entries for word in set(_whole_words(each.template)))
+        self._by_word: dict[str, list[_Entry]] = defaultdict(list)
+        for each in entries:
+            words = _whole_words(each.template)
+            self._by_word[min(words, key=lambda word: (often[word], -len(word), word), default="")].append(each)
+
+    def chinese(self, text: str) -> str | None:
+        """`text` in Chinese, None where no template says it."""
+        said = self._said(text, 0) if len(text) <= LONGEST else None
+        return None if said is None else said.words
+
+    def _said(self, text: str, depth: int) -> _Said | None:
+        exact = self._exact.get(text)
+        if exact is not None:
+            return _Said(exact, len(text))
+        if depth >= _DEEPEST:
+            return None
+        found = [
+            self._filled(each, text, depth) for word in {*text.split(), ""} for each in self._by_word.get(word, ())
+        ]
+        best = max((each for each in found if each), key=lambda each: each.rank, default=None)
+        return best or self._listed(text, depth)
+
+    def _filled(self, entry: _Entry, text: str, depth: int) -> _Said | None:
+        if depth and entry.template.letters < _PART:
+            return None
+        holes = entry.template.match(text)
+        if holes is None:
+            return None
+        known, within = len(entry.template.literals), 0
+        filled: dict[str, str] = {}
+        ours: set[str] = set()
+        for name, value in holes.items():
+            said = self._part(name, value, depth)
+            if said is None and entry.template.letters < _LOOSE and not _is_name(value):
+                return None
+            filled[name] = value if said is None else said.words
+            if said is not None:
+                ours.add(name)
+                known, within = known + said.known, within + said.within + 1
+        words = _joined(
+            (filled[each.name], each.name in ours) if isinstance(each, Hole) else (each, True)
+            for each in entry.words.pieces
+        )
+        return _Said(words, known, within, joins=entry.template.shape[0] == "")
+
+    def _part(self, name: str, value: str, depth: int) -> _Said | None:
+        """What fills a hole, where it is a word or a sentence of ours."""
+        if name.rstrip("0123456789") in _WORDS and value in self._exact:
+            return _Said(self._exact[value], len(value))
+        return self._said(value, depth + 1) if " " in value.strip() and not _is_quoted(value) else None
+
+    def _listed(self, text: str, depth: int) -> _Said | None:
+        """Several texts in one: all of them, or none."""
+        parts = text.split("; ")
+        said = [each for each in (self._said(part, depth + 1) for part in parts) if each] if len(parts) > 1 else []
+        if len(said) < max(len(parts), 2):
+            return None
+        known, within = sum(each.known for each in said), sum(each.within + 1 for each in said)
+        return _Said("；".join(each.words for each in said), known, within)
+
+
+def _joined(pieces: Iterable[tuple[str, bool]]) -> str:
+    """Pieces as one text: no space between Chinese of ours, one between Chinese and a word or figure of another script.
+
+    Of each piece: its text, and whether it is ours.
+    """
+    text, ours = "", True
+    for piece, owned in pieces:
+        if text.rstrip(" ") and piece.lstrip(" "):
+            before, after = text.rstrip(" ")[-1], piece.lstrip(" ")[0]
+            if ours and owned and _is_chinese(before) and _is_chinese(after):
+                text, piece = text.rstrip(" "), piece.lstrip(" ")
+            elif (
+                text[-1] != " "
+                and piece[0] != " "
+                and _is_chinese(before) != _is_chinese(after)
+                and (before + after).isalnum()
+            ):
+                text += " "
+        text, ours = text + piece, owned
+    return text
+
+
+def _is_chinese(character: str) -> bool:
+    return "\u4e00" <= character <= "\u9fff"
+
+
+def _is_quoted(value: str) -> bool:
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+
+
+def _is_name(value: str) -> bool:
+    """Whether it looks like a name, a figure, or a list of such."""
+    return _is_quoted(value) or not any(" " in each for each in value.split(", "))
+
+
+def _whole_words(template: Template) -> Iterator[str]:
+    """The words that every text said by `template` has between spaces or at its ends."""
+    *_, last = enumerate(template.shape)
+    for place, literal in enumerate(template.shape):
+        words = literal.split()
+        if words and place > 0 and not literal[0].isspace():
+            words = words[1:]
+        if words and place < last[0] and not literal[-1].isspace():
+            words = words[:-1]
+        yield from words
