@@ -6,16 +6,19 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from tests.contract.hold_suite import pledging
+from tests.contract.hold_suite import holding, pledging
 from tests.contract.ledger_suite import DEMO, NOW, RULES, SELLER, a_hold, a_transfer, assert_whole, billed, filled
 from tests.contract.market_suite import an_order
-from tests.contract.store_values import PROJECT, a_job, after, an_event, at_once
+from tests.contract.store_values import PROJECT, a_job, a_line, a_record, after, an_event, at_once, leased
 
 from suanwang.control.billing.settling import settle
 from suanwang.domain.identity import Project
+from suanwang.domain.ids import ProjectId
+from suanwang.domain.job import Allocation, AllocationState, Job, Pledge, Step
+from suanwang.domain.lifecycle import JobState
 from suanwang.ports import Deal, Fault, Store
-from suanwang.trading.budgets import Budget, Draw, Period, Scope, Spent
-from suanwang.trading.holding import LASTS, RUNS
+from suanwang.trading.budgets import Budget, Draw, Period, Scope, Spent, used
+from suanwang.trading.holding import LASTS, RUNS, pledge_chain, renewed
 from suanwang.trading.ledger import BANK, Verdict
 from suanwang.trading.market.dealing import MARKET, hold
 from suanwang.trading.settlement import opened
@@ -133,6 +136,46 @@ class BudgetContract:
         assert 450 - 40 < took <= 450, "no room is left for any of them"
         assert_whole(store)
 
+    def test_what_a_run_held_pays_its_lines_without_passing_a_budget(self, store: Store) -> None:
+        _limited(store, Scope.PROJECT, 500)
+        job, allocation = holding(store, 300)
+        assert store.post([(a_transfer(DEMO, SELLER, 200),)], NOW, draw=_draw(200))[0].done
+        for number, (fen, spent, held) in enumerate([(100, 300, 200), (150, 450, 50), (70, 520, 1)], 1):
+            _bill(store, job, allocation, number, fen)
+            assert settle(store, RULES, NOW) == 1
+            (found,) = used(store.budgets(), store.spent(NOW), {})
+            assert (found.spent_fen, found.held_fen) == (spent, held)
+            job = replace(job, revision=job.revision + 1)
+        assert found.left_fen == -21, "more was used than was held: it is owed, and shown"
+        fresh = a_job()
+        store.add_jobs([fresh], [])
+        assert store.apply([pledging(fresh, 1)]) == {fresh.id}
+        assert_whole(store)
+
+    def test_a_hold_grows_no_further_than_a_budget_bears(self, store: Store) -> None:
+        _limited(store, Scope.PERSON, 500)
+        holding(store, 300)
+        (held,) = store.leases_held(NOW + LASTS, (), 9)
+        assert store.deal(_ordering("order-0150", 150), NOW).done
+        draw = Draw(project=PROJECT, person="li", amount_fen=51)
+        (outcome,) = store.post([renewed(held.hold, 351, NOW)], NOW, draw=draw)
+        assert outcome.verdict is Verdict.BUDGET
+        assert [each.hold for each in store.leases_held(NOW + LASTS, (), 9)] == [held.hold]
+        (outcome,) = store.post([renewed(held.hold, 350, NOW)], NOW, draw=replace(draw, amount_fen=50))
+        assert (outcome.done, self._of(store)) == (True, {"li": (0, 0, 500)})
+        assert_whole(store)
+
+    def test_runs_that_hold_nothing_are_found_by_project(self, store: Store) -> None:
+        bare, allocation = leased(store)
+        assert store.leases_bare([PROJECT], 9) == [], "it does not run yet"
+        running = replace(allocation, state=AllocationState.RUNNING, started_at=after(5))
+        moved = replace(bare, state=JobState.RUNNING, revision=bare.revision + 1)
+        store.apply([Step(job=moved, allocation=running)])
+        assert store.leases_bare([PROJECT], 9) == [(moved, running)]
+        assert store.leases_bare([ProjectId("other")], 9) == []
+        store.post([pledge_chain(PROJECT, allocation.id, Pledge(amount_fen=1, at=NOW))], NOW)
+        assert store.leases_bare([PROJECT], 9) == []
+
     def _of(self, store: Store) -> dict[str, tuple[int, int, int]]:
         found = store.spent(NOW)
         assert all(each.project == PROJECT for each in found)
@@ -145,6 +188,17 @@ def _limited(store: Store, scope: Scope, limit_fen: int) -> None:
         store.add_project(Project(id=PROJECT, title="", created_at=NOW, labels={"organisation": "清华大学"}), [])
     name = {Scope.PERSON: "li", Scope.PROJECT: PROJECT, Scope.ORGANISATION: "清华大学"}[scope]
     store.put_budget(a_budget(scope, name, limit_fen), [])
+
+
+def _bill(store: Store, job: Job, allocation: Allocation, number: int, fen: int) -> None:
+    record = a_record(job, allocation, number, start_s=10 + 40 * number)
+    step = Step(
+        job=replace(job, revision=job.revision + 1),
+        allocation=allocation,
+        usage=(record,),
+        bill_lines=(a_line(record, fen=fen),),
+    )
+    assert store.apply([step]) == frozenset()
 
 
 def _draw(amount_fen: int) -> Draw:

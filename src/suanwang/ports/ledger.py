@@ -11,7 +11,7 @@ from typing import Protocol
 from suanwang.domain.ids import AllocationId, JobId, ProjectId
 from suanwang.domain.job import Allocation, BillLine, Event, Job, Ran, UsageRecord
 from suanwang.domain.site import Price
-from suanwang.trading.budgets import Draw
+from suanwang.trading.budgets import Draw, taken_fen
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.ledger import Account, AccountId, Chain, Entry, Hold, Outcome, Transfer
 from suanwang.trading.merkle import Edge, Key
@@ -90,6 +90,14 @@ class Claim:
     person: str = ""
     """Who asked for what it pays."""
 
+    @property
+    def draw(self) -> Draw:
+        """What it takes of its project. A budget that does not bear that beside what runs hold has the line paid from the hold
+        of its lease, which was made for it."""
+        project = self.blocked.project
+        assert project is not None, "a line is of a project"
+        return Draw(project=project, person=self.person, amount_fen=taken_fen(self.chain, project))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
@@ -162,6 +170,9 @@ class Ledger(Protocol):
 
     def lent(self, leases: Collection[AllocationId]) -> Mapping[AllocationId, Hold]:
         """What these leases hold of vouchers."""
+
+    def leases_bare(self, projects: Collection[ProjectId], limit: int) -> Sequence[tuple[Job, Allocation]]:
+        """Running leases of these projects that hold nothing, by identifier."""
 
     def release_ended(self, now: datetime, limit: int) -> int:
         """Void the holds of leases that have ended and whose lines are all settled; returns how many."""

@@ -100,12 +100,19 @@ def following(hold: Hold, chain: tuple[Transfer, ...]) -> Hold | None:
 
 
 def pay(
-    book: Book, chain: Chain, leases: dict[AllocationId, Hold], lease: AllocationId | None, over: bool, now: datetime
+    book: Book,
+    chain: Chain,
+    leases: dict[AllocationId, Hold],
+    lease: AllocationId | None,
+    over: bool,
+    now: datetime,
+    *,
+    tight: bool = False,
 ) -> tuple[Outcome, tuple[Transfer, ...]]:
-    """Post what settles a line. Where its project is short of it, the line's lease gives of its hold; one that is `over`
-    gives all. Returns also the transfers by which it did; `leases` follows them."""
+    """Post what settles a line. Where its project is short of it, or a budget is `tight`, the line's lease gives of its hold;
+    one that is `over` gives all. Returns also the transfers by which it did; `leases` follows them."""
     hold = None if lease is None else leases.get(lease)
-    if hold is None or not over:
+    if hold is None or not (over or tight):
         outcome = book.post(chain, now)
         if hold is None or outcome.verdict is not Verdict.SHORT:
             return outcome, ()

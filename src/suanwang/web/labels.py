@@ -81,6 +81,7 @@ EVENTS: Mapping[str, str] = {
     "job.unpaid": N_("Asked to end at {site}: its money is used up"),
     "ledger.overdrawn": N_("An account is below its limit"),
     "ledger.stray": N_("Money is held or billed for nobody"),
+    "budget.passed": N_("More was spent than a budget allows: nothing starts on it"),
     "budget.set": N_("A budget was set"),
     "budget.dropped": N_("A budget was taken away"),
     "ledger.topped_up": N_("Money was put on the project's account"),

@@ -199,6 +199,44 @@ def test_a_project_that_pays_by_invoice_later_holds_nothing_and_may_owe(net: Wor
     assert net.ask("PUT", "/v1/ledger/limits", by="olga", json={**limit, "limit_fen": 4_999}).status_code == 409
 
 
+def test_a_budget_that_comes_after_the_start_ends_the_run_in_time_all_the_same(net: World) -> None:
+    limit = {"project": "demo", "limit_fen": None}
+    assert net.ask("PUT", "/v1/ledger/limits", by="olga", json=limit).status_code == 200
+    agent = ready(net)
+    job = running(net, agent)
+    goes_on(net, agent, job, 0.5)
+    account = net.store.account(account_id(Owner.PROJECT, "demo"))
+    assert account is not None
+    assert account.held_fen == 0
+    budget(net, 20_000)
+    assert not goes_on(net, agent, job, 1.2).known[0].cancel
+    (shown,) = net.ask("GET", "/v1/ledger/budgets").json()["items"]
+    assert shown["held_fen"] > 0
+    assert goes_on(net, agent, job, 0.27).known[0].cancel
+    goes_on(net, agent, job, 1 / 60, ended=RunState.CANCELLED)
+    (shown,) = net.ask("GET", "/v1/ledger/budgets").json()["items"]
+    assert (shown["held_fen"], shown["left_fen"] >= 0) == (0, True)
+    assert stored(net, job).reason == "the money of budget person:alice is used up: the run was ended"
+
+
+def test_a_budget_that_is_passed_is_told_once_and_nothing_starts_on_it(net: World) -> None:
+    mount_web(net.app, net.network)
+    net.ask("PUT", "/v1/ledger/limits", by="olga", json={"project": "demo", "limit_fen": None})
+    agent = ready(net)
+    job = running(net, agent)
+    goes_on(net, agent, job, 0.5)
+    budget(net, 4_000, "project", "demo")
+    assert goes_on(net, agent, job, 0.1).known[0].cancel
+    goes_on(net, agent, job, 1 / 60, ended=RunState.CANCELLED)
+    (event,) = net.ask("GET", "/v1/events", params={"kind": "budget.passed"}).json()["items"]
+    assert (event["project"], event["data"]["name"], event["data"]["limit_fen"]) == ("demo", "demo", 4_000)
+    assert event["data"]["over_fen"] == event["data"]["spent_fen"] - 4_000 > 0
+    assert "It is passed by ¥" in page(net, "/wallet").text
+    assert "已超出" in page(net, "/wallet", lang="zh").text
+    assert "支出超出预算" in page(net, "/operator", by="olga", lang="zh").text
+    assert net.ask("POST", "/v1/jobs", json={"tasks": [{"name": "more", "run": "true"}]}).status_code == 409
+
+
 def test_operators_set_budgets_and_users_see_their_own(net: World) -> None:
     assert len(budget(net, 500)) == 1
     assert len(budget(net, 700, "project", "demo", period="total")) == 2

@@ -11,12 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
+from suanwang.adapters.store.codec import clean
 from suanwang.adapters.store.database import Database
 from suanwang.adapters.store.job_reads import BOTH, both_from
 from suanwang.adapters.store.ledger import LEASE, LEASE_HOLDS, hold_from
 from suanwang.adapters.store.paging import page_size
-from suanwang.domain.ids import AllocationId
-from suanwang.domain.job import Event
+from suanwang.domain.ids import AllocationId, ProjectId
+from suanwang.domain.job import Allocation, Event, Job
 from suanwang.ports import Fault, HeldLease, Stray
 from suanwang.trading.budgets import Draw
 from suanwang.trading.holding import ended, joined, lease_of, nothing_held
@@ -47,6 +48,11 @@ LEFT JOIN LATERAL (SELECT {_HOLD} FROM ledger_holds h WHERE h.{LEASE_HOLDS} AND 
 WHERE a.state IN ('leased', 'running') ORDER BY d.first, d.lease COLLATE "C" LIMIT %(limit)s
 """
 _OF_VOUCHERS = f"SELECT {_HOLD} FROM ledger_holds h WHERE h.{LEASE_HOLDS} AND {_LENT} AND {_WHOSE} = ANY(%s)"
+_BARE = f"""
+SELECT {BOTH} FROM jobs j JOIN granted a ON a.id = j.allocation_id
+WHERE j.project = ANY(%s) AND j.state = 'running' AND a.state = 'running'
+AND NOT EXISTS (SELECT FROM ledger_holds h WHERE h.{LEASE_HOLDS} AND {_WHOSE} = a.id) ORDER BY a.id LIMIT %s
+"""
 _ENDED = f"""
 SELECT c.allocation_id, EXISTS (SELECT FROM usage_records u JOIN unsettled_lines o ON o.usage_id = u.id
     WHERE u.allocation_id = c.allocation_id), {_HOLD}
@@ -102,6 +108,11 @@ class LeaseHolds(ABC):
         with self._database.reading() as connection:
             rows = connection.execute(_OF_VOUCHERS, (sorted(leases),)).fetchall()
         return {lease_of(row[0]): hold_from(row) for row in rows}
+
+    def leases_bare(self, projects: Collection[ProjectId], limit: int) -> Sequence[tuple[Job, Allocation]]:
+        with self._database.reading() as connection:
+            rows = connection.execute(_BARE, ([clean(name) for name in projects], page_size(limit))).fetchall()
+        return [both_from(row) for row in rows]
 
     def strays(self, before: datetime, limit: int) -> Sequence[Stray]:
         with self._database.reading() as connection:

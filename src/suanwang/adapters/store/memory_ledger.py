@@ -18,7 +18,7 @@ from decimal import Decimal
 from suanwang.domain.errors import Conflict, NotFound
 from suanwang.domain.identity import Project
 from suanwang.domain.ids import AllocationId, JobId, ProjectId
-from suanwang.domain.job import Allocation, BillLine, Event, Job, Step, UsageRecord
+from suanwang.domain.job import Allocation, AllocationState, BillLine, Event, Job, Step, UsageRecord
 from suanwang.ports import Audit, Claim, Fault, HeldLease, OpenLine, Stray
 from suanwang.trading.budgets import Draw, asked_for, spending
 from suanwang.trading.checkpoint import Checkpoint
@@ -232,6 +232,17 @@ class MemoryLedger(ABC):
         with self._lock:
             return {lease: hold for lease, hold in self._lease_holds(Owner.VOUCHER).items() if lease in leases}
 
+    def leases_bare(self, projects: Collection[ProjectId], limit: int) -> Sequence[tuple[Job, Allocation]]:
+        with self._lock:
+            held = {**self._lease_holds(Owner.PROJECT), **self._lease_holds(Owner.VOUCHER)}
+            bare = sorted(lease for lease in self._live if lease not in held)
+            found = [(self._jobs[self._live[lease]], self._allocations[lease]) for lease in bare]
+            return [
+                (job, allocation)
+                for job, allocation in found
+                if job.project in projects and allocation.state is AllocationState.RUNNING
+            ][:limit]
+
     def release_ended(self, now: datetime, limit: int) -> int:
         with self._lock:
             both, released = (self._lease_holds(Owner.PROJECT), self._lease_holds(Owner.VOUCHER)), 0
@@ -327,7 +338,8 @@ class MemoryLedger(ABC):
         outcome = Outcome(chain=name, verdict=Verdict.POSTED)
         if claim.chain:
             self._persons[name] = claim.person
-            outcome, freed = pay(self._book, claim.chain, holds, claim.lease, claim.over, now)
+            tight = claim.lease is not None and bool(self._passed(claim.draw, now))
+            outcome, freed = pay(self._book, claim.chain, holds, claim.lease, claim.over, now, tight=tight)
             self._enter(freed, now)
             if outcome.verdict is Verdict.POSTED:
                 self._enter(claim.chain, now)

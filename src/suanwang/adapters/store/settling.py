@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from suanwang.adapters.store.budgets import borne
 from suanwang.adapters.store.database import Connection, Database
 from suanwang.adapters.store.ledger import held_by_leases, locked, write_transfers
 from suanwang.adapters.store.paging import page_size
@@ -127,14 +128,15 @@ def _paid(
 ) -> tuple[list[Outcome], list[tuple[Transfer, ...]]]:
     """What becomes of each claim, and the transfers it posts, of its lease's hold first; nothing is written."""
     leases = {claim.lease for claim in claims if claim.lease is not None and claim.chain}
+    passed = borne(connection, [claim.draw for claim in claims], now) if leases else [""] * len(claims)
     book = locked(connection, [transfer for claim in claims for transfer in claim.chain], [RUNS] if leases else ())
     holds = held_by_leases(connection, book, leases)
     outcomes: list[Outcome] = []
     posted: list[tuple[Transfer, ...]] = []
-    for claim in claims:
+    for claim, purse in zip(claims, passed, strict=True):
         outcome, freed = Outcome(chain=chain_name(claim.usage_id), verdict=Verdict.POSTED), tuple[Transfer, ...]()
         if claim.chain:
-            outcome, freed = pay(book, claim.chain, holds, claim.lease, claim.over, now)
+            outcome, freed = pay(book, claim.chain, holds, claim.lease, claim.over, now, tight=bool(purse))
         outcomes.append(outcome)
         posted.append((*freed, *(claim.chain if outcome.verdict is Verdict.POSTED else ())))
     return outcomes, posted

@@ -24,8 +24,8 @@ from suanwang.domain.lifecycle import JobState
 from suanwang.ports import HeldLease, Store
 from suanwang.scheduling.plan import Place
 from suanwang.scheduling.purses import Aid, Money, Purses
-from suanwang.trading.budgets import Scope, Used
-from suanwang.trading.holding import AGES, OUTLASTS, RUNS, joined, lent, lent_until, renewed
+from suanwang.trading.budgets import Draw, Scope, Used
+from suanwang.trading.holding import AGES, OUTLASTS, RUNS, joined, lent, lent_until, pledge_chain, renewed
 from suanwang.trading.ledger import Account, AccountId, Hold, Owner, Transfer, account_id
 from suanwang.trading.settlement import opened
 
@@ -87,7 +87,7 @@ def keep_holds(store: Store, rules: Rules, now: datetime) -> int:
     if not held:
         return 0
     purses = Purses(money(store, rules, [each.job for each in held], budgets, now))
-    chains: list[tuple[Transfer, ...]] = []
+    chains: list[tuple[tuple[Transfer, ...], Draw]] = []
     steps: list[Step] = []
     volumes = {site: Volumes(store, site, now) for site in {each.allocation.site_id for each in held}}
     for each in sorted(held, key=lambda each: (each.allocation.granted_at, each.allocation.id)):
@@ -96,13 +96,60 @@ def keep_holds(store: Store, rules: Rules, now: datetime) -> int:
         if not kept.lasts:
             steps += _stop(each, purses, now)
         if chain := _renewed(each, kept, now):
-            purses.took(each.job, kept.own_fen - each.hold.amount_fen)
+            more = Draw(project=each.job.project, person=each.job.owner, amount_fen=kept.own_fen - each.hold.amount_fen)
+            purses.took(each.job, more.amount_fen)
             if kept.aid is not None and each.voucher is not None:
                 purses.lent(kept.aid, kept.lent_fen - each.voucher.amount_fen)
-            chains.append(chain)
-    if chains:
-        store.post(chains, now)
+            chains.append((chain, more))
+    _renew(store, chains, budgets, now)
     return len(steps) - len(store.apply(steps)) if steps else 0
+
+
+def _renew(
+    store: Store, chains: Sequence[tuple[tuple[Transfer, ...], Draw]], budgets: Sequence[Used], now: datetime
+) -> None:
+    """Make holds anew. One that grows is held to the budgets where it is written: what they bore as they were read, an order
+    may have taken since. It then stays as it is until the next turn."""
+    growing = [each for each in chains if budgets and each[1].amount_fen > 0]
+    others = [chain for chain, more in chains if not budgets or more.amount_fen <= 0]
+    if others:
+        store.post(others, now)
+    for chain, more in growing:
+        store.post([chain], now, draw=more)
+
+
+def hold_bare(store: Store, rules: Rules, now: datetime) -> int:
+    """Let runs hold that hold nothing, because nothing limited their project as they began, and that a budget binds now; returns
+    how many do. From then on they end in time, as others."""
+    budgets = used_of(store, store.budgets(), now)
+    if not budgets:
+        return 0
+    of = organisations(store)
+    every = any(each.budget.scope is Scope.PERSON for each in budgets)
+    bound = {each.budget.name for each in budgets if each.budget.scope is not Scope.PERSON}
+    bare = store.leases_bare([name for name, label in of.items() if every or name in bound or label in bound], LIMIT)
+    if not bare:
+        return 0
+    found = money(store, rules, [job for job, _ in bare], budgets, now)
+    purses, held = Purses(found), 0
+    names = {each.budget.purse for each in budgets}
+    for job, allocation in bare:
+        if names.isdisjoint(found.of.get((job.project, job.owner), ())):
+            continue
+        used_us = Volumes(store, allocation.site_id, now).of(job.project, allocation)
+        wanted, least = need_fen(job, allocation, 0, now, rules.hold_span_s, used_us), purses.least(job)
+        if wanted <= 0 or least is None:
+            continue
+        amount = max(1, min(wanted, least[1]))  # By a fen it is found, and ended.
+        draw = Draw(project=job.project, person=job.owner, amount_fen=amount) if least[1] >= amount else None
+        store.open_accounts([opened(RUNS)])
+        (outcome,) = store.post(
+            [pledge_chain(job.project, allocation.id, Pledge(amount_fen=amount, at=now))], now, draw=draw
+        )
+        if outcome.done:
+            purses.took(job, amount)
+            held += 1
+    return held
 
 
 def _tight(store: Store, budgets: Sequence[Used]) -> Collection[AccountId]:

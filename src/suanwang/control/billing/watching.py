@@ -1,6 +1,8 @@
-"""A look through the ledger by the loop itself, once a minute: overdrafts, holds past their time, what nobody owns.
+"""A look through the ledger by the loop itself, once a minute: overdrafts, budgets that are passed, holds past their time, what
+nobody owns.
 
-Owns when that is done, what is told of it, and what is put right: a hold that nobody owns is released. Each thing is told
+Owns when that is done, what is told of it, and what is put right: a hold that nobody owns is released, and a run that holds nothing
+though a budget binds it by now gets a hold. Each thing is told
 once, as an event that operators see; a process that starts tells what it finds again.
 """
 
@@ -8,10 +10,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from suanwang.control.billing.budgets import used_of
+from suanwang.control.billing.holding import hold_bare
 from suanwang.control.rules import Rules
 from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Event
 from suanwang.ports import Fault, Store, Stray
+from suanwang.trading.budgets import Scope, Used, month_name
 from suanwang.trading.holding import ended
 from suanwang.trading.ledger import Owner
 
@@ -29,6 +34,7 @@ class MoneyWatch:
         self._rules = rules
         self._looked_at: datetime | None = None
         self._told: set[tuple[Fault, str]] = set()
+        self._passed: set[tuple[str, str]] = set()
 
     def look(self, now: datetime) -> int:
         """Tell what is newly wrong, where a look is due; returns how much."""
@@ -39,11 +45,39 @@ class MoneyWatch:
         fresh = [stray for stray in found if (stray.fault, stray.what) not in self._told]
         if fresh:
             self._store.append_events([_event(stray, now) for stray in fresh])
+        passed = {
+            (each.budget.purse, month_name(now)): each for each in used_of(self._store, self._store.budgets(), now)
+        }
+        passed = {
+            key: each for key, each in passed.items() if each.left_fen < 0 and each.spent_fen > each.budget.limit_fen
+        }
+        news = [_passed(each, now) for key, each in passed.items() if key not in self._passed]
+        if news:
+            self._store.append_events(news)
+        hold_bare(self._store, self._rules, now)
         orphans = [stray.what for stray in found if stray.fault is Fault.ORPHAN]
         if orphans:
             self._store.post([(ended(hold),) for hold in self._store.holds(orphans)], now)
         self._looked_at, self._told = now, {(stray.fault, stray.what) for stray in found}
-        return len(fresh)
+        self._passed = set(passed)
+        return len(fresh) + len(news)
+
+
+def _passed(used: Used, now: datetime) -> Event:
+    """More was used than was held: it is owed, and nothing starts until the budget bears it."""
+    budget = used.budget
+    return Event(
+        kind="budget.passed",
+        at=now,
+        project=ProjectId(budget.name) if budget.scope is Scope.PROJECT else None,
+        data={
+            "scope": budget.scope,
+            "name": budget.name,
+            "limit_fen": budget.limit_fen,
+            "spent_fen": used.spent_fen,
+            "over_fen": used.spent_fen - budget.limit_fen,
+        },
+    )
 
 
 def _event(stray: Stray, now: datetime) -> Event:

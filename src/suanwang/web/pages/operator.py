@@ -25,6 +25,7 @@ FINDINGS = (
     "ledger.blocked",
     "ledger.overdrawn",
     "ledger.stray",
+    "budget.passed",
     "job.unpaid",
     "site.suspect",
     "site.lost",
