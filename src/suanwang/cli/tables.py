@@ -215,16 +215,33 @@ def sites(rows: Iterable[models.SiteView]) -> Table:
 
 def _core_hour_yuan(price: models.PriceView) -> Decimal:
     """By the price list in force, where there is one."""
+    return (_in_force(price) or price).core_hour_yuan
+
+
+def _in_force(price: models.PriceView) -> models.PriceListView | None:
     now = datetime.now(UTC)
-    listed = [each.core_hour_yuan for each in price.lists if each.valid_from <= now]
-    return listed[-1] if listed else price.core_hour_yuan
+    return next((each for each in reversed(price.lists) if each.valid_from <= now), None)
+
+
+def _prices(price: models.PriceView) -> list[str]:
+    """What everybody is asked now: by the price list in force, which is named, else as declared."""
+    listed = _in_force(price)
+    asked = listed or price
+    found = [f"core {asked.core_hour_yuan:f} ¥/h", f"GB {asked.memory_gb_hour_yuan:f} ¥/h"]
+    for model, yuan_per_hour in price.device_hour_yuan.items():
+        formula = None if listed is None else listed.device_hour.get(model)
+        if formula is None or not formula.factor:
+            each = yuan_per_hour if formula is None else formula.base_yuan
+            found.append(f"{model} {each:f} ¥/h")
+        else:
+            found.append(f"{model} {word('by_electricity')}")
+    return found if listed is None else [*found, word("by_list").format(listed.version)]
 
 
 def site(view: models.SiteView) -> Table:
     """One site in full."""
     offer = view.offering
-    prices = [f"core {offer.price.core_hour_yuan:f} ¥/h", f"GB {offer.price.memory_gb_hour_yuan:f} ¥/h"]
-    prices += [f"{model} {price:f} ¥/h" for model, price in offer.price.device_hour_yuan.items()]
+    prices = _prices(offer.price)
     return facts(
         (
             ("site", view.id),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -222,23 +223,44 @@ def trace(
     if found.events:
         out.print(_table(("at", "event", "site"), ((tables.instant(e.at), e.kind, e.site or "") for e in found.events)))
     rows: list[tuple[str, ...]] = []
-    for record in found.records:
+    one = found.origin.usage if found.origin is not None else of
+    records = [record for record in found.records if record.line.usage_id == one] or found.records
+    if len(records) < len(found.records):
+        say(f"record {one}, of {len(found.records)}; the whole job: suanwang trace {found.job}")
+    for record in records:
         line = record.line
         rows.append((line.usage_id, f"{line.rated_yuan:f}", tables.fen(line.amount_fen), "", "", ""))
         rows += [("", "", "", *_moved(each)) for each in record.transfers]
-    rows += [("", "", "", *_moved(each)) for each in found.uses]
+    uses = found.uses if len(records) == len(found.records) else []
+    rows += [("", "", "", *_moved(each)) for each in uses]
     out.print(
         _table(("usage", "exactly", "amount", "transfer", "way", "moved"), rows, right=("exactly", "amount", "moved"))
     )
-    gained = ((each.account, tables.fen(each.change_fen)) for each in found.accounts)
+    change = Counter[str]()
+    for paid in chain.from_iterable((*(record.transfers for record in records), uses)):
+        if not _holds(paid):
+            change[paid.debit] -= paid.amount_fen
+            change[paid.credit] += paid.amount_fen
+    gained = ((account, tables.fen(amount)) for account, amount in sorted(change.items()))
     out.print(_table(("account", "change"), gained, right=("change",)))
 
 
 def _moved(each: ledger_models.TransferView) -> tuple[str, str, str]:
-    from suanwang.cli import tables
+    return each.id, f"{each.debit} → {each.credit}", _shown(each, each.amount_fen)
 
-    held = each.phase in (Phase.PENDING, Phase.VOID)
-    return each.id, f"{each.debit} → {each.credit}", f"({each.phase})" if held else tables.fen(each.amount_fen)
+
+def _holds(each: ledger_models.TransferView) -> bool:
+    """Whether it moves nothing: it holds an amount, or lets go of one that was held."""
+    return each.phase in (Phase.PENDING, Phase.VOID)
+
+
+def _shown(each: ledger_models.TransferView, amount_fen: int) -> str:
+    from suanwang.cli import tables
+    from suanwang.cli.words import word
+
+    if not _holds(each):
+        return tables.fen(amount_fen)
+    return word("is_held" if each.phase is Phase.PENDING else "is_released").format(tables.fen(each.amount_fen))
 
 
 def _table(names: tuple[str, ...], rows: Iterable[tuple[str, ...]], right: tuple[str, ...] = ()) -> Table:
@@ -396,7 +418,7 @@ def _transfers(account: str, rows: list[ledger_models.TransferView]) -> Table:
     made = tables.table("at", "code", "with", "amount", "transfer", "leaf", right=("amount", "leaf"))
     for row in rows:
         paid = row.debit == account
-        amount = tables.fen(-row.amount_fen if paid else row.amount_fen)
+        amount = _shown(row, -row.amount_fen if paid else row.amount_fen)
         other = row.credit if paid else row.debit
         made.add_row(tables.instant(row.at), row.code, other, amount, row.id, str(row.leaf))
     return made

@@ -113,8 +113,14 @@ def test_followed_by_the_command_line(
     shell, job = Shell(net, monkeypatch, capsys, tmp_path), net.jobs[1]  # type: ignore[attr-defined]
     done = shell("trace", job)
     assert done.code == 0, done.err
-    for words in ("job.accepted", "provider:university", "voucher:v1", "(pending)"):
+    for words in ("job.accepted", "provider:university", "voucher:v1", " held)"):
         assert words in done.out
+    record = shell("trace", job, "--json").json["records"][-1]
+    one = shell("trace", record["line"]["usage_id"]).out
+    assert f"suanwang trace {job}" in one
+    assert all(each["id"] in one for each in record["transfers"])
+    assert f"{job}-1:1 " not in one
+    assert " held)" in shell("wallet", "show", "project:demo").out
     transfer = shell("trace", job, "--json").json["records"][0]["transfers"][0]["id"]
     assert job in shell("trace", transfer).out
     assert "of trade cores-order-1" in shell("trace", "trade/cores-order-1/0").out

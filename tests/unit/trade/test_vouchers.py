@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -170,6 +171,10 @@ def test_it_pays_its_share_of_a_bill_and_the_bill_proves_it(net: World) -> None:
     document = net.ask("GET", f"/v1/bills/{job}/evidence").json()
     finding = verify(document)
     assert (finding.failures, finding.voucher_fen, finding.unsettled) == ((), row["used_fen"], ())
+    text = page(net, f"/wallet/lines/{document['usage'][0]['leaf']['id']}").text
+    assert re.search(r"<td>Voucher [\w-]+</td><td[^>]*>(<a[^>]*>)?Provider guian-cloud", text), "whom it paid is said"
+    paid = text[text.index("Who was paid") : text.index("</tbody>", text.index("Who was paid"))]
+    assert "-¥" not in paid
     for at, each in enumerate(document["transfers"]):
         forged = copy.deepcopy(document)
         forged["transfers"][at]["leaf"]["amount_fen"] += 1

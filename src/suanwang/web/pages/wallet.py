@@ -215,9 +215,13 @@ def _row(visit: Visit, entry: Entry, account: AccountId) -> dict[str, object]:
 
 
 def _received(visit: Visit, entry: Entry, payer: AccountId) -> dict[str, object]:
-    """A transfer by what the other party got of `payer`."""
-    got = entry.transfer.amount_fen if entry.transfer.debit == payer else -entry.transfer.amount_fen
-    return {**_row(visit, entry, payer), "amount_fen": got}
+    """A transfer by what the other party got of `payer`, or of the voucher that paid beside him, which is named."""
+    moved = entry.transfer
+    voucher = next((side for side in (moved.debit, moved.credit) if side.startswith(f"{Owner.VOUCHER}:")), None)
+    side = voucher or payer
+    got = moved.amount_fen if moved.debit == side else -moved.amount_fen
+    named = {} if voucher is None else {"what": account_name(visit, voucher)}
+    return {**_row(visit, entry, side), "amount_fen": got, **named}
 
 
 def _words(visit: Visit, words: Mapping[str, str]) -> dict[str, str]:
