@@ -49,6 +49,41 @@ BLOCKS: Mapping[str, tuple[tuple[str, bool, bool], ...]] = {
         ("Status", True, False),
     ),
 }
+# Types of the properties that 2.0 has from 1.0, as the working group's schema of 1.0 (GFD-R-P.098) declares them:
+# https://github.com/OpenGridForum/redmine_dmsf_files, ur/ur_v18726.xsd. Lexical forms are those of W3C XML Schema part 2.
+XSD: Mapping[str, str] = {
+    "duration": r"-?P(?=.)(\d+Y)?(\d+M)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?",
+    "dateTime": r"-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?",
+    "positiveInteger": r"\+?0*[1-9]\d*",
+    "float": r"[+-]?(\d+(\.\d*)?|\.\d+)([Ee][+-]?\d+)?",
+    "token": r"[^\s]+( [^\s]+)*",
+    "string": r"(?s).*",
+    "domainNameType": r"([a-zA-Z0-9][a-zA-Z0-9'\-']*[a-zA-Z0-9]\.)*([a-zA-Z0-9][a-zA-Z0-9'\-']*[a-zA-Z0-9])?",
+}
+TYPES: Mapping[str, str] = {
+    "RecordId": "token",
+    "CreateTime": "dateTime",
+    "CpuDuration": "duration",
+    "WallDuration": "duration",
+    "StartTime": "dateTime",
+    "EndTime": "dateTime",
+    "ExecutionHost": "domainNameType",
+    "Processors": "positiveInteger",
+    "NodeCount": "positiveInteger",
+    "Charge": "float",
+    "GlobalJobId": "string",
+    "LocalJobId": "string",
+    "JobName": "string",
+    "MachineName": "domainNameType",
+    "Status": "token",
+}
+STATUS = {"aborted", "completed", "failed", "held", "queued", "started", "suspended"}
+ATTRIBUTES: Mapping[str, set[str]] = {
+    "CpuDuration": {"usageType"},
+    "Charge": {"unit"},
+    "GlobalGroupAttribute": {"type"},
+}
+"""All qualified, as the schema's `attributeFormDefault` says."""
 UTC_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 DURATION = re.compile(r"PT\d+(\.\d+)?S")
 
@@ -125,6 +160,20 @@ def test_each_run_is_an_ogf_usage_record(net: World) -> None:
         }
         assert labels == {"department": "物理系", "organisation": "清华", "team": "等离子体"}
     assert sum(Decimal(value(run, "Charge")) for run in found) * 100 == invoice(net)["amount_fen"]
+
+
+def test_each_property_has_the_type_that_the_working_groups_schema_gives_it(net: World) -> None:
+    spaces = f"{{{NAMESPACE}}}"
+    found = runs(net)
+    assert found
+    for part in (part for run in found for block in run for part in block):
+        name = part.tag.removeprefix(spaces)
+        assert part.tag.startswith(spaces)
+        assert not list(part), "a property is simple"
+        if name in TYPES:
+            assert re.fullmatch(XSD[TYPES[name]], part.text or ""), f"{name} {part.text!r} is no {TYPES[name]}"
+        assert set(part.attrib) <= {spaces + each for each in ATTRIBUTES.get(name, set())}, name
+    assert {value(run, "Status") for run in found} <= STATUS
 
 
 def test_a_run_that_the_time_cuts_is_told_in_parts(net: World) -> None:
