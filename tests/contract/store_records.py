@@ -87,6 +87,10 @@ class KeepingSites:
         assert store.device_us(*of, after(100), after(300)) == 2 * 16 * 40 * 1_000_000
         assert store.device_us(*of, after(101), after(1000)) == 2 * 16 * 40 * 1_000_000
         assert store.device_us(*of[:2], "a100", after(0), after(1000)) == 0
+        several = store.devices_used({of[0], ProjectId("none")}, {of[1], SiteId("x")}, after(100), after(300))
+        assert several == [(*of, 2 * 16 * 40 * 1_000_000)]
+        assert store.devices_used({of[0]}, {SiteId("x")}, after(100), after(300)) == []
+        assert store.devices_used(set(), {of[1]}, after(100), after(300)) == []
         assert store.device_us(PROJECT, SiteId("none"), of[2], after(0), after(1000)) == 0
 
     def test_every_price_list_is_kept_with_the_step_that_published_it(self, store: Store) -> None:

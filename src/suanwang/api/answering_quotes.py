@@ -138,6 +138,9 @@ def offer(value: Offer) -> Row:
         "score": value.score,
         "price": price(value.price),
         "voucher": vouched(value.voucher),
+        "parts": [
+            {"text": part.text, "from_at": part.from_at, "hours": part.hours, "yuan": part.yuan} for part in value.parts
+        ],
         "prediction": _prediction(value.prediction),
     }
 

@@ -91,6 +91,14 @@ def offers(rows: Sequence[models.OfferView], names: Mapping[str, str]) -> Table:
     return made
 
 
+def parts(row: models.OfferView) -> Table:
+    """How the price of an offer comes about."""
+    made = table("parts", "hours", "price", right=("hours", "price"))
+    for part in row.parts:
+        made.add_row(f"{row.number}. {part.text}", figure(part.hours, 4), figure(part.yuan, 4))
+    return made
+
+
 def chips(row: models.OfferView) -> str:
     """`2 × 8 nvidia-a100-sxm-80gb` for two nodes of eight, or cores."""
     each = f"{row.devices_per_node} {row.device_model}" if row.device_model else f"{row.cores_per_node} {word('core')}"

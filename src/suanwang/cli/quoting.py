@@ -122,6 +122,8 @@ def _print_quote(client: Client, made: quote_models.QuoteView, limit: int) -> No
     out = console()
     if made.offers:
         out.print(quote_tables.offers(made.offers[:limit], names))
+        if made.offers and made.offers[0].price.dated:
+            out.print(quote_tables.parts(made.offers[0]))
     if made.excluded:
         out.print(word("no_offer") + ":", style="bold")
         out.print(quote_tables.excluded((names.get(row.site, row.site), row.text) for row in made.excluded))

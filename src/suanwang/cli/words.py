@@ -122,6 +122,7 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "carbon": ("gCO2", "gCO2"),
         "price": ("Price ¥", "费用（元）"),
         "by_voucher": ("By voucher ¥", "其中券付（元）"),
+        "parts": ("How the price comes about", "费用构成"),
         "holds_own": (
             "a start holds {own} of {project}; what is not used is given back",
             "启动时冻结 {project} 的 {own}，未用部分退回",

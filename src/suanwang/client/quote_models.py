@@ -120,8 +120,18 @@ class PredictionView(Answer):
     hours: SpanView
 
 
+class PricePart(Answer):
+    """The hours of an expected run that have one price. `text` is what its bill lines will say."""
+
+    text: str
+    from_at: datetime
+    hours: float
+    yuan: float
+
+
 class OfferView(Answer):
-    """One way to do the work; `number` is its rank. `price` are the unit prices that bind."""
+    """One way to do the work; `number` is its rank. `price` are the unit prices that bind; `parts` are how the price of the
+    expected hours comes about."""
 
     number: int
     site: str
@@ -140,6 +150,7 @@ class OfferView(Answer):
     score: float
     price: PriceView
     voucher: VouchedView | None = None
+    parts: list[PricePart] = []
     prediction: PredictionView | None
 
 

@@ -185,7 +185,8 @@ class Jobs:
         owner_of = self.payer(caller, project)
         now = self._clock.now()
         seen = replace(
-            snapshot(self._store, (), self._places, now), fairness=fairness(self._store, self._rules, {owner_of})
+            snapshot(self._store, (), self._places, now, projects=(owner_of,)),
+            fairness=fairness(self._store, self._rules, {owner_of}),
         )
         allowance = self._store.allowances().get(owner_of, PLAIN)
         check_priorities(tasks, owner_of, allowance)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from suanwang import catalog
 from suanwang.control.billing.aiding import unbound
+from suanwang.control.billing.foreseeing import foreseen
 from suanwang.control.jobs import Jobs, Submitted
 from suanwang.control.leasing import bound_to
 from suanwang.control.standing import slowness
@@ -23,7 +24,7 @@ from suanwang.control.wording import resolve
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest, NotFound
 from suanwang.domain.identity import Principal
-from suanwang.domain.ids import JobId, ProjectId
+from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.job import Exclusion, Job, Point, Rank, Span, Terms
 from suanwang.domain.lifecycle import JobState
 from suanwang.domain.pricing import Customer
@@ -32,7 +33,7 @@ from suanwang.domain.site import Price, Site
 from suanwang.domain.task import DeviceRequest, Objective, Resources, Task
 from suanwang.domain.vouching import Vouched
 from suanwang.electricity.daily import mean_factor
-from suanwang.electricity.pricing import bound
+from suanwang.electricity.pricing import bound, month_of
 from suanwang.electricity.supply import drawn_yuan, milliseconds
 from suanwang.measuring.calibration import EfficiencyState
 from suanwang.measuring.need import Need
@@ -100,7 +101,8 @@ class Quotes:
         `devices` are the only ones wanted, by any of their names, where any are given.
         """
         models = frozenset(catalog.accelerator(name, field="devices").id for name in devices)
-        seen = snapshot(self._store, (), self._places, self._clock.now())
+        known = () if project is None else (project,)
+        seen = snapshot(self._store, (), self._places, self._clock.now(), projects=known)
         payer = Customer() if project is None else seen.payers.get(project, Customer(project))
         found = offers_for(
             need,
@@ -112,16 +114,21 @@ class Quotes:
             efficiencies=self._store.beliefs(),
             slowness=slowness(seen.sites),
             price_of=lambda site, device: bound(site, device, payer, seen.now),
+            used_of=lambda site, device: {month_of(seen.now): payer.used_us(site.id, device)},
             models=models,
             most=MOST_OFFERS,
         )
+        sites = {site.id: site for site in seen.sites}
+        offers = tuple(_foreseen(each, sites, payer, seen.now) for each in found.offers)
+        found = replace(found, offers=offers)
         return found if project is None else self._vouched(found, project, seen.now)
 
     def task_offers(self, caller: Principal, task: Task, *, project: ProjectId | None = None) -> Found:
         """Offers for a task as it stands, one for each site that could run it. Nothing is kept."""
-        seen = snapshot(self._store, (), self._places, self._clock.now())
+        pays = self._jobs.payer(caller, project)
+        seen = snapshot(self._store, (), self._places, self._clock.now(), projects=(pays,))
         task = resolve([task], seen.sites)[0]
-        job = self._as_job(caller, task, self._jobs.payer(caller, project), seen.now)
+        job = self._as_job(caller, task, pays, seen.now)
         # Full sites are offered too, with the time at which they would have room.
         why = explain(replace(seen, jobs=(job,), held={}), job).why
         payer = customer(job, seen.payers)
@@ -135,7 +142,7 @@ class Quotes:
             if offer is None:
                 taken.append(Exclusion(site=rank.site, code="taken", need=_held(rank, task)))
             else:
-                offers.append(offer)
+                offers.append(_foreseen(offer, sites, payer, seen.now))
         excluded = (*why.excluded, *taken)
         found = Found(offers=tuple(offers), excluded=excluded, assumptions=_assumed(task), work_pd=None)
         return self._vouched(found, job.project, seen.now)
@@ -302,6 +309,11 @@ class Quotes:
     def beliefs(self, caller: Principal) -> EfficiencyState:
         """What finished runs have taught about each device and class of work."""
         return self._store.beliefs()
+
+
+def _foreseen(offer: Offer, sites: Mapping[SiteId, Site], payer: Customer, now: datetime) -> Offer:
+    used_us = {month_of(now): payer.used_us(offer.site, offer.device_model)}
+    return foreseen(offer, sites[offer.site], ProjectId(payer.project), used_us)
 
 
 def _with_voucher(offer: Offer, aids: Sequence[Aid], left: Mapping[str, int]) -> Offer:

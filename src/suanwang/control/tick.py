@@ -6,7 +6,7 @@ that dies anywhere is simply finished by the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -30,7 +30,7 @@ from suanwang.control.steps import fail_unmet, fence, hold, hopeless, lease, let
 from suanwang.control.suspending import suspend_due, taking
 from suanwang.domain.device import Position
 from suanwang.domain.errors import Conflict, InvalidRequest
-from suanwang.domain.ids import SiteId
+from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event, Job, Place, Step, place_of
 from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.site import Held, Site
@@ -166,9 +166,10 @@ def snapshot(
     held: Mapping[SiteId, Held] | None = None,
     *,
     rules: Rules | None = None,
+    projects: Collection[ProjectId] = (),
 ) -> Snapshot:
     """The network as the store has it, or with what these jobs are to see as held; with `rules`, projects beside each other, and
-    their money."""
+    their money. `projects` are asked about beside those of the jobs."""
     sites = store.sites()
     return Snapshot(
         now=now,
@@ -179,7 +180,7 @@ def snapshot(
         slowness=slowness(sites),
         endings=store.endings,
         fairness=None if rules is None else fairness(store, rules, {job.project for job in jobs}),
-        payers=payers(store, sites, now),
+        payers=payers(store, sites, now, {job.project for job in jobs}.union(projects)),
         money=None if rules is None else money(store, rules, jobs, used_of(store, store.budgets(), now), now),
         taking=None if rules is None else taking(store, rules),
     )

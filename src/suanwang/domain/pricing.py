@@ -198,6 +198,11 @@ class Customer:
     interruptible: bool = False
     covers: tuple[tuple[SiteId, str, Discount], ...] = ()
     """Of its plans: site, device, and what is paid."""
+    used: tuple[tuple[SiteId, str, int], ...] = ()
+    """Site, device, and its microseconds that the project has used this month, where lists or plans count them."""
+
+    def used_us(self, site: SiteId, device: str | None) -> int:
+        return next((us for where, what, us in self.used if (where, what) == (site, device)), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,17 @@ from suanwang.domain.vouching import Vouched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The hours of an offer's expected run that have one price."""
+
+    text: str
+    """As its bill lines will say it: what is used, the version of the price list, and each discount."""
+    from_at: datetime
+    hours: float
+    yuan: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """One way to do the work. `number` is its rank, from 1."""
 
@@ -38,6 +49,8 @@ class Offer:
     """The unit prices that bind."""
     voucher: Vouched | None = None
     """What of the expected price a voucher would pay, as things stand; its money is not kept for the quote."""
+    parts: tuple[Part, ...] = ()
+    """How the price of its expected hours comes about; they sum to it. Of very long runs none."""
     prediction: Prediction | None = None
 
     @property

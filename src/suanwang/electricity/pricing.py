@@ -6,7 +6,7 @@ unit price is constant, so usage that is cut there has one price each. All price
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -63,7 +63,7 @@ def bound_by(
         price,
         lists=(),
         dated=tuple(replace(each, discounts=(*covers, *each.discounts)) for each in dated),
-        customer=replace(customer, covers=()),
+        customer=replace(customer, covers=(), used=()),
     )
 
 
@@ -172,22 +172,28 @@ def _left(pricing: Pricing) -> list[Units]:
     return found
 
 
+def reached(discounts: Sequence[Discount], used_us: int) -> tuple[Discount, ...]:
+    """Those that so many device microseconds of the month neither use up nor leave unreached."""
+    return tuple(
+        each
+        for each in discounts
+        if (each.below_us is None or used_us < each.below_us)
+        and (each.above_device_hours is None or used_us >= each.above_device_hours * HOUR_US)
+    )
+
+
 def _holding(discounts: Sequence[Discount], at: datetime, used_us: int) -> Iterator[Discount]:
     """Those that hold at an instant; of several steps of volume the highest that is reached."""
-    reached: Discount | None = None
-    for each in discounts:
+    highest: Discount | None = None
+    for each in reached(discounts, used_us):
         if (each.from_at is not None and at < each.from_at) or (each.until is not None and at >= each.until):
-            continue
-        if each.below_us is not None and used_us >= each.below_us:
             continue
         if each.above_device_hours is None:
             yield each
-        elif used_us >= each.above_device_hours * HOUR_US and (
-            reached is None or (reached.above_device_hours or 0) < each.above_device_hours
-        ):
-            reached = each
-    if reached is not None:
-        yield reached
+        elif highest is None or (highest.above_device_hours or 0) < each.above_device_hours:
+            highest = each
+    if highest is not None:
+        yield highest
 
 
 def rounded(amount: Decimal) -> Decimal:
@@ -226,7 +232,37 @@ def posted(site: Site, at: datetime) -> Price:
 
 def counts_volume(price: Price) -> bool:
     """Whether some price of the run depends on how much its project used in the month."""
-    return any(_threshold_us(each) is not None for dated in price.dated for each in dated.discounts)
+    return counts(price.dated)
+
+
+def counts(dated: Sequence[DatedPrice]) -> bool:
+    return any(_threshold_us(each) is not None for version in dated for each in version.discounts)
+
+
+class Volume(NamedTuple):
+    """A stretch of a run in which no step of volume is reached and no hours of a plan are used up; `used_us` of its month were
+    used when it began."""
+
+    from_at: datetime
+    to_at: datetime
+    used_us: int
+
+
+def volumes(
+    dated: Sequence[DatedPrice], start: datetime, until: datetime, devices: int, used_us: Mapping[datetime, int]
+) -> Iterator[Volume]:
+    """The stretches of a run of so many devices that goes on from `start` to `until`; `used_us` is what its project has used
+    in each month so far, by the month's beginning."""
+    discounts = [each for version in dated for each in version.discounts if _threshold_us(each) is not None]
+    used = dict(used_us)
+    while start < until:
+        month = month_of(start)
+        so_far, end = used.get(month, 0), min(until, next_month(start))
+        for each in discounts:
+            end = _step_at(each, start, end, devices, so_far)
+        yield Volume(start, end, so_far)
+        used[month] = so_far + devices * ((end - start) // timedelta(microseconds=1))
+        start = end
 
 
 def month_of(at: datetime) -> datetime:
@@ -255,7 +291,7 @@ def next_change(price: Price, at: datetime, until: datetime, devices: int = 0, u
             until = min(
                 [until, *(edge for edge in (discount.from_at, discount.until) if edge is not None and edge > at)]
             )
-            until = min(until, _step_at(discount, at, until, devices, used_us))
+            until = _step_at(discount, at, until, devices, used_us)
     if counts_volume(price):
         until = min(until, next_month(at))
     if tariff is None:
@@ -264,12 +300,16 @@ def next_change(price: Price, at: datetime, until: datetime, devices: int = 0, u
 
 
 def _step_at(discount: Discount, at: datetime, until: datetime, devices: int, used_us: int | None) -> datetime:
-    """When `devices` reach the step of volume or use up what a plan has paid, to the microsecond after it."""
+    """When `devices` reach the step of volume or use up what a plan has paid, to the microsecond after it; `until` where
+    that is earlier."""
     threshold = _threshold_us(discount)
     if threshold is None or not devices or used_us is None:
         return until
     missing = threshold - used_us
-    return until if missing <= 0 else at + timedelta(microseconds=-(-missing // devices))
+    if missing <= 0:
+        return until
+    needed = -(-missing // devices)
+    return at + timedelta(microseconds=needed) if needed < (until - at) // timedelta(microseconds=1) else until
 
 
 def _threshold_us(discount: Discount) -> int | None:

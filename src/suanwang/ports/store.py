@@ -195,6 +195,11 @@ class Store(Ledger, Budgets, Market, Plans, Vouchers, Agreements, Disputes, List
     def device_us(self, project: ProjectId, site_id: SiteId, device: str, from_at: datetime, to_at: datetime) -> int:
         """Device microseconds of usage records that begin from `from_at` on and before `to_at`."""
 
+    def devices_used(
+        self, projects: Collection[ProjectId], sites: Collection[SiteId], from_at: datetime, to_at: datetime
+    ) -> Sequence[tuple[ProjectId, SiteId, str, int]]:
+        """As `device_us`, of each device that these projects used at these sites, in the order of the names."""
+
     def held(self) -> Mapping[SiteId, Held]:
         """Sums over live allocations: nodes × per-node figures of their jobs. Sites with none may be missing."""
 

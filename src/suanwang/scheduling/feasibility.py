@@ -86,7 +86,9 @@ def shape(job: Job, paying: Paying | None = None) -> Shape:
     if budget is not None:
         budget -= job.usage.cost_yuan
     devices = need.devices.count * nodes if need.devices else 0
-    bound_listed = listed_of(job.terms.price) if job.terms else None
+    bound_listed = None
+    if job.terms:
+        bound_listed = listed_of(job.terms.price) if paying is None else paying.promised(job, devices)
     bound_yuan = (0.0 if bound_listed else _bound_yuan(job, devices)) if job.terms else None
     bound_tariff = passed_on(job.terms.price) if job.terms else None
     payer = paying.customer(job) if paying is not None and job.terms is None else None

@@ -42,13 +42,13 @@ def hourly_yuan(of: Shape, rows: Rows) -> Floats:
         return np.full(len(rows.pools), of.bound_yuan)
     core_yuan, gb_yuan, device_yuan = rows.core_yuan, rows.gb_yuan, rows.device_yuan
     if of.payer is not None and rows.paying is not None:
-        core_yuan, gb_yuan, device_yuan = rows.paying.course(of.payer).posted
+        core_yuan, gb_yuan, device_yuan = rows.paying.course(of.payer, of.devices).posted
     return core_yuan * of.cores + gb_yuan * of.memory_gb + device_yuan * of.devices
 
 
 def course(of: Shape, rows: Rows, *, covered: bool = True) -> Course | None:
-    """What price lists ask of such jobs over time, beside the hourly prices; None where none does. `covered`: as if what
-    plans have paid sufficed."""
+    """What price lists ask of such jobs over time, beside the hourly prices; None where none does. `covered`: with
+    what plans have paid and volume takes off, as if nobody else of the project used it first."""
     if of.bound_yuan is not None:
         if of.bound_listed is None:
             return None
@@ -56,7 +56,9 @@ def course(of: Shape, rows: Rows, *, covered: bool = True) -> Course | None:
         return _bound(listed, len(rows.pools), rows.ahead.now_ms)
     if of.payer is None or rows.paying is None:
         return None
-    return rows.paying.course(of.payer if covered else replace(of.payer, covers=()))
+    if not covered:
+        return rows.paying.course(replace(of.payer, covers=(), used=()))
+    return rows.paying.course(of.payer, of.devices)
 
 
 @lru_cache(64)

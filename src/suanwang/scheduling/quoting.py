@@ -45,6 +45,8 @@ MEMORY_PER_CORE_GB = 2.0
 
 PriceOf = Callable[[Site, str | None], Price]
 """(site, device model) → what the customer would pay there."""
+UsedOf = Callable[[Site, str | None], Mapping[datetime, int]]
+"""(site, device model) → device microseconds that the customer has used there, by the month's beginning."""
 Start = Callable[[Site, str | None, int, int], datetime | None]
 """(site, device model, devices in all, cores in all) → when that much is free, None where nobody can tell."""
 
@@ -101,6 +103,7 @@ def offers_for(
     efficiencies: EfficiencyState = NOTHING_LEARNT,
     slowness: Mapping[tuple[SiteId, str | None], float] | None = None,
     price_of: PriceOf | None = None,
+    used_of: UsedOf | None = None,
     models: Collection[str] = (),
     most: int = 50,
 ) -> Found:
@@ -124,6 +127,8 @@ def offers_for(
         for draft in found:
             at = start(site, *draft.held)
             if at is not None:
+                if used_of is not None and draft.price.dated:
+                    draft = draft._replace(used_us=used_of(site, draft.held[0]))
                 drafts.append(draft)
                 starts.append(at)
         if not found:
@@ -166,6 +171,7 @@ class _Draft(NamedTuple):
     """Mean draw at the site's meter."""
     billed_kw: float
     """What users pay electricity for, where they pay it beside the price: the rated draw, as for every run."""
+    used_us: Mapping[datetime, int] | None = None
 
     def timed_yuan(self, start_at: datetime, hours: float) -> float:
         """What changes with the hour over so many from `start_at`: electricity beside the price, and what lists ask."""
@@ -173,7 +179,9 @@ class _Draft(NamedTuple):
         ended = begun + round(hours * HOUR_MS)
         nodes, per_node, _, _ = self.option
         paid = Units(nodes * self.cores, nodes * self.memory_gb, nodes * per_node)
-        return drawn_yuan(self.price, self.billed_kw, begun, ended) + listed_yuan(self.price, paid, begun, ended)
+        return drawn_yuan(self.price, self.billed_kw, begun, ended) + listed_yuan(
+            self.price, paid, begun, ended, self.used_us
+        )
 
     def carbon_g(self, start_at: datetime, hours: float) -> float:
         offer, begun = self.site.offering, milliseconds(start_at)

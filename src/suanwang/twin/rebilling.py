@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -149,6 +149,19 @@ class Meters:
     def used(self, month: PlanMonth) -> int:
         """What a plan's project has used of its device in its month."""
         return self._used[(month.project, month.site_id, month.package.device), month.from_at]
+
+    def used_in(self, month: datetime, projects: Collection[ProjectId]) -> Sequence[tuple[ProjectId, SiteId, str, int]]:
+        """What these projects have used in the month that begins then, where steps of volume or plans count it."""
+        return sorted(
+            (*group, used_us)
+            for (group, begins), used_us in self._used.items()
+            if begins == month and group[0] in projects and (group[1] in self._stepped or group in self._planned)
+        )
+
+    @property
+    def count(self) -> bool:
+        """Whether any decision depends on what was used."""
+        return bool(self._stepped or self._planned)
 
     def _await(self, run: Run) -> None:
         allocation = run.allocation

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from suanwang.control.billing.prices import covered
+from suanwang.control.billing.prices import covered, using
 from suanwang.control.sharing import NOTHING, standings
 from suanwang.control.standing import slowness
 from suanwang.control.steps import lease
@@ -24,6 +24,7 @@ from suanwang.domain.lifecycle import JobState, SiteState
 from suanwang.domain.pricing import Customer
 from suanwang.domain.site import Held, Site
 from suanwang.domain.task import Objective
+from suanwang.electricity.pricing import month_of
 from suanwang.scheduling.fairness import Fairness, averaged
 from suanwang.scheduling.placing import decide
 from suanwang.scheduling.plan import Plan
@@ -139,7 +140,8 @@ class _Replay:
             for month, paid_at in self.recording.plans
             if month.bought_at <= now < month.to_at
         )
-        return covered(known, there, now, self.meters.used)
+        projects = {job.project for job in self.queue.values()}
+        return using(covered(known, there, now, self.meters.used), self.meters.used_in(month_of(now), projects))
 
     def _next(self, now: datetime, turns: Sequence[datetime]) -> datetime:
         """The next instant at which there may be something to decide."""
@@ -218,7 +220,7 @@ class _Replay:
             start = now + one.delay
             run = Run(job=one.job, allocation=replace(step.allocation, started_at=start), until=start + one.work)
             self.done.append(run)
-            if self.recording.plans:
+            if self.meters.count:
                 self.meters.begin(run)
             heapq.heappush(self.ends, (run.until, one.job.id, run))
             del self.queue[one.job.id]

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from tests.factories import DEMO, NOW, OPERATOR, OTHER, STRANGER, USER, SmallNetwork, pool, task
-from tests.unit.trade.test_pricing import A100, GUIAN, GUIZHOU, PLAIN, SPOT, VOLUME, publish, ran
+from tests.unit.trade.test_pricing import A100, GUIAN, GUIZHOU, PLAIN, SPOT, VOLUME, finish, publish, ran
 
 from suanwang.control.rules import Rules
+from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import Job
 from suanwang.domain.lifecycle import JobState
-from suanwang.domain.pricing import Discount, Formula
+from suanwang.domain.pricing import Asked, Discount, Formula, Package, Plan
 from suanwang.domain.site import Price
 from suanwang.domain.task import Checkpoint, DeviceRequest, Flexibility, Objective, Task
 from suanwang.measuring.need import CoreHoursNeed
@@ -34,6 +35,11 @@ def net() -> SmallNetwork:
         small.join(name, devices=(pool(A100),), price=price)
     small.network.people.label_project(OPERATOR, DEMO, {"organisation": "Tsinghua"})
     return small
+
+
+def both_speak(small: SmallNetwork) -> None:
+    for name in (GUIAN, WUHU):
+        small.sync(Principal(name=name, role=Role.AGENT, site_id=name))
 
 
 def run_of(hours: float = 1, **changes: Any) -> Task:
@@ -128,12 +134,66 @@ def test_offers_for_a_need_are_those_of_the_project(net: SmallNetwork) -> None:
     assert mine[0].price.dated[0].discounts[0].name == "d"
 
 
-def test_steps_of_volume_are_not_foreseen(net: SmallNetwork) -> None:
-    """Nobody knows how much a project will have used: plans take the price without them, which a bill is never above."""
+def test_steps_of_volume_are_foreseen(net: SmallNetwork) -> None:
+    """What the run itself reaches, and what its project used this month before."""
     net.network.sites.drain(OPERATOR, WUHU, open_=False)
     publish(net, PLAIN, core_hour_yuan=Decimal(0), discounts=(VOLUME,))
     job = ran(net, 3, expected_s=3 * 3600)
     assert job.why is not None
     assert job.why.chosen is not None
-    assert job.why.chosen.figures.price_yuan == pytest.approx(24)
+    assert job.why.chosen.figures.price_yuan == pytest.approx(20)
     assert job.usage.cost_yuan == 20
+    again = decided(net, run_of(3))
+    assert again.why is not None
+    assert again.why.chosen is not None
+    assert again.why.chosen.figures.price_yuan == pytest.approx(12)
+
+
+def test_a_site_is_the_cheapest_from_the_volume_that_its_project_reached(net: SmallNetwork) -> None:
+    """贵安 asks more than 芜湖, and half of it beyond two hours a month."""
+    publish(
+        net, Asked(core_hour_yuan=Decimal(0), device_hour={A100: Formula(base_yuan=Decimal(11))}, discounts=(VOLUME,))
+    )
+    assert decided(net, run_of(1)).site_id == WUHU
+    assert decided(net, run_of(1, count=1), STRANGER).site_id == WUHU
+    # Its own hours reach the step: 22 + 18 × 5.5 = 121 for 20 hours, 芜湖 asks 10 × 20 with its cores.
+    assert decided(net, run_of(20)).site_id == GUIAN
+    net.network.sites.drain(OPERATOR, WUHU, open_=False)
+    ran(net, 2.5, expected_s=9000)
+    net.network.sites.drain(OPERATOR, WUHU, open_=True)
+    both_speak(net)
+    assert decided(net, run_of(1)).site_id == GUIAN
+    assert decided(net, run_of(1), STRANGER).site_id == WUHU
+    quote = net.network.quotes.quote_task(USER, run_of(1), source="x")
+    assert [(offer.site, offer.price_yuan.mid) for offer in quote.offers] == [(GUIAN, 5.5), (WUHU, pytest.approx(10))]
+    assert [(part.text, part.hours, part.yuan) for part in quote.offers[0].parts] == [
+        (f"1 cores, 1 GB, 1 × {A100}, price list 1, volume −50 %", 1, 5.5)
+    ]
+
+
+def test_a_job_under_a_quote_is_billed_what_it_says(net: SmallNetwork) -> None:
+    """With a plan's hours and a step within the run, and half an hour later."""
+    package = Package(name="flat", plan=Plan.SUBSCRIPTION, device=A100, device_hours=2, fee_yuan=Decimal(10), months=1)
+    asked = Asked(core_hour_yuan=Decimal("0.3"), device_hour={A100: FORMULA}, discounts=(VOLUME,), packages=(package,))
+    publish(net, asked)
+    net.network.plans.buy(USER, "mine", DEMO, GUIAN, "flat")
+    net.network.turn()
+    quote = net.network.quotes.quote_task(USER, run_of(7), source="x")
+    assert [offer.site for offer in quote.offers] == [GUIAN, WUHU]
+    offer = quote.offers[0]
+    assert sum(part.yuan for part in offer.parts) == pytest.approx(offer.price_yuan.mid, abs=1e-6)
+    assert "flat −100 %" in offer.parts[0].text
+    assert offer.parts[0].hours == 2
+    publish(net, Asked(core_hour_yuan=Decimal(90)))
+    both_speak(net)
+    (job,) = net.network.quotes.submit(USER, [run_of(7)], quote.id, 1).jobs
+    net.network.turn()
+    begun = net.clock.now()
+    net.clock.advance(7 * 3600)
+    finish(net, net.job(job.id), begun)
+    done = net.job(job.id)
+    # It began a second later than was foreseen.
+    assert float(done.usage.cost_yuan) == pytest.approx(offer.price_yuan.mid, abs=0.01)
+    assert done.why is not None
+    assert done.why.chosen is not None
+    assert done.why.chosen.figures.price_yuan == pytest.approx(float(done.usage.cost_yuan), abs=1e-3)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right, insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -327,6 +327,17 @@ class MemoryStore(
                 if (record.project, record.site_id, record.device_model) == (project, site_id, device)
                 and from_at <= record.from_at < to_at
             )
+
+    def devices_used(
+        self, projects: Collection[ProjectId], sites: Collection[SiteId], from_at: datetime, to_at: datetime
+    ) -> Sequence[tuple[ProjectId, SiteId, str, int]]:
+        with self._lock:
+            sums: Counter[tuple[ProjectId, SiteId, str]] = Counter()
+            for record in self._usage.values():
+                within = record.project in projects and record.site_id in sites and from_at <= record.from_at < to_at
+                if within and record.device_model is not None and record.devices:
+                    sums[record.project, record.site_id, record.device_model] += record.devices * record.us
+            return [(*key, sums[key]) for key in sorted(sums)]
 
     def held(self) -> Mapping[SiteId, Held]:
         with self._lock:

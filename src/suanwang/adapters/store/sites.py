@@ -6,7 +6,7 @@ Owns the guarded site row and the sums over live allocations. Knows nothing of w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from psycopg import errors as pg
@@ -55,6 +55,12 @@ _DEVICE_US = (
     "SELECT coalesce(sum(CASE WHEN corrects IS NULL THEN devices ELSE -devices END * "
     "(extract(epoch FROM to_at - from_at) * 1000000)), 0)::int8 FROM usage_records "
     "WHERE project = %s AND site_id = %s AND device_model = %s AND from_at >= %s AND from_at < %s AND devices > 0"
+)
+_DEVICES_USED = (
+    "SELECT project, site_id, device_model, coalesce(sum(CASE WHEN corrects IS NULL THEN devices ELSE -devices END * "
+    "(extract(epoch FROM to_at - from_at) * 1000000)), 0)::int8 FROM usage_records WHERE project = ANY(%s) "
+    "AND site_id = ANY(%s) AND from_at >= %s AND from_at < %s AND devices > 0 AND device_model IS NOT NULL "
+    'GROUP BY 1, 2, 3 ORDER BY project COLLATE "C", site_id COLLATE "C", device_model COLLATE "C"'
 )
 MANY_ENDINGS = 5000
 _ENDINGS = """
@@ -131,6 +137,13 @@ class Sites:
         with self._database.reading() as connection:
             row = connection.execute(_DEVICE_US, (project, site_id, device, from_at, to_at)).fetchone()
         return 0 if row is None else int(row[0])
+
+    def devices_used(
+        self, projects: Collection[ProjectId], sites: Collection[SiteId], from_at: datetime, to_at: datetime
+    ) -> Sequence[tuple[ProjectId, SiteId, str, int]]:
+        with self._database.reading() as connection:
+            rows = connection.execute(_DEVICES_USED, (sorted(projects), sorted(sites), from_at, to_at)).fetchall()
+        return [(ProjectId(row[0]), SiteId(row[1]), row[2], row[3]) for row in rows]
 
     def held(self) -> Mapping[SiteId, Held]:
         with self._database.reading() as connection:

@@ -172,16 +172,25 @@ def _says(version: PriceList, asked: Asked) -> bool:
     return _values(version) == _values(asked)
 
 
-def payers(store: Store, sites: Sequence[Site], now: datetime) -> Mapping[ProjectId, Customer]:
+def payers(
+    store: Store, sites: Sequence[Site], now: datetime, projects: Collection[ProjectId] = ()
+) -> Mapping[ProjectId, Customer]:
     """What price lists look at in projects: organisations where a list asks for them, and plans whose hours are not used up.
-    Of a plan the month that runs counts once its fee is paid, and the months to come."""
+    Of a plan the month that runs counts once its fee is paid, and the months to come. With what these `projects` have used
+    this month, where it counts."""
     lists = [version for site in sites for version in site.offering.price.lists]
     if not lists:
         return {}
     found: dict[ProjectId, Customer] = {}
     if any(each.organisations for version in lists for each in version.discounts):
         found = {each.id: Customer(each.id, each.organisation) for each in store.projects()}
-    return covered(found, store.plan_months(None, now), now, lambda month: _used(store, month))
+    with_plans = covered(found, store.plan_months(None, now), now, lambda month: _used(store, month))
+    counting = {site.id for site in sites if _counts(site)}
+    counting |= {site for payer in with_plans.values() for site, _, _ in payer.covers}
+    if not counting or not projects:
+        return with_plans
+    begins = month_of(now)
+    return using(with_plans, store.devices_used(projects, counting, begins, next_month(begins)))
 
 
 def covered(
@@ -201,6 +210,21 @@ def covered(
             payer, covers=(*payer.covers, (month.site_id, month.package.device, month.cover))
         )
     return found
+
+
+def using(
+    known: Mapping[ProjectId, Customer], used: Iterable[tuple[ProjectId, SiteId, str, int]]
+) -> Mapping[ProjectId, Customer]:
+    """`known` with device microseconds that projects used of a site's device this month, in the order of the names."""
+    found = dict(known)
+    for project, site, device, used_us in used:
+        payer = found.get(project, Customer(project))
+        found[project] = replace(payer, used=(*payer.used, (site, device, used_us)))
+    return found
+
+
+def _counts(site: Site) -> bool:
+    return any(each.above_device_hours is not None for v in site.offering.price.lists for each in v.discounts)
 
 
 def _used(store: Store, month: PlanMonth) -> int:
