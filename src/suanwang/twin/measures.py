@@ -343,16 +343,23 @@ def _fairness(accounts: Accounts, each: PerJob, until_ms: int, weight: Floats | 
 def _present_ms(group: Ints, ready_ms: Ints, end_ms: Ints, groups: int) -> Ints:
     """`[group]`: how long it had at least one job in the network."""
     total = np.zeros(groups, np.int64)
+    owner, from_ms, to_ms = presence(group, ready_ms, end_ms)
+    np.add.at(total, owner, to_ms - from_ms)
+    return total
+
+
+def presence(group: Ints, ready_ms: Ints, end_ms: Ints) -> tuple[Ints, Ints, Ints]:
+    """Group, begin and end of the stretches in which it had at least one job in the network; none overlap within a group."""
     chosen = np.flatnonzero(end_ms > ready_ms)
     if not len(chosen):
-        return total
+        return chosen, chosen, chosen
     ordered = bool((np.diff(ready_ms[chosen]) >= 0).all())
     order = chosen if ordered else chosen[np.argsort(ready_ms[chosen], kind="stable")]
-    order = order[np.argsort(group[order].astype(np.min_scalar_type(groups)), kind="stable")]
+    order = order[np.argsort(group[order].astype(np.min_scalar_type(int(group.max()))), kind="stable")]
     owner, origin = group[order], int(ready_ms[order].min())
     # One span of time after the other, a group each, so that one running maximum serves all of them.
     base = owner * (int(end_ms[order].max()) - origin)
     start, end = base + ready_ms[order] - origin, np.maximum.accumulate(base + end_ms[order] - origin)
-    before = np.concatenate(([0], end[:-1]))
-    np.add.at(total, owner, np.maximum(end - np.maximum(start, before), 0))
-    return total
+    begin = np.maximum(start, np.concatenate(([0], end[:-1])))
+    on, shift = end > begin, origin - base
+    return owner[on], (begin + shift)[on], (end + shift)[on]

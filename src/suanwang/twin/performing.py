@@ -32,7 +32,8 @@ from suanwang.twin.profile import read_profile
 from suanwang.twin.profile import shipped as profiles
 from suanwang.twin.routes import Routes
 from suanwang.twin.seating import Seated, seat
-from suanwang.twin.sharing import order_of, project_of, sharing
+from suanwang.twin.shares import Shares, shares
+from suanwang.twin.sharing import NOBODY, names_of, order_of, project_of, sharing
 from suanwang.twin.timeline import Steps, Timeline, draw
 from suanwang.twin.trace import Trace
 from suanwang.twin.traces import read_trace
@@ -54,6 +55,7 @@ class Tables:
     """One row."""
     timeline: pa.Table | None = None
     jobs: pa.Table | None = None
+    shares: pa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,6 +73,7 @@ class Stage:
     truth: Truth
     start_ms: int
     sharing: Sharing | None = None
+    projects: tuple[str, ...] = ()
 
     @property
     def jobs(self) -> JobColumns:
@@ -138,7 +141,10 @@ def perform(experiment: Experiment, trace: Trace | None, one: Play) -> Tables:
         result=pa.Table.from_pylist([row]),
         timeline=_timeline(one, staged, drawn),
         jobs=_jobs(one, staged, accounts, each, played) if experiment.with_jobs else None,
-    )
+        shares=None if staged.sharing is None else _shares(
+            one, staged.projects, shares(accounts, each, staged.sharing, until_ms, span), span
+        ),
+    )  # fmt: skip
 
 
 def prepare(experiment: Experiment, trace: Trace | None, one: Play) -> None:
@@ -225,6 +231,7 @@ def _staged(key: _Key, conditions: Conditions, seed: int) -> Stage:
         sharing=None if projects is None else sharing(
             projects, trace, source_job, [pool for _, pool in row_pools(network, plain=plain, devices=with_devices)]
         ),
+        projects=() if projects is None else (*names_of(projects, trace), NOBODY),
     )  # fmt: skip
 
 
@@ -322,6 +329,21 @@ def _timeline(one: Play, staged: Stage, drawn: Timeline) -> pa.Table:
             "site": names.take(pa.array(np.repeat(np.arange(sites), steps))),
             "hour": pa.array(np.tile(edges, sites)),
             **{name: pa.array(values.ravel()) for name, values in columns.items()},
+        }
+    )
+
+
+def _shares(one: Play, projects: tuple[str, ...], found: Shares, span: Steps) -> pa.Table:
+    """`play, project, hour, share, entitled` of the projects that had jobs."""
+    there = np.flatnonzero((found.entitled > 0).any(axis=1))
+    count, edges = len(there), span.from_ms + span.step_ms * np.arange(span.steps)
+    return pa.table(
+        {
+            "play": pa.array([one.id]).take(pa.array(np.zeros(count * span.steps, np.int64))),
+            "project": pa.array(projects).take(pa.array(np.repeat(there, span.steps))),
+            "hour": pa.array(np.tile(edges, count)),
+            "share": pa.array(found.held[there].ravel()),
+            "entitled": pa.array(found.entitled[there].ravel()),
         }
     )
 

@@ -85,11 +85,11 @@ def joined(folder: Path, variants: Sequence[tuple[str, Path]]) -> None:
     from pyarrow import parquet
 
     from suanwang.twin.results import EXPERIMENT as ABOUT
-    from suanwang.twin.results import JOBS, RESULTS, TIMELINE
+    from suanwang.twin.results import JOBS, RESULTS, SHARES, TIMELINE
 
     rows = [{**row, VARIANT: name} for name, out in variants for row in parquet.read_table(out / RESULTS).to_pylist()]
     parquet.write_table(pa.Table.from_pylist(rows), folder / RESULTS)
-    for file in (TIMELINE, JOBS):
+    for file in (TIMELINE, JOBS, SHARES):
         tables = [parquet.read_table(out / file) for _, out in variants if (out / file).exists()]
         if tables:
             parquet.write_table(pa.concat_tables(tables), folder / file)

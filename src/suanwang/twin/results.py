@@ -3,7 +3,7 @@
 Owns names and layout, and that a reader, or a run that goes on after a kill, never sees half a file. Columns:
 `results.parquet` has a row per play (play, experiment, what varied, network, policy, order, seed, measures),
 `timeline.parquet` a row per play, site and hour, `jobs.parquet` one per play and job where jobs are kept,
-`bounds.parquet` one per case and seed.
+`shares.parquet` one per play, project and hour where projects take turns, `bounds.parquet` one per case and seed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from suanwang.twin.performing import Tables
 
 PARTS = "parts"
 RESULTS, TIMELINE, JOBS, BOUNDS = "results.parquet", "timeline.parquet", "jobs.parquet", "bounds.parquet"
+SHARES = "shares.parquet"
 EXPERIMENT = "experiment.json"
 COMPRESSION = "zstd"
 TOGETHER = ("cost_yuan", "carbon_location_kg")
@@ -72,7 +73,8 @@ class Folder:
 
     def keep(self, play: Play, tables: Tables) -> None:
         """Write a play's tables, its row last."""
-        for name, table in (("timeline", tables.timeline), ("jobs", tables.jobs), ("result", tables.result)):
+        side = (("timeline", tables.timeline), ("jobs", tables.jobs), ("shares", tables.shares))
+        for name, table in (*side, ("result", tables.result)):
             if table is not None:
                 _written(table, self._part(play, name))
 
@@ -93,7 +95,7 @@ class Folder:
         bounds = [self.row(play) for play in there if play.policy == BOUND]
         self._rows(rows, RESULTS)
         self._rows(bounds, BOUNDS)
-        for name, file in (("timeline", TIMELINE), ("jobs", JOBS)):
+        for name, file in (("timeline", TIMELINE), ("jobs", JOBS), ("shares", SHARES)):
             self._joined([self._part(play, name) for play in played], file)
         said_of = {**_described(experiment), "bounds": _bounds(experiment, bounds), **facts}
         _text(json.dumps(_finite(said_of), ensure_ascii=False, indent=1), self.path / EXPERIMENT)

@@ -21,6 +21,8 @@ from suanwang.twin.trace import Trace
 LIVE = Rules()
 PLAIN = Allowance()
 BY = ("groups", "homes")
+NOBODY = "–"
+"""The project of jobs that the log gives none."""
 _NAMED = 8
 """So many names are told where one is wrong."""
 

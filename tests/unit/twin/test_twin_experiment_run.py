@@ -455,3 +455,32 @@ def test_the_demo_plays_a_log_of_ones_own_and_says_what_its_network_shows(
     code, _, err = shell(["twin", "demo", "--trace", str(tmp_path / "none.swf")], monkeypatch, capsys)
     assert code == 5
     assert "is not there" in err
+
+
+def test_shares_of_projects_over_time_follow_from_the_runs() -> None:
+    """Against the jobs of the play, hour by hour and slowly: cores alone are shared here."""
+    crowded = FILE.replace("capacity: 0.02", "capacity: 0.004, flexible_share: 0")
+    experiment = replace(
+        read(f"{crowded}sharing: {{by: homes, projects: {{centre-1: {{weight: 3}}}}}}"),
+        varied={}, seeds=(1,), with_bound=False,
+    )  # fmt: skip
+    (one,) = [play for play in plays(experiment) if play.policy == "joint"]
+    tables = perform(experiment, None, one)
+    assert tables.shares is not None
+    assert tables.jobs is not None
+    table = tables.shares.to_pylist()
+    homes = drawn_trace(experiment.trace, 1).homes
+    jobs, of = tables.jobs.to_pylist(), drawn_trace(experiment.trace, 1).home
+    for row in table:
+        assert 0 <= row["share"] <= 1 + 1e-9
+    for hour in sorted({row["hour"] for row in table})[::20]:
+        there = {
+            homes[of[job["job"]]]
+            for job in jobs
+            if job["ready_ms"] < hour + 3_600_000 and (job["end_ms"] < 0 or job["end_ms"] > hour)
+            and job["end_ms"] != job["ready_ms"]
+        }  # fmt: skip
+        rows = {row["project"]: row for row in table if row["hour"] == hour}
+        assert {name for name, row in rows.items() if row["entitled"] > 0} == there
+        assert sum(row["entitled"] for row in rows.values()) == pytest.approx(1.0 if there else 0.0)
+    assert sum(row["share"] for row in table) > 0

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 from tests.unit.twin.twin_results import POLICIES, write_results
 
 from suanwang.domain.errors import InvalidRequest
@@ -262,3 +264,29 @@ def _tags(text: str) -> list[tuple[str, dict[str, Any]]]:
     parser = _Tags()
     parser.feed(text)
     return parser.found
+
+
+def test_what_projects_held_and_were_entitled_to_is_told(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "shared", seeds=1, loads=(1.0,), hours=4)
+    rows = [
+        {"play": f"1-{policy}-{order}-0", "project": project, "hour": hour * 3_600_000, "share": held, "entitled": to}
+        for policy, order in POLICIES[1:]
+        for project, course in {
+            "physics": [(0.5, 0.4), (0.25, 0.4), (0.0, 0.0), (0.9, 1.0)],
+            HOSTILE: [(0.125, 0.6), (0.375, 0.6), (0.5, 1.0), (0.0, 0.0)],
+        }.items()
+        for hour, (held, to) in enumerate(course)
+    ]
+    parquet.write_table(pa.Table.from_pylist(rows), folder / "shares.parquet")
+    text = write_report(folder).read_text(encoding="utf-8")
+    table = text[text.index('id="shares-0"') :]
+    assert table.count('<td class="num">55.0 %<small>60.0 %</small></td>') == len(POLICIES) - 1, "means of its hours"
+    assert table.count('<td class="num">33.3 %<small>73.3 %</small></td>') == len(POLICIES) - 1
+    assert table.count('<td class="num">–<small>–</small></td>') == 2, "of the play that has no shares"
+    assert "<img src=x" not in text
+    drawn_of = drawn(read(folder))
+    assert drawn_of["projects"] == ["physics", HOSTILE]
+    without, *others = drawn_of["cases"][0]["plays"]
+    assert "shares" not in without
+    assert others[0]["shares"]["held"] == [[0.5, 0.25, 0, 0.9], [0.125, 0.375, 0.5, 0]]
+    assert others[0]["shares"]["entitled"][0] == [0.4, 0.4, 0, 1]

@@ -114,19 +114,24 @@ class Shares(NamedTuple):
     """`[r]`: where a blocked job may run."""
 
 
+def whole_of(sharing: Sharing, rows: RowColumns) -> Floats:
+    """`[kind]`: all there is of what quotas name: cores, memory, each model of device."""
+    width, whole = len(rows.site), np.zeros(sharing.most.shape[1])
+    hall = np.arange(width) if rows.hall is None else rows.hall
+    shared = np.zeros((width, 2))
+    np.maximum.at(shared, hall, rows.capacity[:, :DEVICES])
+    whole[:DEVICES] = shared.sum(axis=0)
+    has = sharing.model >= 0
+    np.add.at(whole, sharing.model[has], rows.capacity[has, DEVICES])
+    return whole
+
+
 def shares_for(sharing: Sharing | None, jobs: JobColumns, rows: RowColumns) -> Shares:
     """Nobody holds anything yet."""
     on = sharing is not None
     count, width = (len(jobs.ready_ms), len(rows.site)) if on else (0, 0)
     projects, kinds = sharing.most.shape if sharing else (0, 0)
-    whole = np.zeros(kinds)
-    if sharing:
-        hall = np.arange(width) if rows.hall is None else rows.hall
-        shared = np.zeros((width, 2))
-        np.maximum.at(shared, hall, rows.capacity[:, :DEVICES])
-        whole[:DEVICES] = shared.sum(axis=0)
-        has = sharing.model >= 0
-        np.add.at(whole, sharing.model[has], rows.capacity[has, DEVICES])
+    whole = whole_of(sharing, rows) if sharing else np.zeros(0)
     begin_ms = int(jobs.ready_ms.min()) if count else 0
     numbers = np.zeros(9, np.int64)
     numbers[NOTICE_MS] = -1

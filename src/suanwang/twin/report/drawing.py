@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from suanwang.twin.report.comparing import mean_of, unbeaten
-from suanwang.twin.report.results import Case, Contender, Floats, Hours, Place, Results
+from suanwang.twin.report.results import Case, Contender, Floats, Hours, Place, Results, Shares
 from suanwang.twin.report.telling import CARBON, COST, WAITING, bounds_of, case_name
 from suanwang.twin.report.words import Words, by_key
 
-MOST_BINS, MOST_SITES, MOST_PLAYS, MOST_CASES, MOST_STEPS = 336, 30, 48, 24, 60
+MOST_BINS, MOST_SITES, MOST_PLAYS, MOST_CASES, MOST_STEPS, MOST_PROJECTS = 336, 30, 48, 24, 60, 8
 OTHERS = Words("other sites", "其他站点")
 
 Row = dict[str, Any]
@@ -33,6 +33,7 @@ def drawn(results: Results) -> Row:
         "cases": [_case(results, case, names, sites) for case in cases],
         "sites": [_site(place) for place in sites],
         "capacity": [place.capacity for place in sites],
+        "projects": drawn_projects(results),
         "sweep": _sweep(results, names),
     }
 
@@ -40,11 +41,15 @@ def drawn(results: Results) -> Row:
 def _case(results: Results, case: Case, names: Sequence[str], sites: Sequence[Place]) -> Row:
     contenders = results.contenders(case)
     hours = {hours.play: hours for hours in results.hours}
+    shares = {shares.play: shares for shares in results.shares}
     plays: list[Row] = []
     for contender in contenders:
         shown = next((play for play in results.of(case, contender) if play.id in hours), None)
         if shown is not None and len(plays) < MOST_PLAYS:
-            plays.append({"of": names.index(contender.name), "seed": shown.seed, **_hours(hours[shown.id], sites)})
+            course = _hours(hours[shown.id], sites)
+            if shown.id in shares:
+                course["shares"] = _shares(shares[shown.id], drawn_projects(results))
+            plays.append({"of": names.index(contender.name), "seed": shown.seed, **course})
     return {
         "name": case_name(case)._asdict(),
         "capacity": _scale(results, case),
@@ -133,6 +138,30 @@ def _hours(hours: Hours, sites: Sequence[Place]) -> Row:
             total = name in ("busy", "kw", "queue")
             rows[name].append(_listed(_together(values[chosen], total=total, bins=values.shape[1])))
     return {"start": hours.start_ms, "step": hours.step_ms * width, **rows}
+
+
+def largest_projects(results: Results, most: int) -> list[str]:
+    """Those that held most on average, in any play; the largest first."""
+    held: dict[str, float] = {}
+    for shares in results.shares:
+        for project, mean in zip(shares.projects, shares.held.mean(axis=1).tolist(), strict=True):
+            held[project] = max(held.get(project, 0.0), mean)
+    return sorted(held, key=lambda project: (-held[project], project))[:most]
+
+
+def drawn_projects(results: Results) -> list[str]:
+    return largest_projects(results, MOST_PROJECTS)
+
+
+def _shares(shares: Shares, projects: Sequence[str]) -> Row:
+    """`[project][bin]` lists, None throughout for a project that had no jobs in this play."""
+    width = max(1, math.ceil(shares.held.shape[1] / MOST_BINS))
+    held, entitled = _binned(shares.held, width), _binned(shares.entitled, width)
+    at = {project: row for row, project in enumerate(shares.projects)}
+    return {
+        name: [_listed(values[at[project]]) if project in at else [None] * values.shape[1] for project in projects]
+        for name, values in (("held", held), ("entitled", entitled))
+    }
 
 
 def _together(values: Floats, *, total: bool, bins: int) -> Floats:

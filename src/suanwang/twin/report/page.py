@@ -17,11 +17,14 @@ from markupsafe import Markup
 
 import suanwang
 from suanwang.twin.report.comparing import Difference, difference, mean_of
-from suanwang.twin.report.drawing import MOST_CASES, drawn
+from suanwang.twin.report.drawing import MOST_CASES, drawn, largest_projects
 from suanwang.twin.report.results import Case, Contender, Results
 from suanwang.twin.report.telling import case_name, summary
-from suanwang.twin.report.words import Measure, Number, Words, shown, signed
+from suanwang.twin.report.words import MEASURES, Measure, Number, Words, by_key, shown, signed
 
+MOST_ROWS = 20
+"""Projects of a table."""
+NO_NUMBER = float("nan")
 HERE = Path(__file__).parent
 VENDOR = Path(suanwang.__file__).parent / "web" / "static" / "vendor"
 ECHARTS = "echarts-5.6.0.common.min.js"
@@ -78,8 +81,33 @@ def _section(results: Results, case: Case) -> dict[str, Any]:
         "contenders": contenders,
         "baseline": baseline,
         "rows": [(measure, cells) for measure, cells in rows if not all(cell.zero for cell in cells)],
+        "shares": _shares(results, case, contenders),
         "zero": [measure for measure, cells in rows if all(cell.zero for cell in cells)],
     }
+
+
+def _shares(results: Results, case: Case, contenders: list[Contender]) -> dict[str, Any] | None:
+    """By project what it held on average and what it was entitled to, for each policy; and how fair that was. None where
+    projects took no turns."""
+    of = {shares.play: shares for shares in results.shares}
+    found = [of.get(results.of(case, contender)[0].id) for contender in contenders]
+    if not any(found):
+        return None
+    projects = largest_projects(results, MOST_ROWS + 1)
+    means = {
+        project: [(NO_NUMBER, NO_NUMBER) if shares is None else shares.means(project) for shares in found]
+        for project in projects[:MOST_ROWS]
+    }
+    jain = by_key(MEASURES)["fair_dominant_jain"]
+    return {
+        "rows": [(name, [(_percent(a), _percent(b)) for a, b in pairs]) for name, pairs in means.items()],
+        "more": len(projects) > MOST_ROWS,
+        "jain": (jain, [shown(jain, mean_of(list(results.values(case, c, jain.key).values()))) for c in contenders]),
+    }
+
+
+def _percent(share: float) -> str:
+    return "–" if share != share else f"{100 * share:.1f} %"
 
 
 def _row(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from suanwang.domain.errors import InvalidRequest
-from suanwang.twin.report.results import Bound, Case, Contender, Hours, Place, Play, Results
+from suanwang.twin.report.results import Bound, Case, Contender, Hours, Place, Play, Results, Shares
 from suanwang.twin.report.words import MEASURES, Measure, Words, plain_measure
 
 IDENTITY = ("play", "experiment", "policy", "order", "seed")
@@ -68,6 +68,7 @@ def read(folder: Path) -> Results:
         measures=_measures(plays),
         places=places,
         hours=hours,
+        shares=_shares(folder / "shares.parquet", plays),
         waiting=_waiting(folder, plays),
         bounds=tuple(_bounds(experiment.get("bounds", []))),
         baseline=_contender(experiment.get("baseline")),
@@ -168,17 +169,42 @@ def _quantiles(values: Mapping[str, float]) -> list[tuple[float, float]]:
     return [(share, values[key] * 3600) for share, key in QUANTILES if math.isfinite(values.get(key, math.nan))]
 
 
+def _first(plays: Sequence[Play]) -> list[str]:
+    """The first seed of each contender in each case."""
+    return list({(play.case, play.contender): play.id for play in reversed(plays)}.values())
+
+
+def _shares(path: Path, plays: Sequence[Play]) -> list[Shares]:
+    """Of the first seed of each contender in each case: what is told."""
+    if not path.exists():
+        return []
+    from pyarrow import parquet
+
+    found: list[Shares] = []
+    for name in _first(plays):
+        table = parquet.read_table(path, filters=[("play", "=", name)])
+        if not len(table):
+            continue
+        projects, row = np.unique(table["project"].to_numpy().astype(str), return_inverse=True)
+        hour = table["hour"].to_numpy()
+        at = (hour - hour.min()) // HOUR_MS
+        held, entitled = np.zeros((2, len(projects), int(at.max()) + 1))
+        held[row, at], entitled[row, at] = table["share"].to_numpy(), table["entitled"].to_numpy()
+        found.append(Shares(play=name, projects=tuple(projects.tolist()), held=held, entitled=entitled))
+    return found
+
+
 def _hours(path: Path, plays: Sequence[Play]) -> list[Hours]:
     """Of the first seed of each contender in each case: what is drawn."""
     if not path.exists():
         return []
     from pyarrow import parquet
 
-    first = {(play.case, play.contender): play.id for play in reversed(plays)}
-    table = parquet.read_table(path, filters=[("play", "in", list(first.values()))])
+    first = _first(plays)
+    table = parquet.read_table(path, filters=[("play", "in", first)])
     columns = {name: table[name].to_numpy() for name in table.column_names}
     found: list[Hours] = []
-    for name in first.values():
+    for name in first:
         chosen = columns["play"] == name
         if chosen.any():
             found.append(_course(name, {key: column[chosen] for key, column in columns.items()}))

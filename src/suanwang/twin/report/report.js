@@ -10,11 +10,11 @@
   const WORDS = {
     en: {
       other: "中文", cost: "Cost", carbon: "Carbon, location-based", wait: "mean waiting", load: "Load", price: "Price", grid: "Grid carbon", capacity: "in use", queue: "waiting",
-      atMost: "waited at most", share: "share of jobs", front: "front", seed: "seed", play: "Play", pause: "Pause",
+      atMost: "waited at most", share: "share of jobs", front: "front", seed: "seed", play: "Play", pause: "Pause", held: "dominant share",
     },
     zh: {
       other: "English", cost: "成本", carbon: "碳排放（基于位置）", wait: "平均等待", load: "负荷", price: "电价", grid: "电网碳强度", capacity: "使用率", queue: "排队",
-      atMost: "等待不超过", share: "作业占比", front: "前沿", seed: "种子", play: "播放", pause: "暂停",
+      atMost: "等待不超过", share: "作业占比", front: "前沿", seed: "种子", play: "播放", pause: "暂停", held: "主导份额",
     },
   };
   let language = root.dataset.lang;
@@ -227,6 +227,32 @@
     });
   };
 
+  const shares = () => {
+    const plays = caseNow().plays.filter((play) => play.shares);
+    $("shares-panel").hidden = !plays.length;
+    if (!plays.length) return;
+    const play = plays[Number($("shares-policy").value || 0)] || plays[0];
+    const line = (values, at, dashed) => ({
+      type: "line", name: data.projects[at], symbol: "none", step: "end", lineStyle: { width: dashed ? 1.5 : 2, color: colour(at), type: dashed ? "dashed" : "solid", opacity: dashed ? 0.7 : 1 }, itemStyle: { color: colour(at) },
+      data: values.map((value, bin) => [play.start + ZONE + bin * play.step, value]),
+    });
+    const said = new Map();
+    const told = (items) => {
+      said.clear();
+      for (const { seriesName, value } of items) said.set(seriesName, [...(said.get(seriesName) || []), value[1] === null ? "–" : percent(value[1])]);
+      return [instant(items[0].value[0] - ZONE), ...[...said].map(([name, both]) => `${name}: ${both.join(" / ")}`)].join("\n");
+    };
+    chart("shares", {
+      useUTC: true,
+      legend: legend(),
+      grid: { left: 12, right: 24, top: 40, bottom: 40, containLabel: true },
+      tooltip: { trigger: "axis", renderMode: "richText", confine: true, formatter: told },
+      xAxis: axis("", { type: "time", splitLine: { show: false } }),
+      yAxis: axis(word("held"), { type: "value", min: 0, nameLocation: "end", nameTextStyle: { color: property("--soft"), align: "left" }, axisLabel: { formatter: percent } }),
+      series: data.projects.flatMap((_, at) => [line(play.shares.held[at], at, false), line(play.shares.entitled[at], at, true)]),
+    });
+  };
+
   const waiting = () => {
     const curves = caseNow().waiting;
     $("waiting-panel").hidden = !curves.length;
@@ -268,7 +294,8 @@
       options("sweep-key", data.sweep.map((along) => along.key));
       options("sweep-measure", data.sweep[0].lines.map((line) => named(line.name)));
     }
-    for (const picture of [pareto, heats, map, site, waiting, sweep]) picture();
+    options("shares-policy", caseNow().plays.filter((play) => play.shares).map((play) => data.contenders[play.of]));
+    for (const picture of [pareto, heats, map, site, shares, waiting, sweep]) picture();
   };
   const speak = (wanted) => {
     language = wanted;
@@ -293,6 +320,7 @@
   $("hour").addEventListener("input", map);
   $("map-policy").addEventListener("change", map);
   $("site").addEventListener("change", site);
+  $("shares-policy").addEventListener("change", shares);
   $("sweep-key").addEventListener("change", sweep);
   $("sweep-measure").addEventListener("change", sweep);
   $("language").addEventListener("click", () => speak(language === "zh" ? "en" : "zh"));

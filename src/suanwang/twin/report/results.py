@@ -70,6 +70,26 @@ class Hours:
     carbon: Floats
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shares:
+    """What the projects of one play had by the hour: `[project, bin]`, parts of one."""
+
+    play: str
+    projects: tuple[str, ...]
+    held: Floats
+    """Dominant share."""
+    entitled: Floats
+    """0 where it had no jobs."""
+
+    def means(self, project: str) -> tuple[float, float]:
+        """What it held and what it was entitled to, over the hours in which it had jobs; not a number without any."""
+        if project not in self.projects:
+            return float("nan"), float("nan")
+        at = self.projects.index(project)
+        on = self.entitled[at] > 0
+        return float(self.held[at, on].mean()), float(self.entitled[at, on].mean())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
     """What nobody can beat, as far as it was reckoned: by measure, for one case (None: for all)."""
@@ -92,6 +112,8 @@ class Results:
     hours: Sequence[Hours]
     waiting: Mapping[str, Sequence[tuple[float, float]]]
     """By play: (share of jobs, at most so many seconds), rising."""
+    shares: Sequence[Shares] = ()
+    """Of the plays of `hours`, where projects took turns."""
     bounds: Sequence[Bound] = ()
     baseline: Contender | None = None
     failed: Sequence[str] = ()
