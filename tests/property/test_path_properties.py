@@ -91,9 +91,13 @@ def test_paths_are_the_best_there_are_whatever_was_cut_and_mended(
     for _ in range(4):
         turned = np.array(data.draw(st.lists(st.integers(0, len(up) - 1), unique=True, max_size=4)), np.int64)
         down, mended = turned[up[turned]], turned[~up[turned]]
-        router.set_links(down, mended)
+        before = [[router.paths.through(at, end) for end in range(COUNT)] for at in range(len(SOURCES))]
+        told = router.set_links(down, mended)
         up[down], up[mended] = False, True
         check(router, links, ends, up, gigabytes)
+        for at in range(len(SOURCES)):
+            others = [end for end in range(COUNT) if router.paths.through(at, end) != before[at][end]]
+            assert told.get(at, np.zeros(0, np.int64)).tolist() == others
         assert [router.is_up(link) for link in range(len(up))] == up.tolist()
 
 

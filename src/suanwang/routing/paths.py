@@ -94,8 +94,8 @@ class Router:
     def is_up(self, link: int) -> bool:
         return bool(self._up[link])
 
-    def set_links(self, down: Ints, up: Ints) -> Ints:
-        """Links that go down and such that come up. Returns the numbers of the sources that were searched anew."""
+    def set_links(self, down: Ints, up: Ints) -> dict[int, Ints]:
+        """Links that go down and such that come up. Returns the ends whose paths are others now, by the number of the source."""
         one, other = self.links.ends[:, 0], self.links.ends[:, 1]
         found = self._paths
         affected = np.zeros(len(self.sources), np.bool_)
@@ -107,15 +107,27 @@ class Router:
                 affected |= found.ms[:, begin] + self._ms[link] <= found.ms[:, end]
         self._up[down] = False
         self._up[up] = True
-        changed = np.flatnonzero(affected)
-        self._search(changed)
-        return changed
+        which = np.flatnonzero(affected)
+        old = found.before[which].copy()
+        self._search(which)
+        others = {int(s): _behind(found.before[s], old[at]) for at, s in enumerate(which)}
+        return {source: ends for source, ends in others.items() if len(ends)}
 
     def _search(self, which: Ints) -> None:
         _search(
             which, self.sources, self._line, self._up, self._ms, self._yuan, self._ends.relays, self._ends.rank,
             self._paths.ms, self._paths.yuan, self._paths.links, self._paths.before,
         )  # fmt: skip
+
+
+def _behind(before: Ints, old: Ints) -> Ints:
+    """The ends whose path goes through one that has another before it than it had."""
+    changed = before != old
+    while True:
+        reached = changed | ((before != NOWHERE) & changed[before])
+        if (reached == changed).all():
+            return np.flatnonzero(changed)
+        changed = reached
 
 
 @njit(cache=True)

@@ -108,7 +108,8 @@ class Routes:
     over: tuple[str, ...]
     """`[w]`: the sites between, `a > b`; empty where data come straight, or are there."""
     because: tuple[str, ...]
-    """`[w]`: `a - b is cut`, naming the way that is best while every link is up, or `quicker`; empty where `over` is."""
+    """`[w]`: `a - b is cut`, naming the way that is best while every link is up;
+    or `quicker` than the direct link, or `no direct link`; empty where `over` is."""
     changes: tuple[Change, ...] = ()
 
 
@@ -135,13 +136,7 @@ def routed(router: Router, names: Sequence[str], sites: int, site: Ints, spans: 
     changes = []
     for at_ms, down, up in _switches(router, spans):
         changed = router.set_links(np.array(down, np.int64), np.array(up, np.int64))
-        told = []
-        for p in changed.tolist():
-            for s in range(sites):
-                way = known.way(p, s)
-                if way != now[p, s]:
-                    now[p, s] = way
-                    told.append((p, s, way))
+        told = [(p, s, known.way(p, s)) for p, ends in changed.items() for s in ends[ends < sites].tolist()]
         changes.append(Change(at_ms, down, told))
     return known.routes(first, changes)
 
@@ -198,7 +193,9 @@ class _Known:
         if len(through) < 3:
             return ""
         best = self._best.get((through[0], through[-1]), through)
-        return "quicker" if best == through else f"{' - '.join(self._names[end] for end in best)} is cut"
+        if best != through:
+            return f"{' - '.join(self._names[end] for end in best)} is cut"
+        return "no direct link" if self._router.link(through[0], through[-1]) == NOWHERE else "quicker"
 
     def routes(self, first: Ints, changes: list[Change]) -> Routes:
         links, names = self._router.links, self._names

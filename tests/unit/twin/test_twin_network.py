@@ -123,7 +123,7 @@ def test_a_network_may_have_no_links_but_those_that_it_names() -> None:
         parse_network(star, filename="small.yaml")
     assert refused.value.field == "links"
     joined = ways_of(star.replace("special: [", "special: [{between: [a, b], gbps: 4}, "))
-    assert told(joined, 1, 1) == (3000, 0.1, "a", "quicker")
+    assert told(joined, 1, 1) == (3000, 0.1, "a", "no direct link")
 
 
 @pytest.mark.parametrize(
