@@ -17,14 +17,12 @@ from pathlib import Path
 
 from suanwang.translation.template import Hole, Piece, Template
 
-KIND = "SuanwangError"
-"""The root of the errors: whatever derives from it carries texts."""
+ROOTS = ("Exception", "ValueError", "TypeError")
+"""Whatever derives from these carries texts."""
 TEXTS: dict[str, tuple[str, ...]] = {
     "Problem": ("message", "allowed"),
     "Exclusion": ("need", "have"),
-    "ValueError": ("0",),
     "ConstructorError": ("2",),
-    "TypeError": ("0",),
     "note": ("0",),
     "said": ("0",),
     "BadParameter": ("0",),
@@ -99,17 +97,41 @@ OF_PYDANTIC = (
     "Value error, {error}",
 )
 """What pydantic says of inputs such as ours."""
+OF_SYSTEM = (
+    "No such file or directory",
+    "Permission denied",
+    "File exists",
+    "Is a directory",
+    "Not a directory",
+    "No space left on device",
+    "Read-only file system",
+    "Too many open files",
+    "Address already in use",
+    "Cannot assign requested address",
+    "Connection refused",
+    "Connection reset by peer",
+    "Network is unreachable",
+    "No route to host",
+    "Name or service not known",
+    "All connection attempts failed",
+    "timed out",
+    "[Errno {number}] {what}",
+    "[Errno {number}] {what}: {where}",
+)
+"""What the operating system and the network say, as errors of ours quote it."""
 OF_ERRORS = ("0", "message", "allowed", "filename")
 OF_ANY = ("reason",)
 """An argument of this name is a text in whatever call."""
+ANSWERS = ("_sentence",)
+"""Functions that answer with a text."""
 STATES = ("State", "Role", "Verdict", "Move", "Scope")
 """Enumerations whose names end so are words of sentences."""
 LISTS = ("warnings", "notes", "assumptions", "reasons", "unsure")
 """What is appended to a list of such a name is a text."""
 _CODE = re.compile(r"[^a-z]*|.*[_A-Z0-9].*|[^ ]*[./:,][^ ]*")
 """Names of things and markup, not words of a language."""
-_FEW = 3
-"""Classes that may have a method of one name, so that a call of it is taken for a call of each."""
+_FEW = 4
+"""Modules that may have a function of one name, so that a call of it is taken for a call of each."""
 _MOST = 16
 """Alternatives of one expression that are told apart; what has more is a hole."""
 
@@ -174,7 +196,7 @@ class Sources:
 
     def _error_kinds(self) -> set[str]:
         kinds, classes = (
-            {KIND},
+            set(ROOTS),
             [
                 node
                 for module in self._modules.values()
@@ -204,13 +226,15 @@ class Sources:
                     for parameter, value in _defaults(node):
                         if parameter in carried:
                             self._say(module, value, carried[parameter])
+                elif isinstance(node, ast.Return) and node.value and module.inside[node].name in ANSWERS:
+                    self._say(module, node.value, True)
         return sum(map(len, self._carried.values())) > known
 
     def _enumerate(self) -> None:
         """Words and sentences that no call carries."""
-        for written in OF_PYDANTIC:
+        for written in (*OF_PYDANTIC, *OF_SYSTEM):
             template = Template.parsed(written)
-            self._found.setdefault(template.shape, Found(template=template, place="pydantic:0"))
+            self._found.setdefault(template.shape, Found(template=template, place="others:0"))
         for module in self._modules.values():
             for node in ast.walk(module.tree):
                 if (
@@ -233,6 +257,8 @@ class Sources:
         wanted = OF_ERRORS if name in self._kinds else TEXTS.get(name, ())
         if isinstance(call.func, ast.Attribute) and name == "append" and _last(call.func.value) in LISTS:
             wanted = ("0",)
+        if name == "refuse" and len(call.args) < 4:
+            wanted = ("1", "2", "allowed")
         given = {str(at): each for at, each in enumerate(call.args)}
         given |= {each.arg: each.value for each in call.keywords if each.arg}
         yield from ((given[key], True) for key in dict.fromkeys((*wanted, *OF_ANY)) if key in given)

@@ -6,9 +6,10 @@ words, so a text is tried with few of them, each in one pass over the text.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suanwang.translation.template import Hole, Template
 
@@ -19,7 +20,7 @@ _WORDS = frozenset({"state", "role", "verdict", "outcome", "move", "ending", "ne
 """Holes that are filled with words of a language, not with names."""
 _LOOSE = 12
 """Letters below which a template also fits what it did not say: only names and figures may fill its holes then."""
-_PART = 6
+_PART = 5
 """Letters below which a template is not looked for in a part of a text."""
 
 
@@ -74,7 +75,7 @@ class Matcher:
             self._filled(each, text, depth) for word in {*text.split(), ""} for each in self._by_word.get(word, ())
         ]
         best = max((each for each in found if each), key=lambda each: each.rank, default=None)
-        return best or self._listed(text, depth)
+        return best or self._composed(text, depth)
 
     def _filled(self, entry: _Entry, text: str, depth: int) -> _Said | None:
         if depth and entry.template.letters < _PART:
@@ -105,14 +106,31 @@ class Matcher:
             return _Said(self._exact[value], len(value))
         return self._said(value, depth + 1) if " " in value.strip() and not _is_quoted(value) else None
 
-    def _listed(self, text: str, depth: int) -> _Said | None:
-        """Several texts in one: all of them, or none."""
-        parts = text.split("; ")
-        said = [each for each in (self._said(part, depth + 1) for part in parts) if each] if len(parts) > 1 else []
-        if len(said) < max(len(parts), 2):
+    def _composed(self, text: str, depth: int) -> _Said | None:
+        """Texts put together by marks alone: `a; b`, `name: a`, `a.`, `a or b`."""
+        several = text.split("; ")
+        if len(several) > 1:
+            return self._all(several, "；", depth)
+        name, _, rest = text.partition(": ")
+        if rest and " " not in name:
+            said = self._said(rest, depth + 1)
+            return said and replace(said, words=f"{name}：{said.words}", within=said.within + 1)
+        if text.endswith("."):
+            said = self._said(text[:-1], depth + 1)
+            return said and replace(said, words=f"{said.words}。", within=said.within + 1)
+        either = re.split(" or |, ", text)
+        if " or " in text and all(map(_is_name, either)):
+            known = self._all(either, "、", depth) if all(each in self._exact for each in either) else None
+            return known or _Said(text.replace(" or ", " 或 ").replace(", ", "、"), len(text) - sum(map(len, either)))
+        return None
+
+    def _all(self, parts: list[str], between: str, depth: int) -> _Said | None:
+        """All of the parts, or none."""
+        said = [each for each in (self._said(part, depth + 1) for part in parts) if each]
+        if len(said) < len(parts):
             return None
         known, within = sum(each.known for each in said), sum(each.within + 1 for each in said)
-        return _Said("；".join(each.words for each in said), known, within)
+        return _Said(between.join(each.words for each in said), known, within)
 
 
 def _joined(pieces: Iterable[tuple[str, bool]]) -> str:
