@@ -6,22 +6,62 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from tests.contract.ledger_suite import DEMO, NOW, OTHER, SELLER, a_hold, a_transfer, filled
+from tests.contract.ledger_suite import DEMO, NOW, OTHER, RULES, SELLER, a_hold, a_transfer, filled
+from tests.contract.listing_suite import a_copy, a_listing, sell
+from tests.contract.market_suite import FIRST, a_termination, an_offer, an_order
+from tests.contract.market_suite import filled as market_accounts
 from tests.contract.store_values import PROJECT, SITE, START, an_event, every_page
 from tests.contract.voucher_suite import RICH, a_bill, a_voucher, issue
 
 from suanwang.control.billing.settling import settle
-from suanwang.domain.ids import SiteId
-from suanwang.ports import Flow, Store, TrailQuery
+from suanwang.control.billing.watching import MoneyWatch
+from suanwang.domain.ids import AllocationId, JobId, SiteId
+from suanwang.ports import Deal, Flow, Store, TrailQuery
 from suanwang.trading.agreements import ZONE, month_begins, month_number
 from suanwang.trading.checkpoint import Checkpoint
 from suanwang.trading.disputes import credit_chain
-from suanwang.trading.ledger import BANK, NETWORK
-from suanwang.trading.market.dealing import MARKET
+from suanwang.trading.ledger import BANK, NETWORK, Owner, Phase, account_id
+from suanwang.trading.listings import Use, UseState, end_chain, hold_chain, left_of
+from suanwang.trading.market.dealing import MARKET, fill_order, sold
+from suanwang.trading.market.termination import Drawn, chain_of
+from suanwang.trading.market.values import Match, Way
 from suanwang.trading.settlement import chain_name, opened
 
+PHASES = {UseState.PAID: Phase.POST, UseState.RELEASED: Phase.VOID}
 PROVIDER = SELLER.partition(":")[2]
 MONTH = NOW.astimezone(ZONE).strftime("%Y-%m")
+
+
+def _one_unit(store: Store, offer_id: str) -> Deal:
+    """An order of one unit and hour, bought at 49 fen."""
+    offer, order = store.offer(offer_id), an_order(way=Way.NOW, count=1, windows=1)
+    assert offer is not None
+    match = Match(bid=order.id, ask=offer.id, zone=offer.zone, first=order.first, counts=(1,))
+    done = fill_order(order, [match], {offer.id: offer}, lambda *_: 49, 200, NOW)
+    return Deal(
+        offers=sold({offer.id: offer}, done.trades),
+        orders=(done.order,),
+        reservations=done.reservations,
+        trades=done.trades,
+        chains=done.chains,
+    )
+
+
+def _a_use(allocation: AllocationId) -> Use:
+    return Use(
+        allocation=allocation,
+        job=JobId("j"),
+        project=PROJECT,
+        owner="li",
+        site=SITE,
+        listing="a",
+        version="1",
+        sha256="",
+        seller=OTHER,
+        price_fen=30,
+        leftover=left_of(30, 200),
+        at=NOW,
+    )
 
 
 class OverviewContract:
@@ -70,6 +110,92 @@ class OverviewContract:
         assert store.post([escrow], NOW)[0].done
         (flow,) = store.flows(SELLER, START, NOW + timedelta(days=1))
         assert (flow.project, flow.provider, flow.amount_fen) == (PROJECT, None, 9)
+
+    def test_what_the_network_gets_of_sales_is_each_sellers(self, store: Store) -> None:
+        market_accounts(store)
+        order, others = an_order(way=Way.NOW, divisible=True, count=4), account_id(Owner.PROVIDER, "芜湖")
+        offers = {each.id: each for each in (an_offer(), an_offer(seller=others), an_offer(seller=OTHER))}
+        store.open_accounts([opened(others), opened(OTHER)])
+        assert store.deal(Deal(offers=tuple(offers.values())), NOW).done
+        matches = [
+            Match(bid=order.id, ask=name, zone=offer.zone, first=order.first, counts=(units,) * 3)
+            for (name, offer), units in zip(offers.items(), (1, 2, 1), strict=True)
+        ]
+        done = fill_order(order, matches, offers, lambda *_: 1000, 200, NOW)
+        deal = Deal(
+            offers=sold(offers, done.trades),
+            orders=(done.order,),
+            reservations=done.reservations,
+            trades=done.trades,
+            chains=done.chains,
+        )
+        assert store.deal(deal, NOW).done
+        ended = a_termination(done.reservations[0])
+        back = Drawn(deposits={}, seller_fen=0, network_fen=7, pool_fen=0)
+        chain = tuple(chain_of(ended.id, ended.kind, PROJECT, ended.seller, back))
+        assert store.deal(Deal(terminations=(ended,), chains=(chain,)), NOW).done
+        use = Use(
+            allocation=AllocationId("j-1"),
+            job=JobId("j"),
+            project=PROJECT,
+            owner="li",
+            site=SITE,
+            listing="a",
+            version="1",
+            sha256="",
+            seller=others,
+            price_fen=100,
+            at=NOW,
+        )
+        held = hold_chain([use, replace(use, listing="b", seller=OTHER)], 300, NOW)
+        assert store.post([held, end_chain(held, Phase.POST)], NOW)[1].done
+        found = store.flows(NETWORK, START - timedelta(days=400), NOW + timedelta(days=1))
+        assert {(flow.code, flow.provider, flow.amount_fen) for flow in found} == {
+            ("commission", PROVIDER, 60),
+            ("commission", "芜湖", 120 + 3),
+            ("commission", None, 60 + 3),
+            ("right_defaulted", PROVIDER, -7),
+        }
+        assert {flow.project for flow in found} == {PROJECT}
+        network = store.account(NETWORK)
+        assert network is not None
+        assert sum(flow.amount_fen for flow in found) == network.balance_fen
+
+    def test_tiny_sales_carry_the_commission_of_their_sum(self, store: Store) -> None:
+        """60 trades of 49 fen, of which 2 % are 0.98 fen, 90 copies of 10 fen and a use of 30: 58.8, 18 and 0.6 fen."""
+        market_accounts(store)
+        store.open_accounts([opened(OTHER)])
+        offer = an_offer(left=(60,), count=60, first=FIRST)
+        assert store.deal(Deal(offers=(offer,)), NOW).done
+        for _ in range(60):
+            assert store.deal(_one_unit(store, offer.id), NOW).done
+        for number in range(90):
+            store.add_listing(a_listing(id=f"thing-{number}", price_fen=10), [])
+            copy = a_copy(id=f"copy-{number}", listing=f"thing-{number}", price_fen=10, leftover=left_of(10, 200))
+            assert sell(store, copy) is not None
+        for allocation, state in (("j-1", UseState.PAID), ("j-2", UseState.RELEASED), ("j-3", UseState.HELD)):
+            use = _a_use(AllocationId(allocation))
+            store.hold_uses([use], hold_chain([use], 200, NOW), NOW)
+            if state is not UseState.HELD:
+                store.end_uses([use], state, end_chain(hold_chain([use], 200, NOW), PHASES[state]), NOW, [])
+        before = store.account(NETWORK)
+        assert before is not None
+        assert before.balance_fen == 1, "the use alone came to a fen"
+        month = month_number(NOW)
+        found = store.leftovers(month_begins(month), month_begins(month + 1))
+        assert found == {OTHER: 90 * 2000 - 4000, SELLER: 60 * 9800}
+        assert store.leftovers(month_begins(month + 1), month_begins(month + 2)) == {}
+        watch = MoneyWatch(store, RULES)
+        watch.look(NOW)
+        assert store.account(NETWORK) == before, "the month is not over"
+        over = month_begins(month + 1) + timedelta(hours=1)
+        for each in (watch, MoneyWatch(store, RULES)):
+            each.look(over)
+            each.look(over + timedelta(days=1))
+        network = store.account(NETWORK)
+        assert network is not None
+        assert network.balance_fen == 1 + 58 + 17, "of 77.4 fen, each seller's rounded down"
+        assert store.audit().sum_fen == 0
 
     def test_use_is_summed_by_site_and_day(self, store: Store) -> None:
         a_bill(store, 1, 1, 1)

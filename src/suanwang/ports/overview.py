@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -55,6 +55,10 @@ class Overview(Protocol):
 
     def flows(self, account: AccountId, begin: datetime, end: datetime) -> Sequence[Flow]:
         """Of what was moved from `begin` and before `end`, holds aside; by month, code, project, provider."""
+
+    def leftovers(self, begin: datetime, end: datetime) -> Mapping[AccountId, int]:
+        """Seller → the sum of what rounding left of the commission on trades, copies and paid uses from `begin` and before
+        `end`, in ten-thousandths of a fen."""
 
     def site_days(self, sites: Collection[SiteId], begin: datetime, end: datetime) -> Sequence[SiteDay]:
         """Of records that begin from `begin` and before `end`; by site and day. Days without use are missing."""

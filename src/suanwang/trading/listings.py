@@ -14,6 +14,7 @@ from enum import StrEnum
 from suanwang.domain.file import Content
 from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.trading.ledger import NETWORK, AccountId, Owner, Phase, Transfer, account_id
+from suanwang.trading.leftovers import leftover
 from suanwang.trading.settlement import WHOLE_BP, split
 
 SOURCE = "listing:"
@@ -109,6 +110,8 @@ class Copy:
     project: ProjectId
     seller: AccountId
     price_fen: int
+    leftover: int = 0
+    """Of its commission (`trading.leftovers`)."""
     content: Content
     buyer: str
     at: datetime
@@ -119,7 +122,7 @@ class Copy:
         return f"{self.listing}-{self.version}"
 
     def same_as(self, other: Copy) -> bool:
-        return self == replace(other, buyer=self.buyer, at=self.at)
+        return self == replace(other, buyer=self.buyer, at=self.at, leftover=self.leftover)
 
 
 class UseState(StrEnum):
@@ -145,6 +148,8 @@ class Use:
     seller: AccountId
     price_fen: int
     """0 for the seller's own jobs, and for copies that were bought."""
+    leftover: int = 0
+    """Of its commission (`trading.leftovers`)."""
     state: UseState = UseState.HELD
     at: datetime
     """When it came into this state."""
@@ -160,6 +165,11 @@ def parts(price_fen: int, commission_bp: int) -> tuple[int, int]:
     """What the seller and the network get of a price."""
     seller, fee = split(price_fen, (WHOLE_BP - commission_bp, commission_bp))
     return seller, fee
+
+
+def left_of(price_fen: int, commission_bp: int) -> int:
+    """The leftover of a sale at this price."""
+    return leftover(price_fen, commission_bp, parts(price_fen, commission_bp)[1])
 
 
 def copy_chain(copy: Copy, commission_bp: int) -> tuple[Transfer, ...]:

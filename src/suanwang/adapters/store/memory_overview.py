@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime
 
 from suanwang.adapters.store.memory_ledger import MemoryLedger
-from suanwang.domain.ids import ProjectId, SiteId
+from suanwang.domain.ids import AllocationId, ProjectId, SiteId
 from suanwang.domain.job import BillLine, Event
 from suanwang.ports import Flow, SiteDay, TrailQuery
 from suanwang.trading.agreements import ZONE
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.ledger import AccountId, Entry, Owner, Phase
+from suanwang.trading.ledger import NETWORK, AccountId, Entry, Owner, Phase
+from suanwang.trading.listings import Copy, Use, UseState
+from suanwang.trading.market.termination import Termination
+from suanwang.trading.market.values import Trade
 
 
 class MemoryOverview(MemoryLedger):
@@ -20,6 +23,10 @@ class MemoryOverview(MemoryLedger):
 
     _bills: list[BillLine]
     _events: list[Event]
+    _trades: dict[str, Trade]
+    _copies: dict[str, Copy]
+    _uses: dict[tuple[AllocationId, str, str], Use]
+    _terminations: dict[str, Termination]
 
     def flows(self, account: AccountId, begin: datetime, end: datetime) -> Sequence[Flow]:
         with self._lock:
@@ -29,8 +36,8 @@ class MemoryOverview(MemoryLedger):
                 made = entry.transfer
                 mine = account in (made.debit, made.credit) and made.phase in (Phase.DIRECT, Phase.POST)
                 if mine and begin <= entry.at < end:
-                    amount = made.amount_fen if made.credit == account else -made.amount_fen
-                    sums[self._flow_key(entry, account, lines)].append(amount)
+                    for key, amount in self._parts(entry, account, lines):
+                        sums[key].append(amount)
         return [
             Flow(
                 month=month,
@@ -45,6 +52,28 @@ class MemoryOverview(MemoryLedger):
             )
         ]
 
+    def _parts(
+        self, entry: Entry, account: AccountId, lines: dict[str, BillLine]
+    ) -> Iterator[tuple[tuple[str, str, ProjectId | None, str | None], int]]:
+        """What a transfer comes to, and for whom; what the network gets of a sale is named after its seller."""
+        made = entry.transfer
+        month, code, project, provider = self._flow_key(entry, account, lines)
+        amount = made.amount_fen if made.credit == account else -made.amount_fen
+        kind, _, name = made.chain.partition("/")
+        if account != NETWORK or provider is not None:
+            yield (month, code, project, provider), amount
+            return
+        trades = [trade for trade in self._trades.values() if trade.order_id == name.partition("/")[0]]
+        if kind == "trade" and code == "commission" and any(trade.commission_fen for trade in trades):
+            for seller in sorted({trade.seller for trade in trades if trade.commission_fen}):
+                part = sum(trade.commission_fen for trade in trades if trade.seller == seller)
+                yield (month, code, project, _named([seller], Owner.PROVIDER)), part
+            return
+        before = [each.transfer.credit for each in self.chain_entries([made.chain]) if each.leaf < entry.leaf]
+        ended = self._terminations.get(name) if kind == "termination" else None
+        sellers = [ended.seller] if ended is not None else before[-1:]
+        yield (month, code, project, _named(sellers, Owner.PROVIDER)), amount
+
     def _flow_key(
         self, entry: Entry, account: AccountId, lines: dict[str, BillLine]
     ) -> tuple[str, str, ProjectId | None, str | None]:
@@ -57,6 +86,16 @@ class MemoryOverview(MemoryLedger):
         chain = [each.transfer.debit for each in self.chain_entries([made.chain])]
         project = _named([other, *chain], Owner.PROJECT)
         return month, made.code, None if project is None else ProjectId(project), _named([other], Owner.PROVIDER)
+
+    def leftovers(self, begin: datetime, end: datetime) -> Mapping[AccountId, int]:
+        with self._lock:
+            uses = [use for use in self._uses.values() if use.state is UseState.PAID]
+            sales: list[Trade | Copy | Use] = [*self._trades.values(), *self._copies.values(), *uses]
+            sums: dict[AccountId, int] = defaultdict(int)
+            for sale in sales:
+                if begin <= sale.at < end and sale.leftover:
+                    sums[sale.seller] += sale.leftover
+        return dict(sorted(sums.items()))
 
     def site_days(self, sites: Collection[SiteId], begin: datetime, end: datetime) -> Sequence[SiteDay]:
         sums: dict[tuple[SiteId, date], list[tuple[float, float]]] = defaultdict(list)

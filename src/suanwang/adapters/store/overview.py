@@ -6,7 +6,7 @@ Owns the statements. China's days and months are those of UTC+8, whatever the se
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,31 +19,53 @@ from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Event
 from suanwang.ports import Flow, SiteDay, TrailQuery
 from suanwang.trading.checkpoint import Checkpoint
-from suanwang.trading.ledger import AccountId
+from suanwang.trading.ledger import NETWORK, AccountId
 
+# What the network gets of a sale is named after its seller: of an order's trades, one after the other; of a right that ended,
+# as it was sold; of a listing or a plan, whoever the chain pays right before the network.
 _FLOWS = """
 WITH moved AS (
     SELECT to_char(at AT TIME ZONE INTERVAL '8 hours', 'YYYY-MM') AS month, code, credit AS own, debit AS other,
-        amount_fen AS amount, chain
+        amount_fen AS amount, chain, leaf
     FROM ledger_transfers WHERE credit = %(account)s AND phase IN ('direct', 'post')
         AND at >= %(begin)s AND at < %(end)s
     UNION ALL
-    SELECT to_char(at AT TIME ZONE INTERVAL '8 hours', 'YYYY-MM'), code, debit, credit, -amount_fen, chain
+    SELECT to_char(at AT TIME ZONE INTERVAL '8 hours', 'YYYY-MM'), code, debit, credit, -amount_fen, chain, leaf
     FROM ledger_transfers WHERE debit = %(account)s AND phase IN ('direct', 'post')
         AND at >= %(begin)s AND at < %(end)s
 ), named AS (
-    SELECT m.month, m.code, m.amount,
+    SELECT m.month, m.code, coalesce(t.amount, m.amount) AS amount,
         coalesce(b.project, CASE WHEN m.other LIKE 'project:%%' THEN substr(m.other, 9) END, (
             SELECT substr(p.debit, 9) FROM ledger_transfers p
             WHERE b.project IS NULL AND p.chain = m.chain AND p.debit LIKE 'project:%%' ORDER BY p.leaf LIMIT 1
         )) AS project,
-        coalesce(b.provider, CASE WHEN m.other LIKE 'provider:%%' THEN substr(m.other, 10) END) AS provider
+        coalesce(b.provider, CASE WHEN m.other LIKE 'provider:%%' THEN substr(m.other, 10) END,
+            CASE WHEN s.seller LIKE 'provider:%%' THEN substr(s.seller, 10) END) AS provider
     FROM moved m LEFT JOIN bill_lines b ON b.usage_id =
         CASE WHEN m.chain LIKE 'bill/%%' THEN substr(m.chain, 6) WHEN m.chain LIKE 'dispute/%%' THEN substr(m.chain, 9) END
+    LEFT JOIN LATERAL (
+        SELECT seller, sum((value->>'commission_fen')::bigint) AS amount FROM market_trades
+        WHERE %(network)s AND m.code = 'commission' AND m.chain LIKE 'trade/%%' AND order_id = split_part(m.chain, '/', 2)
+        GROUP BY seller HAVING sum((value->>'commission_fen')::bigint) > 0
+    ) t ON true
+    LEFT JOIN LATERAL (
+        SELECT coalesce(t.seller, (SELECT e.seller FROM market_terminations e WHERE m.chain = 'termination/' || e.id), (
+            SELECT p.credit FROM ledger_transfers p
+            WHERE p.chain = m.chain AND p.leaf < m.leaf ORDER BY p.leaf DESC LIMIT 1
+        )) AS seller WHERE %(network)s AND b.usage_id IS NULL
+    ) s ON true
 )
 SELECT month, code, project, provider, sum(amount)::bigint, count(*) FROM named
 GROUP BY month, code, project, provider
 ORDER BY month, code COLLATE "C", project COLLATE "C" NULLS FIRST, provider COLLATE "C" NULLS FIRST
+"""
+_LEFTOVERS = """
+SELECT seller, sum(leftover)::bigint FROM (
+    SELECT seller, (value->>'leftover')::bigint AS leftover, (value->>'at')::timestamptz AS at FROM market_trades
+    UNION ALL SELECT seller, (value->>'leftover')::bigint, (value->>'at')::timestamptz FROM listing_copies
+    UNION ALL SELECT seller, (value->>'leftover')::bigint, (value->>'at')::timestamptz FROM listing_uses
+        WHERE value->>'state' = 'paid'
+) AS sales WHERE at >= %s AND at < %s AND leftover <> 0 GROUP BY seller ORDER BY seller COLLATE "C"
 """
 _SITE_DAYS = """
 SELECT site_id, (from_at AT TIME ZONE INTERVAL '8 hours')::date AS day,
@@ -60,7 +82,7 @@ class OverviewStore:
     _database: Database
 
     def flows(self, account: AccountId, begin: datetime, end: datetime) -> Sequence[Flow]:
-        values = {"account": clean(account), "begin": begin, "end": end}
+        values = {"account": clean(account), "begin": begin, "end": end, "network": account == NETWORK}
         with self._database.reading() as connection:
             rows = connection.execute(_FLOWS, values).fetchall()
         return [
@@ -74,6 +96,11 @@ class OverviewStore:
             )
             for row in rows
         ]
+
+    def leftovers(self, begin: datetime, end: datetime) -> Mapping[AccountId, int]:
+        with self._database.reading() as connection:
+            rows = connection.execute(_LEFTOVERS, (begin, end)).fetchall()
+        return {AccountId(row[0]): row[1] for row in rows}
 
     def site_days(self, sites: Collection[SiteId], begin: datetime, end: datetime) -> Sequence[SiteDay]:
         with self._database.reading() as connection:

@@ -2,7 +2,7 @@
 nobody owns.
 
 Owns when that is done, what is told of it, and what is put right: a hold that nobody owns is released, and a run that holds nothing
-though a budget binds it by now gets a hold. Each thing is told
+though a budget binds it by now gets a hold. Once a month it takes what rounding left of commissions. Each thing is told
 once, as an event that operators see; a process that starts tells what it finds again.
 """
 
@@ -16,12 +16,17 @@ from suanwang.control.rules import Rules
 from suanwang.domain.ids import ProjectId
 from suanwang.domain.job import Event
 from suanwang.ports import Fault, Store, Stray
+from suanwang.trading.agreements import month_begins, month_number, month_text
 from suanwang.trading.budgets import Scope, Used, month_name
 from suanwang.trading.holding import ended
-from suanwang.trading.ledger import Owner
+from suanwang.trading.ledger import NETWORK, Chain, Owner, Verdict
+from suanwang.trading.leftovers import collected
+from suanwang.trading.settlement import opened
 
 LIMIT = 1000
 """Things told in one look."""
+AFTER = timedelta(hours=1)
+"""A month's sales are all written by then."""
 LATE = timedelta(minutes=1)
 """The loop releases what is past its time in every turn: what is later than this was passed over."""
 
@@ -35,6 +40,8 @@ class MoneyWatch:
         self._looked_at: datetime | None = None
         self._told: set[tuple[Fault, str]] = set()
         self._passed: set[tuple[str, str]] = set()
+        self._collected = -1
+        self._due: tuple[Chain, ...] = ()
 
     def look(self, now: datetime) -> int:
         """Tell what is newly wrong, where a look is due; returns how much."""
@@ -55,12 +62,25 @@ class MoneyWatch:
         if news:
             self._store.append_events(news)
         hold_bare(self._store, self._rules, now)
+        self._collect(now)
         orphans = [stray.what for stray in found if stray.fault is Fault.ORPHAN]
         if orphans:
             self._store.post([(ended(hold),) for hold in self._store.holds(orphans)], now)
         self._looked_at, self._told = now, {(stray.fault, stray.what) for stray in found}
         self._passed = set(passed)
         return len(fresh) + len(news)
+
+    def _collect(self, now: datetime) -> None:
+        """Take what rounding left of last month's commissions; of a seller who has too little as soon as he has it."""
+        last = month_number(now - AFTER) - 1
+        if last != self._collected:
+            sums = self._store.leftovers(month_begins(last), month_begins(last + 1))
+            self._due, self._collected = collected(sums, month_text(last)), last
+        if self._due:
+            self._store.open_accounts([opened(NETWORK)])
+            outcomes = self._store.post(self._due, now)
+            short = {outcome.chain for outcome in outcomes if outcome.verdict is Verdict.SHORT}
+            self._due = tuple(chain for chain in self._due if chain[0].chain in short)
 
 
 def _passed(used: Used, now: datetime) -> Event:

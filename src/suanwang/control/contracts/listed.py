@@ -27,6 +27,7 @@ from suanwang.trading.listings import (
     UseState,
     end_chain,
     hold_chain,
+    left_of,
     reference,
 )
 from suanwang.trading.settlement import opened
@@ -110,7 +111,7 @@ def hold_uses(store: Store, rules: Rules, job: Job, allocation: Allocation, now:
     listings = {listing.name: listing for listing, _ in listed_of(store, job)}
     if not listings:
         return
-    uses = tuple(_use(job, allocation, listing, now) for listing in listings.values())
+    uses = tuple(_use(rules, job, allocation, listing, now) for listing in listings.values())
     chain = hold_chain(uses, rules.commission_bp, allocation.granted_at)
     if chain:
         payer = replace(opened(account_id(Owner.PROJECT, job.project)), floor_fen=-rules.project_credit_fen)
@@ -129,8 +130,9 @@ def _sellers(uses: Sequence[Use]) -> list[AccountId]:
     return sorted({use.seller for use in uses} | {NETWORK})
 
 
-def _use(job: Job, allocation: Allocation, listing: Listing, now: datetime) -> Use:
+def _use(rules: Rules, job: Job, allocation: Allocation, listing: Listing, now: datetime) -> Use:
     free = listing.charge is Charge.COPY or listing.seller == account_id(Owner.PROJECT, job.project)
+    price_fen = 0 if free else listing.price_fen
     return Use(
         allocation=allocation.id,
         job=job.id,
@@ -141,7 +143,8 @@ def _use(job: Job, allocation: Allocation, listing: Listing, now: datetime) -> U
         version=listing.version,
         sha256=listing.sha256,
         seller=listing.seller,
-        price_fen=0 if free else listing.price_fen,
+        price_fen=price_fen,
+        leftover=left_of(price_fen, rules.commission_bp),
         at=now,
     )
 

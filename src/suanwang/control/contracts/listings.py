@@ -30,6 +30,7 @@ from suanwang.trading.listings import (
     Listing,
     Use,
     copy_chain,
+    left_of,
 )
 from suanwang.trading.settlement import opened
 
@@ -180,6 +181,7 @@ class Listings:
             project=project,
             seller=listing.seller,
             price_fen=price_fen,
+            leftover=left_of(price_fen, self._rules.commission_bp),
             content=content,
             buyer=caller.name,
             at=now,

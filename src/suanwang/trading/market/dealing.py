@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from suanwang.trading.ledger import MOST_IN_CHAIN, NETWORK, Account, AccountId, Owner, Phase, Transfer, account_id
+from suanwang.trading.leftovers import leftover
 from suanwang.trading.market.product import HOUR, added, begins
 from suanwang.trading.market.termination import Deposit
 from suanwang.trading.market.terms import SaleTerms, Sold, together
@@ -136,6 +137,7 @@ def _trade(
 ) -> Trade:
     amount = sum(units * price(match, window) for window, units in enumerate(match.counts, match.first))
     sold_for = amount if seller_fen is None else sum(match.counts) * seller_fen
+    commission = sold_for * commission_bp // WHOLE_BP
     return Trade(
         id=f"{order.id}.{number}",
         order_id=order.id,
@@ -146,7 +148,8 @@ def _trade(
         first=match.first,
         counts=match.counts,
         amount_fen=amount,
-        commission_fen=amount - sold_for + sold_for * commission_bp // WHOLE_BP,
+        commission_fen=amount - sold_for + commission,
+        leftover=leftover(sold_for, commission_bp, commission),
         auction=auction,
         at=now,
     )

@@ -255,6 +255,8 @@ class Trade:
     counts: tuple[int, ...]
     amount_fen: int
     commission_fen: int
+    leftover: int = 0
+    """Of its commission (`trading.leftovers`)."""
     auction: int | None = None
     """The window whose call made it; None at a posted price."""
     at: datetime
