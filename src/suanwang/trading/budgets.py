@@ -110,7 +110,8 @@ def taken_fen(chain: Iterable[Transfer], project: ProjectId) -> int:
 
 
 def month_name(at: datetime) -> str:
-    return at.astimezone(ZONE).strftime("%Y-%m")
+    local = at.astimezone(ZONE)
+    return f"{local.year:04d}-{local.month:02d}"
 
 
 def used(

@@ -9,7 +9,7 @@ the transaction runs again. Knows nothing of why a job moves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -56,6 +56,9 @@ _INSERT_TERMS = f"COPY allocation_terms ({listed(TERMS_COLUMNS)}) FROM STDIN"
 _INSERT_USAGE = f"COPY usage_records ({listed(USAGE_COLUMNS)}) FROM STDIN"
 _INSERT_BILLS = f"COPY bill_lines ({listed(BILL_COLUMNS)}) FROM STDIN"
 _INSERT_NOTICES = "COPY outbox (payload) FROM STDIN"
+
+_BILLED = 1 + list(JOB_CHANGING).index("billed_fen")
+"""Where a step's job values have what it was billed."""
 
 # Arrays go in binary (%b): as text every quote in a JSON would be escaped, ten times as slow.
 _UPDATE_JOBS = (
@@ -246,9 +249,14 @@ def _tallied(connection: Connection, steps: Sequence[_Prepared]) -> Sequence[_Pr
         step.job.id: step for step in tally_steps(connection, [each.step for each in fresh if each.step.bill_lines])
     }
     return [
-        replace(each, step=step, job_values=(step.job.id, *job_changing(step.job)))
-        if (step := made.get(each.step.job.id)) is not None
-        else each
+        each
+        if (step := made.get(each.step.job.id)) is None
+        else _Prepared(
+            step=step,
+            job_values=[*each.job_values[:_BILLED], step.job.billed_fen, *each.job_values[_BILLED + 1 :]],
+            allocation_values=each.allocation_values,
+            terms_values=each.terms_values,
+        )
         for each in steps
     ]
 

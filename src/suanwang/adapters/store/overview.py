@@ -25,35 +25,36 @@ from suanwang.trading.ledger import NETWORK, AccountId
 # as it was sold; of a listing or a plan, whoever the chain pays right before the network.
 _FLOWS = """
 WITH moved AS (
-    SELECT to_char(at AT TIME ZONE INTERVAL '8 hours', 'YYYY-MM') AS month, code, credit AS own, debit AS other,
-        amount_fen AS amount, chain, leaf
+    SELECT to_char(at AT TIME ZONE INTERVAL '8 hours', 'YYYY-MM') AS month, code, debit AS other, amount_fen AS amount,
+        chain, leaf, NULL AS seller
     FROM ledger_transfers WHERE credit = %(account)s AND phase IN ('direct', 'post')
-        AND at >= %(begin)s AND at < %(end)s
+        AND at >= %(begin)s AND at < %(end)s AND NOT (%(network)s AND code = 'commission' AND chain LIKE 'trade/%%')
     UNION ALL
-    SELECT to_char(at AT TIME ZONE INTERVAL '8 hours', 'YYYY-MM'), code, debit, credit, -amount_fen, chain, leaf
+    SELECT to_char(at AT TIME ZONE INTERVAL '8 hours', 'YYYY-MM'), code, credit, -amount_fen, chain, leaf, NULL
     FROM ledger_transfers WHERE debit = %(account)s AND phase IN ('direct', 'post')
         AND at >= %(begin)s AND at < %(end)s
+    UNION ALL
+    SELECT to_char(l.at AT TIME ZONE INTERVAL '8 hours', 'YYYY-MM'), l.code, l.debit, (t.value->>'commission_fen')::bigint,
+        l.chain, l.leaf, t.seller
+    FROM ledger_transfers l JOIN market_trades t ON t.order_id = split_part(l.chain, '/', 2)
+    WHERE %(network)s AND l.credit = %(account)s AND l.code = 'commission' AND l.chain LIKE 'trade/%%'
+        AND l.phase IN ('direct', 'post') AND l.at >= %(begin)s AND l.at < %(end)s
+        AND (t.value->>'commission_fen')::bigint > 0
 ), named AS (
-    SELECT m.month, m.code, coalesce(t.amount, m.amount) AS amount,
+    SELECT m.month, m.code, m.amount,
         coalesce(b.project, CASE WHEN m.other LIKE 'project:%%' THEN substr(m.other, 9) END, (
             SELECT substr(p.debit, 9) FROM ledger_transfers p
             WHERE b.project IS NULL AND p.chain = m.chain AND p.debit LIKE 'project:%%' ORDER BY p.leaf LIMIT 1
         )) AS project,
-        coalesce(b.provider, CASE WHEN m.other LIKE 'provider:%%' THEN substr(m.other, 10) END,
-            CASE WHEN s.seller LIKE 'provider:%%' THEN substr(s.seller, 10) END) AS provider
+        coalesce(b.provider, substring(CASE WHEN m.other LIKE 'provider:%%' THEN m.other
+            WHEN NOT %(network)s OR b.provider IS NOT NULL THEN NULL
+            ELSE coalesce(m.seller, (SELECT e.seller FROM market_terminations e
+                WHERE e.id = CASE WHEN m.chain LIKE 'termination/%%' THEN substr(m.chain, 13) END), (
+                SELECT p.credit FROM ledger_transfers p
+                WHERE p.chain = m.chain AND p.leaf < m.leaf ORDER BY p.leaf DESC LIMIT 1
+            )) END FROM '^provider:(.*)$')) AS provider
     FROM moved m LEFT JOIN bill_lines b ON b.usage_id =
         CASE WHEN m.chain LIKE 'bill/%%' THEN substr(m.chain, 6) WHEN m.chain LIKE 'dispute/%%' THEN substr(m.chain, 9) END
-    LEFT JOIN LATERAL (
-        SELECT seller, sum((value->>'commission_fen')::bigint) AS amount FROM market_trades
-        WHERE %(network)s AND m.code = 'commission' AND m.chain LIKE 'trade/%%' AND order_id = split_part(m.chain, '/', 2)
-        GROUP BY seller HAVING sum((value->>'commission_fen')::bigint) > 0
-    ) t ON true
-    LEFT JOIN LATERAL (
-        SELECT coalesce(t.seller, (SELECT e.seller FROM market_terminations e WHERE m.chain = 'termination/' || e.id), (
-            SELECT p.credit FROM ledger_transfers p
-            WHERE p.chain = m.chain AND p.leaf < m.leaf ORDER BY p.leaf DESC LIMIT 1
-        )) AS seller WHERE %(network)s AND b.usage_id IS NULL
-    ) s ON true
 )
 SELECT month, code, project, provider, sum(amount)::bigint, count(*) FROM named
 GROUP BY month, code, project, provider
