@@ -19,6 +19,7 @@ from suanwang.domain.lifecycle import JobState
 from suanwang.domain.precision import DeviceKind
 from suanwang.domain.site import DevicePool, Price
 from suanwang.domain.task import DeviceRequest
+from suanwang.trading.evidence import verify
 from suanwang.trading.market.product import HOUR
 from suanwang.trading.market.values import Way
 
@@ -76,6 +77,10 @@ def test_a_job_runs_on_its_right_and_others_do_not(net: World, agent: Agent) -> 
     lines = net.ask("GET", "/v1/bills/lines", params={"job": mine}).json()["items"]
     assert lines
     assert all(line["amount_fen"] == 0 for line in lines), "its cores were paid when the right was bought"
+    finding = verify(net.ask("GET", f"/v1/bills/{mine}/evidence").json())
+    assert (finding.failures, finding.priced) == ((), len(lines)), (
+        "its price follows from what was declared, less its cores"
+    )
     net.clock.at = NOW + 2 * HOUR
     agent.tell()
     assert turned(net, other) == [JobState.LEASED], "the right's hours are over"
