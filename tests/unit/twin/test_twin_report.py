@@ -145,6 +145,14 @@ def test_the_summary_names_the_best_and_how_far_it_is(results: Results) -> None:
     assert all(len(line) == 2 and line.zh != line.en for line in moved)
 
 
+def test_data_that_came_the_long_way_are_told(results: Results, tmp_path: Path) -> None:
+    assert not any("by way of" in line.en for line in summary(results, results.cases[0]))
+    found = read(write_results(tmp_path, detours_count=12.0))
+    last = summary(found, found.cases[0])[-1]
+    assert "12 starts of joint" in last.en
+    assert "joint 有 12 次启动" in last.zh
+
+
 def test_every_measure_of_every_play_is_in_the_table(results: Results, text: str) -> None:
     for case in results.cases:
         for contender in results.contenders(case):

@@ -13,6 +13,7 @@ from suanwang.twin.report.results import Bound, Case, Contender, Results
 from suanwang.twin.report.words import Measure, Number, Words, by_key, joined, shown, signed, written
 
 COST, CARBON, WAITING = "cost_yuan", "carbon_location_kg", "waiting_mean_h"
+DETOURS = "detours_count"
 MOST_ON_FRONT = 4
 VARIANT = "variant"
 """What is varied where one network is played as it is and changed."""
@@ -39,7 +40,7 @@ def summary(results: Results, case: Case) -> list[Words]:
         ]
         said += _front(results, case, contenders)
     said += _bounds(results, case, contenders)
-    return said
+    return said + _detours(results, case, contenders)
 
 
 def _frame(results: Results, case: Case, contenders: Sequence[Contender], baseline: Contender) -> Words:
@@ -164,6 +165,23 @@ def changed(measure: Measure, found: Difference) -> Words:
         return Words(f"{signed(found.percent.mean)} %", f"{signed(found.percent.mean)}%")
     amount = signed(found.amount.mean * measure.factor)
     return Words(f"{amount} {measure.unit.en}", f"{amount} {measure.unit.zh}")
+
+
+def _detours(results: Results, case: Case, contenders: Sequence[Contender]) -> list[Words]:
+    if DETOURS not in by_key(results.measures):
+        return []
+    means = {one.name: mean_of(list(results.values(case, one, DETOURS).values())).mean for one in contenders}
+    some = {name: mean for name, mean in means.items() if mean > 0}
+    if not some:
+        return []
+    en = joined([f"{written(mean)} starts of {name}" for name, mean in some.items()], chinese=False)
+    zh = joined([f"{name} 有 {written(mean)} 次启动" for name, mean in some.items()], chinese=True)
+    return [
+        Words(
+            f"Data came by way of another site, as their direct link was cut, slower or not there: for {en}.",
+            f"直连链路中断、更慢或不存在时，数据经其他站点中转：{zh}。",
+        )
+    ]
 
 
 def _bounds(results: Results, case: Case, contenders: Sequence[Contender]) -> list[Words]:
