@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,28 +23,45 @@ import pytest
 from suanwang.catalog.tariffs import tariff_area
 from suanwang.control.rules import Rules
 from suanwang.control.sharing import keep_means
+from suanwang.control.wording import positions
 from suanwang.domain.allowance import Allowance
 from suanwang.domain.connector import RunState
 from suanwang.domain.exchange import Phase, RunReport
 from suanwang.domain.file import Content
 from suanwang.domain.identity import Principal
-from suanwang.domain.ids import AllocationId, JobId, ProjectId
+from suanwang.domain.ids import AllocationId, JobId, ProjectId, SiteId
 from suanwang.domain.lifecycle import JobState
-from suanwang.domain.precision import DeviceKind
-from suanwang.domain.site import Offering, Price
-from suanwang.domain.task import Checkpoint, DeviceRequest, Flexibility, Objective, Priority, Task
+from suanwang.domain.precision import DeviceKind, Precision
+from suanwang.domain.site import DevicePool, Offering, Price
+from suanwang.domain.task import Checkpoint, Circle, Constraints, DeviceRequest, Flexibility, Objective, Priority, Task
 from suanwang.electricity.daily import factor_at, modelled_day
 from suanwang.electricity.outlook import Issues, expected, known
 from suanwang.electricity.series import Series
-from suanwang.electricity.supply import milliseconds
+from suanwang.electricity.supply import instant, milliseconds
 from suanwang.electricity.tariff import STEP_MS, price_series
+from suanwang.routing.delay import distance_km, one_way_ms
 from suanwang.routing.paths import Ends, Links, Router
 from suanwang.scheduling.columns import ENDED_PREEMPTED, NEVER_MS, JobColumns, Outlook, RowColumns, Sharing
+from suanwang.scheduling.margins import DEPTH
+from suanwang.scheduling.placing import decide
 from suanwang.scheduling.policies import policy
 from suanwang.twin.engine import Truth, play
 from suanwang.twin.outages import rerouted
 from suanwang.twin.routes import Routes, Span, routed
-from tests.factories import DEMO, NOW, OTHER, STRANGER, USER, SmallNetwork, pool, task
+from tests.factories import (
+    DEMO,
+    NOW,
+    OTHER,
+    STRANGER,
+    USER,
+    SmallNetwork,
+    job,
+    offering,
+    pool,
+    site,
+    snapshot,
+    task,
+)
 
 PATIENT = Rules(
     lease_ttl_s=10**8,
@@ -58,11 +77,38 @@ PATIENT = Rules(
 CALLERS = {DEMO: USER, OTHER: STRANGER}
 PROJECTS = tuple(CALLERS)
 AREAS = {
-    "guian": ("贵州", "guizhou", 106.6),
-    "helingeer": ("蒙西", "neimenggu", 111.8),
-    "wuhu": ("安徽", "anhui", 118.4),
+    "guian": ("贵州", "guizhou", 106.6, 26.4, "guizhou", "south"),
+    "helingeer": ("蒙西", "neimenggu", 111.8, 40.4, "inner", "north"),
+    "wuhu": ("安徽", "anhui", 118.4, 31.3, "yangtze", "west"),
 }
-DEVICES = pool("ascend-910b", kind=DeviceKind.NPU, count=4, per_node=4, power_w=310.0)
+MODEL = "ascend-910b"
+DEVICES = pool(
+    MODEL, kind=DeviceKind.NPU, count=4, per_node=4, power_w=310.0, precisions=(Precision.FP16, Precision.INT8)
+)
+POOLS: dict[str, tuple[DevicePool, ...]] = {
+    "guian": (DEVICES,),
+    "helingeer": (replace(DEVICES, memory_gb=32.0, precisions=(Precision.FP16,)),),
+    "wuhu": (),
+}
+REQUESTS = (
+    DeviceRequest(count=1, kind=DeviceKind.NPU),
+    DeviceRequest(count=1, min_memory_gb=48.0),
+    DeviceRequest(count=1, precisions=(Precision.INT8,)),
+    DeviceRequest(count=1, models=(MODEL,)),
+)
+LIMITS = (
+    Constraints(),
+    Constraints(sites=(SiteId("guian"), SiteId("wuhu"))),
+    Constraints(residency=("guizhou",)),
+    Constraints(regions=("yangtze", "inner")),
+    Constraints(circle=Circle(place="shanghai", within_ms=5.0)),
+    Constraints(providers=("north", "west")),
+)
+ROWS: list[tuple[str, DevicePool | None]] = [
+    *((name, None) for name in sorted(AREAS)),
+    *((name, of) for name in sorted(AREAS) for of in POOLS[name]),
+]
+"""Each site's cores, then its devices."""
 START_MS = milliseconds(NOW)
 
 
@@ -137,24 +183,88 @@ def silence(seed: int) -> Silence:
     return Silence(dice.choice(list(AREAS)), from_ms, from_ms + 1000 * dice.randint(600, 8 * 3600))
 
 
-def offerings(*, flat: bool = False) -> dict[str, Offering]:
-    from tests.factories import offering
+def limited(seed: int, count: int, *, flat: bool = False) -> list[Work]:
+    """Jobs that may run at some sites only, by each of the hard limits; some are gangs, some arrays, some have a deadline."""
+    dice = random.Random(seed)
+    found: list[Work] = []
+    for one in works(seed, count, busy=2):
+        of, gang = one.task, dice.random() < 0.15
+        need, limit_s = of.resources, of.resources.time_limit_s
+        if gang:
+            need = replace(need, devices=None, cores=min(need.cores, 4))
+        if need.devices is not None:
+            need = replace(need, devices=replace(dice.choice(REQUESTS), count=need.devices.count))
+        elif dice.random() < 0.15:
+            need = replace(need, memory_gb=24.0)  # More than a node of wuhu has.
+        limits = dice.choice(LIMITS)
+        made = replace(of, resources=need, nodes=2 if gang else 1, constraints=limits)
+        if of.flexibility.may_wait_s > 6 * 3600:
+            # Sooner than its patience ends, and later than it waits for room here.
+            deadline_at = instant(one.at_ms, NOW) + timedelta(seconds=limit_s + 14 * 3600)
+            made = replace(made, constraints=replace(made.constraints, deadline_at=deadline_at))
+        if flat and need.devices is None:
+            yuan = Decimal("0.051") * need.cores * made.nodes * limit_s / 3600
+            made = replace(made, constraints=replace(made.constraints, budget_yuan=yuan))  # Too little for wuhu.
+        if not any(may_run(made, *row) for row in ROWS):
+            made = of
+        found += [
+            replace(one, task=made, run_ms=1000 * dice.randint(1, limit_s)) for _ in range(dice.choice([1, 1, 3]))
+        ]
+    return found
 
+
+def may_run(of: Task, name: str, pooled: DevicePool | None) -> bool:
+    """By every hard limit but quotas: at the prices of `flat`, budgets let nobody without devices run at wuhu."""
+    offer, need, limits = offerings()[name], of.resources, of.constraints
+    if (pooled is None) != (need.devices is None) or (of.nodes > offer.nodes):
+        return False
+    if need.cores > offer.cores_per_node or need.memory_gb > offer.memory_gb_per_node:
+        return False
+    if pooled is not None and need.devices is not None:
+        asked = need.devices
+        if pooled.memory_gb < (asked.min_memory_gb or 0) or not set(asked.precisions) <= set(pooled.precisions):
+            return False
+    if limits.circle is not None:
+        place = positions()[limits.circle.place]
+        far = distance_km(place.latitude, place.longitude, np.array([offer.latitude]), np.array([offer.longitude]))
+        if one_way_ms(far)[0] > limits.circle.within_ms:
+            return False
+    return (
+        (not limits.sites or name in limits.sites)
+        and (not limits.regions or offer.region in limits.regions)
+        and (not limits.providers or offer.provider in limits.providers)
+        and (not limits.residency or offer.region in limits.residency)
+        and (limits.budget_yuan is None or name != "wuhu")
+    )
+
+
+@cache
+def offerings(*, flat: bool = False) -> dict[str, Offering]:
     return {
         name: offering(
             name_zh=name,
+            provider=provider,
+            region=region,
+            latitude=latitude,
+            longitude=longitude,
             nodes=2 if name == "wuhu" else 1,
-            devices=() if name == "wuhu" else (DEVICES,),
+            memory_gb_per_node=16.0 if name == "wuhu" else 32.0,
+            devices=POOLS[name],
             price=Price(
-                core_hour_yuan=Decimal("0.05"),
-                device_hour_yuan={} if name == "wuhu" else {DEVICES.model: Decimal(2)},
+                core_hour_yuan=Decimal("0.052") if name == "wuhu" else Decimal("0.05"),
+                device_hour_yuan={pool.model: Decimal(2) for pool in POOLS[name]},
                 electricity=None if flat else tariff_area(area).tariff,
                 electricity_passed_on=not flat,
             ),
             carbon_daily=() if flat else modelled_day(province, longitude),
         )
-        for name, (area, province, longitude) in AREAS.items()
+        for name, (area, province, longitude, latitude, region, provider) in AREAS.items()
     }
+
+
+def declared(name: str, *, flat: bool) -> dict[str, Any]:
+    of = offerings(flat=flat)[name]
+    return {field: getattr(of, field) for field in Offering.__dataclass_fields__}
 
 
 def allowances(seed: int) -> dict[ProjectId, Allowance]:
@@ -184,10 +294,7 @@ def lived(
     for project, allowance in (of or {}).items():
         assert small.store.put_allowance(project, allowance, ())
     began_ms = jobs[0].at_ms
-    agents = {
-        name: small.join(name, **{field: getattr(of, field) for field in Offering.__dataclass_fields__})
-        for name, of in offerings(flat=flat).items()
-    }
+    agents = {name: small.join(name, **declared(name, flat=flat)) for name in AREAS}
     ids: list[JobId] = []
     ends: list[tuple[int, int]] = []
     left_ms = [work.run_ms for work in jobs]
@@ -233,8 +340,7 @@ def lived(
                 small.sync(agents[job.site_id], runs=(report,))
             events.append((next_ms, "taken" if left_ms[number] else "end", number, job.site_id))
         while coming and coming[0][1].at_ms == next_ms:
-            number, work = coming.pop(0)
-            ids += [job.id for job in small.submit(work.task, caller=CALLERS[work.project])]
+            ids += arrive(small, coming)
         if cut is not None:
             hear(small, agents, cut, next_ms, untold)
         small.network.turn()
@@ -259,6 +365,16 @@ def lived(
                     told_ms = milliseconds(run.ends_by)
                     ends = [(min(at, told_ms) if who == number else at, who) for at, who in ends]
     return events
+
+
+def arrive(small: SmallNetwork, coming: list[tuple[int, Work]]) -> list[JobId]:
+    """The next work is submitted; what has one task is one array."""
+    work, members = coming[0][1], 1
+    while len(coming) > members and coming[members][1].task is work.task:
+        members += 1
+    del coming[:members]
+    array = replace(work.task, count=members)
+    return [one.id for one in small.submit(array, caller=CALLERS[work.project])]
 
 
 def hear(
@@ -312,38 +428,45 @@ def played(
     *,
     flat: bool = False,
     cut: Silence | None = None,
+    until_ms: int = NEVER_MS,
 ) -> list[tuple[int, str, int, str]]:
     """The same from the engine: one row for each site's cores, one for its devices, in one hall. With `cut`, each job has data,
     too few to take any time."""
-    offers = offerings(flat=flat)
+    offers, rows = offerings(flat=flat), ROWS
     names = sorted(offers)
-    rows = [(site, None) for site in names] + [(site, DEVICES) for site in names if offers[site].devices]
-    site = np.array([names.index(name) for name, _ in rows], np.int64)
+    at = np.array([names.index(name) for name, _ in rows], np.int64)
     count, width = len(jobs), len(rows)
     zero = np.zeros(count, np.int64)
-    need = [w.task.resources for w in jobs]
+    need, nodes = [w.task.resources for w in jobs], [w.task.nodes for w in jobs]
+    due = [w.task.constraints.deadline_at for w in jobs]
     expected = [1000 * (n.expected_s or n.time_limit_s) for n in need]
     columns = JobColumns(
         ready_ms=np.array([w.at_ms for w in jobs], np.int64),
         order=np.array([w.task.priority.rank for w in jobs], np.int64),
-        need=np.array([[n.cores, n.memory_gb, n.devices.count if n.devices else 0] for n in need], np.float64),
+        need=np.array(
+            [
+                (many * n.cores, many * n.memory_gb, many * n.devices.count if n.devices else 0)
+                for n, many in zip(need, nodes, strict=True)
+            ],
+            np.float64,
+        ),
         expect_ms=np.repeat(np.array(expected, np.int64)[:, None], 3, axis=1),
         limit_ms=np.array([1000 * n.time_limit_s for n in need], np.int64),
-        kind=np.array([1 if n.devices else 0 for n in need], np.int64),
+        kind=np.arange(count),
         place=zero,
         weight=np.array([[o.price, o.carbon, o.finish] for o in (w.task.objective for w in jobs)], np.float64),
         wait_ms=np.array([1000 * w.task.flexibility.may_wait_s for w in jobs], np.int64),
-        due_ms=np.full(count, NEVER_MS, np.int64),
+        due_ms=np.array([NEVER_MS if at is None else milliseconds(at) for at in due], np.int64),
         interruptible=np.array([w.interruptible for w in jobs], np.bool_),
         data_gb=np.full(count, 0.0 if cut is None else 1e-6),
         group=zero,
     )
     spans = [] if cut is None else [Span((names.index(cut.site), len(names)), cut.from_ms, cut.until_ms)]
-    found = linked(len(names), site, spans)
+    found = linked(len(names), at, spans)
     of = [offers[name] for name, _ in rows]
     ways = RowColumns(
-        site=site,
-        hall=site,
+        site=at,
+        hall=at,
         capacity=np.array(
             [[o.cores, o.memory_gb, p.count if p else 0] for o, (_, p) in zip(of, rows, strict=True)], np.float64
         ),
@@ -365,17 +488,17 @@ def played(
     begun_ms = START_MS // STEP_MS * STEP_MS
     issues = Issues(start_ms=begun_ms, issue_ms=STEP_MS, count=14 * 48, step_ms=STEP_MS, steps=48)
     outlook = ahead([offers[name] for name in names], issues)
-    allowed = np.array([[p is None for _, p in rows], [p is not None for _, p in rows]])
+    allowed = np.array([[may_run(w.task, *row) for row in rows] for w in jobs])
     truth = Truth(np.array([w.run_ms for w in jobs], np.int64), zero, zero)
     sharing = None if shared is None else sharing_of(jobs, shared, [p is not None for _, p in rows])
     segments = play(
         columns, truth, ways, allowed, outlook, policy("joint"),
-        faults=rerouted(found, site), ways=found.ways, sharing=sharing,
+        faults=rerouted(found, at), ways=found.ways, sharing=sharing, until_ms=until_ms,
     ).segments  # fmt: skip
     events = []
-    for job, row, start_ms, end_ms, how in zip(*(column.tolist() for column in segments[:5]), strict=True):
+    for number, row, start_ms, end_ms, how in zip(*(column.tolist() for column in segments[:5]), strict=True):
         ended = "taken" if how == ENDED_PREEMPTED else "end"
-        events += [(start_ms, "start", job, rows[row][0]), (end_ms, ended, job, rows[row][0])]
+        events += [(start_ms, "start", number, rows[row][0]), (end_ms, ended, number, rows[row][0])]
     return events
 
 
@@ -405,6 +528,17 @@ def test_live_and_twin_decide_alike(seed: int) -> None:
     for ours, theirs in zip(live, twin, strict=False):
         assert ours == theirs, (NOW + timedelta(milliseconds=ours[0] - START_MS), jobs[ours[2]].task)
     assert digest(live) == digest(twin)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_they_decide_alike_under_every_hard_limit(seed: int, flat: bool) -> None:
+    jobs = limited(seed, 30, flat=flat)
+    live, twin = sorted(lived(jobs, flat=flat)), sorted(played(jobs, flat=flat))
+    for ours, theirs in zip(live, twin, strict=False):
+        assert ours == theirs, (NOW + timedelta(milliseconds=ours[0] - START_MS), jobs[ours[2]].task)
+    assert digest(live) == digest(twin)
+    assert len(live) == 2 * len(jobs)
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -468,6 +602,27 @@ def test_the_worlds_that_are_compared_hold_and_block() -> None:
     assert waited > 20
     assert held > 50
     assert briefly > 5, "their patience ends between two steps"
+
+
+@pytest.mark.parametrize("before", [DEPTH - 1, DEPTH])
+def test_room_is_kept_for_as_many_of_the_first_jobs(before: int) -> None:
+    """Of a full site: many that may wait, one that may not, and one behind that would delay it."""
+    whole, long_s = offerings(flat=True)["guian"].cores, 7200
+    filler = work("filler", cores=whole - 1, run_s=3600)
+    waiting = [work(f"w{n}", cores=whole, run_s=long_s, may_wait_s=20 * 3600) for n in range(before)]
+    jobs = [filler, *waiting, work("first", cores=whole, run_s=long_s), work("behind", cores=1, run_s=long_s)]
+    began = {number for at, what, number, _ in played(jobs, flat=True, until_ms=START_MS + 1) if what == "start"}
+    seen = snapshot(
+        [site("guian", **declared("guian", flat=True))],
+        [job(f"j-{number:04d}", of=one.task, ready_at=NOW) for number, one in enumerate(jobs)],
+    )
+    assert {int(place.job.id[2:]) for place in decide(seen).places} == began
+    assert began == ({0} if before < DEPTH else {0, len(jobs) - 1})
+
+
+def work(name: str, *, cores: int, run_s: int, may_wait_s: int = 0) -> Work:
+    made = task(name, cores=cores, memory_gb=1.0, time_limit_s=run_s, flexibility=Flexibility(may_wait_s=may_wait_s))
+    return Work(replace(made, constraints=Constraints(sites=(SiteId("guian"),))), START_MS, 1000 * run_s)
 
 
 def instants(events: Sequence[tuple[int, str, int, str]]) -> list[datetime]:

@@ -32,7 +32,6 @@ from suanwang.scheduling.feasibility import (
     now_reason,
     shape,
 )
-from suanwang.scheduling.margins import DEPTH
 from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Preempt, Stay
 from suanwang.scheduling.policies.board import FAR
 from suanwang.scheduling.purses import Aid, Purses
@@ -308,16 +307,19 @@ class _Placer:
         chosen, scores = seating.choose(number, of, barred)
         if job.hold is not None and held:
             row = self._row_of(ranking, job.hold.expect)
-            return HELD if row is None or scores[row] >= FAR else self._placed(job, ranking, scores, row)
+            if row is not None and scores[row] < FAR:
+                return self._placed(job, ranking, scores, row)
+            seating.stays()
+            return HELD
         if chosen == BLOCKED:
-            # What was interrupted finds its room in its turn, as if it might not wait.
-            if job.interruptions or not seating.patient(number):
-                seating.keep(number, of, barred)
-                if len(self._blocked) < DEPTH:
-                    self._blocked.append((job, ranking))
+            if seating.keep(number, of, barred):
+                self._blocked.append((job, ranking))
             return "no room now"
         if chosen == LATER:
-            return self._kept(job, ranking, scores)
+            kept = self._kept(job, ranking, scores)
+            if kept.hold.start_at <= self._now:
+                seating.stays()
+            return kept
         return self._placed(job, ranking, scores, chosen)
 
     def preempts(self) -> Iterator[Preempt]:

@@ -43,6 +43,17 @@ class Room(NamedTuple):
     """`[h]`: room there is made for nobody else."""
 
 
+@inlined
+def may_be_taken(
+    begun_ms: int, end_ms: int, interruptions: int, now_ms: int, notice_ms: int, protect_ms: int, most: int
+) -> bool:
+    """Whether a run that may be interrupted is taken for others: not one that began just now or is over by itself at the end
+    of the notice, not before the protected time of a job that was interrupted before, and not for ever the same job's."""
+    if begun_ms >= now_ms or end_ms <= now_ms + notice_ms:
+        return False
+    return interruptions < most and (interruptions == 0 or now_ms - begun_ms >= protect_ms)
+
+
 @kernel
 def room_by(board: Board, at_ms: int, room: Room) -> None:
     """Fill `room` with what is free at `at_ms` at the latest, by when runs are over."""

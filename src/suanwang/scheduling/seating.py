@@ -129,13 +129,14 @@ class Seating:
         self._few = len(jobs) <= most_plain(table.sites)
         board = board_for(columns, ways, np.ones((1, len(ways.site)), np.bool_), self._outlook())
         board.jobs["done_ms"] = done_ms
+        board.interrupted[:] = [job.interruptions > 0 for job in jobs]
         _set_free(board, table)
         self._set(board)
         self._count = len(jobs)
         self._knows_ends = False
         self._left = DEPTH
         self._weigh, self._least_score = self._ready(joint.weigh), self._ready(joint.least_score)
-        self._reserve = self._ready(passing.reserve)
+        self._waits, self._reserve = self._ready(passing.waits_anyhow), self._ready(passing.reserve)
         self._take, self._occupy = self._ready(rooms.take), self._ready(rooms.occupy)
         self._recent: list[Weighed] = []
         """Shapes whose prices are their own and whose board is kept, the oldest first."""
@@ -193,10 +194,6 @@ class Seating:
             return None
         return self.at(number, of, row, int(job["aim_ms"]), int(job["until_ms"]))
 
-    def patient(self, number: int) -> bool:
-        """Whether prices may change before the job's patience ends."""
-        return bool(self._ready(joint.patient)(self._board, number, self._now_ms))
-
     def _own(self, number: int, of: Weighed, allowed: Bools) -> Board:
         """The board as jobs of this shape see it."""
         if of.board is None or of.base is not self._board:
@@ -250,14 +247,20 @@ class Seating:
             self._occupy(self._board, number, at)
             self._begun.append(number)
 
-    def keep(self, number: int, of: Weighed, barred: Bools | None) -> None:
-        """Keep the next room for a job that found none, on the row where it has it soonest."""
-        if self._left <= 0:
-            return
+    def stays(self) -> bool:
+        """A job stays in the queue; whether it is one of the first."""
         self._left -= 1
+        return self._left >= 0
+
+    def keep(self, number: int, of: Weighed, barred: Bools | None) -> bool:
+        """A job stays that found no room: keep the next one for it, on the row where it has it soonest, where it is one of the
+        first and does not wait anyhow; whether that is so."""
+        if not self.stays() or self._waits(joint.CODE, self._board, number, self._now_ms):
+            return False
         if not self._knows_ends:
             self._learn_ends()
         self._reserve(self._own(number, of, _without(of, barred)), number, -1)
+        return True
 
     def make_room(
         self, wanted: Sequence[tuple[int, int, Rows, Ints]], runs: Sequence[tuple[Job, Allocation]], notice_ms: int
@@ -471,7 +474,7 @@ def compile_all() -> None:
     joint.leasts(board, 0, 0)
     joint.least_score(board, 0, 1.0, 1.0, 1.0)
     joint.score_later(board, 0, 0, 0, 0, 1.0, 1.0, 1.0)
-    joint.patient(board, 0, 0)
+    passing.waits_anyhow(joint.CODE, board, 0, 0)
     board.jobs["row"] = 0
     joint.pauses(board, 0, 0)
     passing.reserve(board, 0, -1)

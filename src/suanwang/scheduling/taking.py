@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 
 from suanwang.domain.job import Allocation, Job
 from suanwang.domain.task import Priority
+from suanwang.electricity.supply import milliseconds
 from suanwang.scheduling.feasibility import may_pause
 from suanwang.scheduling.plan import Preempt
+from suanwang.scheduling.policies.compiled import plain
+from suanwang.scheduling.preempting import may_be_taken
 from suanwang.scheduling.snapshot import Ints, Rows, SiteTable, Taking
 
 if TYPE_CHECKING:
@@ -55,6 +58,8 @@ def _may_be_taken(job: Job, run: Allocation, taking: Taking, now: datetime) -> b
     began = run.started_at
     if began is None or run.ends_by is not None or not may_pause(job):
         return False
-    if job.preemptions >= taking.most_interruptions or (job.preemptions and now - began < taking.protect):
-        return False
-    return began + timedelta(seconds=job.task.resources.time_limit_s) > now + taking.notice
+    begun_ms, one = milliseconds(began), timedelta(milliseconds=1)
+    return plain(may_be_taken)(
+        begun_ms, begun_ms + 1000 * job.task.resources.time_limit_s, job.preemptions, milliseconds(now),
+        taking.notice // one, taking.protect // one, taking.most_interruptions,
+    )  # fmt: skip

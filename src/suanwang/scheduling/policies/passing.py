@@ -27,7 +27,7 @@ from suanwang.scheduling.policies.board import (
 )
 from suanwang.scheduling.policies.compiled import allocating, inlined, kernel
 from suanwang.scheduling.policies.joint import BLOCKED, LATER, patient
-from suanwang.scheduling.policies.rooms import cut_off, fits, foresee, freer, may_start, take
+from suanwang.scheduling.policies.rooms import cut_off, fits, foresee, freer, may_find_room, may_start, take
 
 LEAST_LOADED, CHEAPEST, GREENEST = least_loaded.CODE, cheapest.CODE, greenest.CODE
 NEAREST, WAIT_AWHILE, JOINT = nearest.CODE, wait_awhile.CODE, joint.CODE
@@ -91,9 +91,11 @@ def choose(policy: int, board: Board, j: int, now_ms: int, backfill: bool) -> in
 
 @kernel
 def waits_anyhow(policy: int, board: Board, j: int, now_ms: int) -> bool:
-    """Whether no room is kept for the job where it finds none: it may wait. What was interrupted finds its room in its turn,
-    as if it might not."""
-    return policy == JOINT and board.interrupted[j] == 0 and patient(board, j, now_ms)
+    """Whether no room is kept for the job where it finds none: it waits for one row that is full, or may wait. What was
+    interrupted finds its room in its turn, as if it might not."""
+    if policy != JOINT:
+        return False
+    return board.jobs[j].until_ms > now_ms or (board.interrupted[j] == 0 and patient(board, j, now_ms))
 
 
 @inlined
@@ -218,20 +220,7 @@ def look_through(policy: int, backfill: bool, begin: int, board: Board, now_ms: 
         possible = only == FRESH
         if room and not possible and cores[j] <= most and (only < 0 or dirty[only] != 0):
             for r in range(max(only, 0), only + 1 if only >= 0 else width):
-                row = rows[r]
-                hall = halls[row.hall]
-                # What `may_start` asks, here without a call: this is gone through for every queued job.
-                if (
-                    dirty[r] != 0
-                    and job.cores <= hall.free_cores + SLACK
-                    and job.devices <= row.free_devices + SLACK
-                    and job.memory_gb <= hall.free_memory_gb + SLACK
-                    and (
-                        hall.reserved < 0
-                        or now_ms + job.limit_ms - job.done_ms <= hall.shadow_ms
-                        or (job.cores <= hall.extra_cores + SLACK and job.memory_gb <= hall.extra_memory_gb + SLACK)
-                    )
-                ):
+                if dirty[r] != 0 and may_find_room(board, j, r, now_ms):
                     possible = True
         chosen, waits = BLOCKED, False
         if possible:

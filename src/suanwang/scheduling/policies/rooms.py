@@ -67,6 +67,23 @@ def may_start(board: Board, j: int, r: int, now_ms: int, backfill: bool) -> bool
 
 
 @inlined
+def may_find_room(board: Board, j: int, r: int, now_ms: int) -> bool:
+    """What `may_start` asks, in short, for what is asked of every queued job: false only where that is."""
+    job, row = board.jobs[j], board.rows[r]
+    hall = board.halls[row.hall]
+    return (
+        job.cores <= hall.free_cores + SLACK
+        and job.devices <= row.free_devices + SLACK
+        and job.memory_gb <= hall.free_memory_gb + SLACK
+        and (
+            hall.reserved < 0
+            or now_ms + job.limit_ms - job.done_ms <= hall.shadow_ms
+            or (job.cores <= hall.extra_cores + SLACK and job.memory_gb <= hall.extra_memory_gb + SLACK)
+        )
+    )
+
+
+@inlined
 def take(board: Board, j: int, r: int, now_ms: int) -> None:
     """The job holds its room from now on."""
     job, row = board.jobs[j], board.rows[r]

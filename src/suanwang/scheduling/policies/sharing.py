@@ -27,7 +27,7 @@ from suanwang.scheduling.columns import (
     RowColumns,
     Sharing,
 )
-from suanwang.scheduling.margins import DEPTH, SLACK
+from suanwang.scheduling.margins import DEPTH
 from suanwang.scheduling.policies.board import (
     ANY,
     DELAY,
@@ -53,8 +53,8 @@ from suanwang.scheduling.policies.passing import (
     reserve,
     waits_anyhow,
 )
-from suanwang.scheduling.policies.rooms import cut_off, fits, shorten, take
-from suanwang.scheduling.preempting import Room, Runs, make_room, room_by
+from suanwang.scheduling.policies.rooms import cut_off, fits, may_find_room, shorten, take
+from suanwang.scheduling.preempting import Room, Runs, make_room, may_be_taken, room_by
 
 ON, HALF_LIFE_MS, EVERY_MS, STARVED_MS, MEAN_AT_MS = 0, 1, 2, 3, 4
 NOTICE_MS, PROTECT_MS, MOST, BLOCKED_COUNT = 5, 6, 7, 8
@@ -280,27 +280,6 @@ def _open(shares: Shares, board: Board) -> None:
 
 
 @inlined
-def _may_find_room(board: Board, j: int, now_ms: int) -> bool:
-    """False where no row has room for the job now: what `may_start` asks, in short."""
-    job = board.jobs[j]
-    for r in range(board.rows.shape[0]):
-        row = board.rows[r]
-        hall = board.halls[row.hall]
-        if (
-            job.cores <= hall.free_cores + SLACK
-            and job.memory_gb <= hall.free_memory_gb + SLACK
-            and job.devices <= row.free_devices + SLACK
-            and (
-                hall.reserved < 0
-                or now_ms + job.limit_ms - job.done_ms <= hall.shadow_ms
-                or (job.cores <= hall.extra_cores + SLACK and job.memory_gb <= hall.extra_memory_gb + SLACK)
-            )
-        ):
-            return True
-    return False
-
-
-@inlined
 def _own_row(shares: Shares, board: Board, j: int) -> int:
     """The nearest row that could run the job and that its project may ever use for it, or -1."""
     best, row = FAR, -1
@@ -374,11 +353,14 @@ def look_in_turns(policy: int, backfill: bool, board: Board, shares: Shares, now
             board.counts[UNSEEN] -= 1
             if at_home:
                 board.jobs[j].aim_row = _own_row(shares, board, j)
-        if (at_home and fresh) or _may_find_room(board, j, now_ms):
+        possible = at_home and fresh
+        for r in range(board.rows.shape[0]):
+            if possible:
+                break
+            possible = may_find_room(board, j, r, now_ms)
+        if possible:
             chosen = choose(policy, board, j, now_ms, backfill)
-        waits = waits_anyhow(policy, board, j, now_ms)
-        if chosen == BLOCKED and left > 0 and not waits:
-            left -= 1
+        if chosen == BLOCKED and left > 0 and not waits_anyhow(policy, board, j, now_ms):
             shares.blocked[shares.numbers[BLOCKED_COUNT]] = j
             shares.numbers[BLOCKED_COUNT] += 1
             if open_halls > 0:
@@ -401,6 +383,8 @@ def look_in_turns(policy: int, backfill: bool, board: Board, shares: Shares, now
             board.held[board.counts[HELD]] = j
             board.counts[HELD] += 1
             shares.gone[j] = 1
+        else:
+            left -= 1
     _leave(shares, board)
     board.dirty[:] = 0
     board.counts[SINCE] += 1
@@ -418,12 +402,13 @@ def _gather(board: Board, shares: Shares, begun_ms: Ints, now_ms: int) -> int:
         for at in range(hall.first, hall.first + hall.busy):
             j = board.running[at]
             job = board.jobs[j]
-            if job.interruptible == 0 or shares.leaves_ms[j] != NOT_LEAVING or shares.times[j] >= numbers[MOST]:
+            if job.interruptible == 0 or shares.leaves_ms[j] != NOT_LEAVING:
                 continue
-            if shares.times[j] > 0 and now_ms - begun_ms[j] < numbers[PROTECT_MS]:
+            if not may_be_taken(
+                begun_ms[j], board.ends[at], shares.times[j], now_ms,
+                numbers[NOTICE_MS], numbers[PROTECT_MS], numbers[MOST],
+            ):  # fmt: skip
                 continue
-            if begun_ms[j] >= now_ms or board.ends[at] <= now_ms + numbers[NOTICE_MS]:
-                continue  # It was placed just now, or is over by itself.
             found[count] = j
             runs.order[count], runs.begun_ms[count], runs.row[count] = shares.order[j], begun_ms[j], job.row
             runs.turn[count] = job.rank
