@@ -165,7 +165,9 @@ _USED = tuple(
     (re.compile(pattern), sentence)
     for pattern, sentence in (
         (r"(\d+) cores", N_("{0} cores")),
-        (r"price list (.+)", N_("price list {0}")),
+        (r"price list (\S+) of (\S+)", N_("price list {0} of {1}")),
+        (r"price list (\S+)", N_("price list {0}")),
+        (r"declared price", N_("declared price")),
         (r"(\S+) kWh × (\S+) yuan \((\w+)\)", N_("{0} kWh × ¥{1} ({2})")),
     )
 )

@@ -167,7 +167,7 @@ def test_a_site_is_the_cheapest_from_the_volume_that_its_project_reached(net: Sm
     quote = net.network.quotes.quote_task(USER, run_of(1), source="x")
     assert [(offer.site, offer.price_yuan.mid) for offer in quote.offers] == [(GUIAN, 5.5), (WUHU, pytest.approx(10))]
     assert [(part.text, part.hours, part.yuan) for part in quote.offers[0].parts] == [
-        (f"1 cores, 1 GB, 1 × {A100}, price list 1, volume −50 %", 1, 5.5)
+        (f"1 cores, 1 GB, 1 × {A100}, price list 1 of 2026-03-01, volume −50 %", 1, 5.5)
     ]
 
 

@@ -106,7 +106,7 @@ def test_a_list_stands_over_what_the_site_declares(net: SmallNetwork) -> None:
     job = ran(net, 1)
     assert job.usage.cost_yuan == Decimal("8.1")
     (line,) = lines_of(net, job)
-    assert line.description == f"1 cores, 1 GB, 1 × {A100}, price list 1"
+    assert line.description == f"1 cores, 1 GB, 1 × {A100}, price list 1 of 2026-03-01"
 
 
 def test_discounts_are_taken_in_their_order_and_each_is_named(net: SmallNetwork) -> None:
@@ -120,7 +120,7 @@ def test_discounts_are_taken_in_their_order_and_each_is_named(net: SmallNetwork)
     assert [step.device for step in units(line.pricing)] == [Decimal(each) for each in ("8", "7.2", "6.84", "5.472")]
     assert [step.core for step in units(line.pricing)] == [Decimal(each) for each in ("0.1", "0.1", "0.095", "0.076")]
     assert line.rated_yuan == Decimal("5.548")
-    assert line.description.endswith("price list 1, brand −10 %, thu −5 %, spring −20 %")
+    assert line.description.endswith("price list 1 of 2026-03-01, brand −10 %, thu −5 %, spring −20 %")
 
 
 def test_discounts_are_for_whom_they_name(net: SmallNetwork) -> None:
@@ -167,10 +167,19 @@ def test_what_is_published_later_does_not_touch_what_was_granted(net: SmallNetwo
     (job,) = net.submit(task(devices=DeviceRequest(count=1), time_limit_s=24 * 3600))
     net.network.turn()
     begun = net.clock.now()
+    net.clock.advance(1800)
     publish(net, device_hour={A100: Formula(base_yuan=Decimal(100))})
-    net.clock.advance(3600)
+    net.clock.advance(1800)
     finish(net, net.job(job.id), begun)
-    assert net.job(job.id).usage.cost_yuan == Decimal("8.1")
+    done = net.job(job.id)
+    # Published in mid-run, a second later than its time was cut last.
+    assert float(done.usage.cost_yuan) == pytest.approx(8.1, abs=0.01)
+    assert {line.description for line in lines_of(net, done)} == {
+        f"1 cores, 1 GB, 1 × {A100}, price list 1 of 2026-03-01"
+    }
+    (line,) = lines_of(net, ran(net, 1))
+    assert "price list 2 of 2026-03-01" in line.description
+    assert line.rated_yuan == Decimal("100.1")
 
 
 def test_a_quote_binds_the_list_and_the_discounts_of_its_project(net: SmallNetwork) -> None:

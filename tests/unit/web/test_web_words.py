@@ -67,9 +67,10 @@ def test_every_code_has_a_word() -> None:
 
 
 def test_what_a_line_is_for_is_told_in_the_readers_words() -> None:
-    description = "8 cores, 32 GB, 4 × huawei-ascend-910b, 0.25 kWh × 0.48 yuan (peak), price list 3, 春节 −5 %"
+    description = "8 cores, 32 GB, 4 × huawei-ascend-910b, 0.25 kWh × 0.48 yuan (peak), price list 3 of 2026-12-10"
     chinese = labels.used(description, wording.translations("zh").gettext)
-    assert chinese == "8 核, 32 GB, 4 × huawei-ascend-910b, 0.25 kWh × ¥0.48（高峰）, 价目第 3 版, 春节 −5 %"
+    assert chinese == "8 核, 32 GB, 4 × huawei-ascend-910b, 0.25 kWh × ¥0.48（高峰）, 价目第 3 版（2026-12-10 起）"
+    assert labels.used("price list 3, 春节 −5 %", wording.translations("zh").gettext) == "价目第 3 版, 春节 −5 %"
     assert labels.used("8 cores, 32 GB", str) == "8 cores, 32 GB"
 
 

@@ -14,9 +14,10 @@ from decimal import Decimal
 
 from suanwang.domain.job import Allocation, BillLine, Job, Usage, UsageRecord
 from suanwang.domain.pricing import Pricing
+from suanwang.domain.site import Price
 from suanwang.domain.tariff import ElectricityRate
 from suanwang.electricity.daily import mean_factor
-from suanwang.electricity.pricing import counts_volume, flat, month_of, next_change, pricing_at
+from suanwang.electricity.pricing import ZONE, counts_volume, flat, in_force, month_of, next_change, pricing_at
 from suanwang.electricity.supply import milliseconds
 from suanwang.trading.rating import billed_fen, electricity_rate, rated_yuan
 
@@ -70,7 +71,7 @@ def meter(
         )
         total = added_usage(job.usage, record, job, rated)
         billed = billed_fen(total.cost_yuan)
-        line = line_of(record, provider, rated, billed - job.billed_fen, electricity, pricing)
+        line = line_of(record, provider, rated, billed - job.billed_fen, electricity, pricing, price)
         lines.append(line)
         job = replace(job, usage=total, billed_fen=billed)
         usage.append(record)
@@ -139,7 +140,9 @@ def line_of(
     amount_fen: int,
     electricity: ElectricityRate | None,
     pricing: Pricing | None,
+    price: Price,
 ) -> BillLine:
+    """`price` is what bound the run when its lease was granted: the line names its list, with the date from which it holds."""
     parts = [] if record.corrects is None else [f"taken back of {record.corrects}"]
     parts += [f"{record.cores} cores", f"{record.memory_gb:g} GB"]
     if record.devices:
@@ -147,7 +150,7 @@ def line_of(
     if electricity is not None:
         parts.append(f"{record.energy_kwh:.4g} kWh × {electricity.yuan_per_kwh:f} yuan ({electricity.tier})")
     if pricing is not None:
-        parts.append(f"price list {pricing.version}")
+        parts.append(_list_name(price, record.from_at))
         parts += [f"{taken.name} −{taken.percent:f} %" for taken in pricing.taken]
     return BillLine(
         usage_id=record.id,
@@ -162,3 +165,10 @@ def line_of(
         amount_fen=amount_fen,
         pricing=pricing,
     )
+
+
+def _list_name(price: Price, at: datetime) -> str:
+    each = in_force(price.dated, at)
+    if not each.version:
+        return "declared price"
+    return f"price list {each.version} of {each.from_at.astimezone(ZONE):%Y-%m-%d}"

@@ -116,5 +116,5 @@ def _taken_back(
     )
     total = added_usage(job.usage, record, job, rated)
     billed = billed_fen(total.cost_yuan)
-    made = line_of(record, line.provider, rated, billed - job.billed_fen, electricity, line.pricing)
+    made = line_of(record, line.provider, rated, billed - job.billed_fen, electricity, line.pricing, allocation.price)
     return replace(job, usage=total, billed_fen=billed), allocation, record, made
