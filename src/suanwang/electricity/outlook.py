@@ -22,7 +22,10 @@ FADE_H = 36.0
 """After so many hours, a third is left of how far the last value was from that mean. With both figures a day ahead is off by
 7 to 16 % of the mean for carbon in DE, FR, GB, ES and California in 2022; 14 days and slower fading gain little."""
 WINDOW = 28
-"""Days whose errors at the same hour make the spread of an issue."""
+"""Days whose errors make the spread of an issue."""
+HOPE = 0.2
+"""Of the spread, that a plan hopes for. In ten of 123 zones of 2022 `joint` then saved 47 % of what knowing the year would
+have saved, 43 % without; more gains where work may wait for weeks, and loses where it may for a day."""
 _DAY_MS = 24 * HOUR_MS
 _BLOCK = 4096
 """Issues forecast at a time, to bound memory."""
@@ -120,43 +123,32 @@ def forecast(series: Series, issues: Issues, *, days: int = DAYS, fade_h: float 
     return _forecast(past, first, issues, days, fade_h)
 
 
-def spread(
-    series: Series, issues: Issues, forecasts: Floats, *, quantiles: Sequence[float] = (0.1, 0.9), window: int = WINDOW
-) -> Floats:
-    """`[issue, quantile, k]`: quantiles of truth minus forecast `k` steps ahead, over the last `window` days' issues at the
-    same hour for which that step was over at the issue; 0 where there was none yet. Add to a forecast for its bounds."""
+def spread(series: Series, issues: Issues, forecasts: Floats, *, window: int = WINDOW) -> Floats:
+    """`[issue, k]`: root mean square of what forecasts `k` steps ahead were off, over the issues of the last `window` days
+    for which that step was over at the issue; 0 where there was none yet."""
     past, first = _past(series, issues)
     at = first + np.arange(issues.count) * issues.per_issue
-    daily = max(1, _DAY_MS // issues.issue_ms)
-    found = np.zeros((issues.count, len(quantiles), issues.steps))
+    most = max(1, window * _DAY_MS // issues.issue_ms)
+    found = np.zeros((issues.count, issues.steps))
     for k in range(issues.steps):
-        behind = daily * -(-(k + 1) // (issues.per_issue * daily))
+        behind = -(-(k + 1) // issues.per_issue)
         over = issues.count - behind
         if over <= 0:
             break
-        errors = past[at[:over] + k] - forecasts[:over, k]
-        found[behind:, :, k] = _trailing(errors, daily, quantiles, window)
+        squares = np.concatenate(([0.0], np.cumsum((past[at[:over] + k] - forecasts[:over, k]) ** 2)))
+        until = np.arange(1, over + 1)
+        begun = np.maximum(until - most, 0)
+        found[behind:, k] = np.sqrt(np.maximum(squares[until] - squares[begun], 0.0) / (until - begun))
     return found
 
 
-def _trailing(errors: Floats, daily: int, quantiles: Sequence[float], window: int) -> Floats:
-    """`[n, quantile]`: quantiles of `errors[n]` and of those `daily`, 2 × `daily`, … before it, at most `window`."""
-    rows = -(-len(errors) // daily)
-    table = np.full((rows + window - 1, daily), np.nan)
-    flat = table[window - 1 :].reshape(-1)
-    flat[: len(errors)] = errors
-    windows = np.lib.stride_tricks.sliding_window_view(table, window, axis=0)
-    ordered = np.sort(windows, axis=-1)
-    have = np.isfinite(ordered).sum(axis=-1)
-    found = np.empty((len(quantiles), rows, daily))
-    for at, quantile in enumerate(quantiles):
-        place = np.maximum(have - 1, 0) * quantile
-        low = place.astype(np.int64)
-        high = np.minimum(low + 1, np.maximum(have - 1, 0))
-        below = np.take_along_axis(ordered, low[..., None], -1)[..., 0]
-        above = np.take_along_axis(ordered, high[..., None], -1)[..., 0]
-        found[at] = below + (above - below) * (place - low)
-    return np.moveaxis(found, 0, -1).reshape(rows * daily, len(quantiles))[: len(errors)]
+def hoped(forecasts: Floats, spreads: Floats) -> Floats:
+    """What steps are worth to work that need not take them: forecasts less `HOPE` of what they may be off.
+
+    Work that waits sees what comes and takes the better of it, so a step in doubt is worth more to it than its mean. How
+    much more would be a matter of optimal stopping; a share of the spread stands for it.
+    """
+    return forecasts - HOPE * spreads
 
 
 def _past(series: Series, issues: Issues) -> tuple[Floats, int]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.tariff import Tariff
 from suanwang.electricity.daily import factor_at
-from suanwang.electricity.outlook import Issues, accumulated, expected, forecast, known, noised
+from suanwang.electricity.outlook import Issues, accumulated, expected, forecast, hoped, known, noised, spread
 from suanwang.electricity.series import HOUR_MS, Floats, Series
 from suanwang.electricity.tariff import price_series
 from suanwang.routing.delay import distance_km, one_way_ms
@@ -334,26 +334,39 @@ class Foresight:
     """Of `noise`: standard deviation over the series' mean, as in "Let's Wait Awhile" (Wiesner et al. 2021)."""
     price_error: float = 0.0
     """Likewise; 0 where tariffs are posted ahead."""
-    horizon_hours: int = 72
+    horizon_hours: int | None = None
+    """How far outlooks reach; None: two days more than any job may be held, from three days to a month."""
 
 
+SETTLED_HOURS, LEAST_HOURS, MOST_HOURS = 48, 72, 720
+"""What a horizon that nobody chose has beyond the longest hold, and its bounds. Better hours behind the horizon are not seen,
+so a hold longer than it is given away."""
 FORECASTS = ("noise", "past")
 
 
-def outlook(given: Feeds, start_ms: int, hours: int, foresight: Foresight, chance: np.random.Generator) -> Outlook:
+def outlook(
+    given: Feeds, start_ms: int, hours: int, foresight: Foresight, chance: np.random.Generator, *, held_ms: int = 0
+) -> Outlook:
     """What is expected of the rows' price and carbon, anew at each of `hours` hours from `start_ms`.
 
-    With `past` the feeds must begin before `start_ms`; prices stay known, as they are posted.
+    `held_ms` is how long any job may be held. With `past` the feeds must begin before `start_ms`; prices stay known, as they
+    are posted.
     """
-    issues = Issues(
-        start_ms=start_ms, issue_ms=HOUR_MS, count=max(1, hours), step_ms=HOUR_MS, steps=foresight.horizon_hours
-    )
+    held_hours = -(-held_ms // HOUR_MS)
+    steps = foresight.horizon_hours or min(max(LEAST_HOURS, held_hours + SETTLED_HOURS), MOST_HOURS)
+    issues = Issues(start_ms=start_ms, issue_ms=HOUR_MS, count=max(1, hours), step_ms=HOUR_MS, steps=steps)
     prices = [known(_noisy(one, foresight.price_error, chance), issues) for one in given.weighted_yuan]
     if foresight.forecast == "past":
-        carbons = [accumulated(forecast(one, issues), HOUR_MS) for one in given.weighted_carbon_g]
+        carbons = [accumulated(_guessed(one, issues), HOUR_MS) for one in given.weighted_carbon_g]
     else:
         carbons = [known(_noisy(one, foresight.carbon_error, chance), issues) for one in given.weighted_carbon_g]
     return Outlook(*expected(issues, prices, carbons))
+
+
+def _guessed(series: Series, issues: Issues) -> Floats:
+    """`[issue, k]`, from the past alone, with its uncertainty."""
+    found = forecast(series, issues)
+    return hoped(found, spread(series, issues, found))
 
 
 def _noisy(series: Series, error: float, chance: np.random.Generator) -> Series:

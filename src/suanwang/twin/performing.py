@@ -213,7 +213,9 @@ def _staged(key: _Key, conditions: Conditions, seed: int) -> Stage:
         feeds=given,
         rows=columns,
         allowed=allowed,
-        outlook=outlook(given, whole_hour(start_ms), hours, conditions.foresight, chance),
+        outlook=outlook(
+            given, whole_hour(start_ms), hours, conditions.foresight, chance, held_ms=int(jobs.wait_ms.max())
+        ),
         faults=together(
             outages(
                 len(columns.site), start_ms, last_ms, every_days=changes.outage_every_days, hours=changes.outage_hours,

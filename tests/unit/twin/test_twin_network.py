@@ -292,6 +292,17 @@ def test_an_outlook_without_error_is_the_truth_and_one_with_error_is_not() -> No
     assert 0.05 < off.std() < 0.15
 
 
+@pytest.mark.parametrize(
+    ("chosen", "held_h", "steps"), [(None, 0, 72), (None, 24, 72), (None, 100, 148), (None, 8760, 720), (12, 100, 12)]
+)
+def test_an_outlook_reaches_beyond_the_longest_hold_where_nobody_chose_how_far(
+    chosen: int | None, held_h: int, steps: int
+) -> None:
+    given, seen = feeds(small(), MONDAY_MS, 96), Foresight(horizon_hours=chosen)
+    made = outlook(given, MONDAY_MS, 2, seen, np.random.default_rng(1), held_ms=held_h * HOUR_MS)
+    assert made.yuan.shape == made.carbon_g.shape == (2, 2, steps + 1)
+
+
 def test_a_forecast_from_the_past_does_not_know_the_future() -> None:
     given = feeds(small(), MONDAY_MS, 400)
     start = MONDAY_MS + 200 * HOUR_MS
