@@ -22,7 +22,7 @@ HEAD = """# What the twin is worth
 Written by `python -m benchmarks.twin`; every figure stands beside its target. The published traces and results are not
 in this repository: `--data` says where they are.
 """
-NAMES = ("shifting", "power", "queues", "fragmentation", "speed", "china")
+NAMES = ("shifting", "online", "power", "queues", "fragmentation", "speed", "china")
 """The chapters in their order; one that has no module yet is passed over."""
 
 

@@ -17,6 +17,9 @@ from benchmarks.twin.published import Floats, rows, zones
 from benchmarks.twin.rules import best_starts, best_steps_costs
 
 HOURS = 8760
+LENGTHS = (1, 6, 12, 24, 48, 96, 168)
+SLACKS = (24, 168, 480, 720, 8760)
+"""Of the published tables, in hours."""
 ROUNDED = 0.00005 + 1e-6
 """The published figures have four decimals."""
 Row = tuple[int, int, int, float, float, float]

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.twin import eurosys, gaia, gaia_year, joint_waiting, online, replanned, waiting
+from benchmarks.twin import eurosys, gaia, gaia_year, joint_waiting, replanned, waiting
 from benchmarks.twin.chapters import Table
 
 TITLE = "Shifting work in time"
-PARTS = (eurosys, waiting, gaia, replanned, joint_waiting, gaia_year, online)
+PARTS = (eurosys, waiting, gaia, replanned, joint_waiting, gaia_year)
 
 
 def measure(data: Path | None, *, quick: bool) -> Iterator[Table]:
