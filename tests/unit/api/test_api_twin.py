@@ -51,6 +51,8 @@ def test_what_if_plays_the_live_network(net: World) -> None:
     assert (doubled.kind, doubled.title) == ("what-if", "price × 2")
     with pytest.raises(InvalidRequest, match="only site"):
         olga.start_experiment(what_if=twin_models.WhatIf(lose_site="guian"))
+    with pytest.raises(InvalidRequest, match="two ends"):
+        olga.start_experiment(what_if=twin_models.WhatIf(lose_link="guian", lose_link_to="guian"))
     with pytest.raises(InvalidRequest, match="nothing is changed"):
         olga.start_experiment(what_if=twin_models.WhatIf())
     assert net.laboratory.settled(PATIENCE_S)
