@@ -136,7 +136,7 @@ def held(hold: models.HoldView, names: Mapping[str, str]) -> str:
     line = word("held_room" if hold.start_at < hold.until else "held_until").format(
         at=at.strftime("%H:%M" if today else "%Y-%m-%d %H:%M"),
         site=names.get(hold.site, hold.site),
-        price=f"¥{figure(hold.expect.price_yuan, 4)}",
+        price=f"¥{figure(hold.expect.price_yuan, 4)}{_by_voucher(hold.expect)}",
         carbon=figure(hold.expect.carbon_g),
     )
     if hold.instead is None:
@@ -144,9 +144,13 @@ def held(hold: models.HoldView, names: Mapping[str, str]) -> str:
     figures = hold.instead.figures
     return line + word("held_instead").format(
         site=names.get(hold.instead.site, hold.instead.site),
-        price=f"¥{figure(figures.price_yuan, 4)}",
+        price=f"¥{figure(figures.price_yuan, 4)}{_by_voucher(figures)}",
         carbon=figure(figures.carbon_g),
     )
+
+
+def _by_voucher(figures: models.FiguresView) -> str:
+    return "" if figures.voucher is None else f" ({word('by_voucher')} {vouched(figures.voucher)})"
 
 
 def job(detail: models.JobView, names: Mapping[str, str] | None = None) -> Table:

@@ -387,7 +387,7 @@ class _Placer:
         return Keep(
             job=job,
             hold=Hold(
-                expect=replace(there, figures=expected),
+                expect=replace(there, figures=self._with_voucher(ranking, later.row, expected)),
                 start_at=instant(later.at_ms, self._now),
                 until=instant(later.until_ms, self._now),
                 instead=self._rank(ranking, row, scores.item(row)),
@@ -566,15 +566,16 @@ class _Placer:
 
     def _rank(self, ranking: _Ranking, row: int, score: float) -> Rank:
         """By the figures that were weighed, with what a voucher would pay of the price."""
-        found, job = self._weighed_rank(ranking, row, score), self._job
-        known = found.figures
-        if job is None or not 0 < known.price_yuan < MOST_YUAN:
-            return found
-        aided = self._vouched(ranking, job, row, math.ceil(known.price_yuan * 100), known.finish_s)
-        if aided is None:
-            return found
-        vouched = Vouched(voucher=aided[0].voucher, yuan=aided[1] / 100)
-        return replace(found, figures=replace(known, voucher=vouched))
+        found = self._weighed_rank(ranking, row, score)
+        return found if self._job is None else replace(found, figures=self._with_voucher(ranking, row, found.figures))
+
+    def _with_voucher(self, ranking: _Ranking, row: int, known: Figures) -> Figures:
+        """With what a voucher would pay of their price, for the job that is looked at."""
+        if self._job is None or not 0 < known.price_yuan < MOST_YUAN:
+            return known
+        aided = self._vouched(ranking, self._job, row, math.ceil(known.price_yuan * 100), known.finish_s)
+        vouched = None if aided is None else Vouched(voucher=aided[0].voucher, yuan=aided[1] / 100)
+        return replace(known, voucher=vouched)
 
     def _weighed_rank(self, ranking: _Ranking, row: int, score: float) -> Rank:
         found = ranking.ranks.get(row)

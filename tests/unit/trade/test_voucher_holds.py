@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -14,13 +15,16 @@ from tests.unit.cli.cli_shell import Shell
 from tests.unit.trade.test_budgets import LIMITLESS, goes_on, ready, running, stored
 from tests.unit.web.test_web_wallet import page
 
+from suanwang import catalog
 from suanwang.domain.connector import RunState
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.lifecycle import JobState
+from suanwang.domain.pricing import Asked, Discount
 from suanwang.domain.site import Price
 from suanwang.trading.evidence import verify
 from suanwang.web import mount_web
 
+TARIFF = catalog.tariff_area("贵州").tariff
 TASK = {"name": "hello", "run": "true", **LIMITLESS}
 
 
@@ -101,6 +105,44 @@ def test_what_a_start_holds_and_a_voucher_pays_is_told_before(
     out = shell("submit", "task.yaml", "--preview").out
     assert "a start holds ¥30.01 of demo and ¥70.00 of voucher cd-1" in " ".join(out.split())
     assert "By voucher" in out
+
+
+def test_reasons_say_the_price_after_discounts_and_the_voucher_apart(net: World) -> None:
+    agent = ready(net)
+    issued(net)
+    discounts = (Discount(name="autumn", percent=Decimal(10)),)
+    asked = Asked(core_hour_yuan=Decimal(80), discounts=discounts)
+    net.network.prices.publish(net.operator, SiteId("guian"), asked)
+    net.clock.at += timedelta(seconds=2)
+    agent.tell()
+    task: dict[str, Any] = {"resources": {"cores": 1, "time_limit": "1h"}}
+    (preview,) = net.ask("POST", "/v1/jobs/preview", json={"tasks": [{**TASK, **task}]}).json()["tasks"]
+    job = net.submit(**task)
+    net.network.turn()
+    explained = net.ask("GET", f"/v1/jobs/{job['id']}/explain").json()
+    for why in (preview["why"], explained["why"]):
+        figures = why["chosen"]["figures"]
+        assert figures["price_yuan"] == pytest.approx(72)
+        assert figures["voucher"] == {"voucher": "cd-1", "yuan": pytest.approx(50.4, abs=0.01)}
+    text = page(net, f"/jobs/{job['id']}").text
+    assert "¥72.00" in text
+    assert "of it ¥50.40 by voucher cd-1" in text
+
+
+def test_what_a_job_is_kept_for_says_the_voucher_of_that_hour(net: World) -> None:
+    issued(net)
+    price = Price(core_hour_yuan=Decimal(0), electricity=TARIFF, electricity_passed_on=True)
+    net.network.sites.change(net.operator, SiteId("guian"), offering(price=price))
+    ready(net)
+    task: dict[str, Any] = {"resources": {"cores": 8, "time_limit": "1h"}, "flexibility": {"may_wait": "24h"}}
+    job = net.submit(**task)
+    net.network.turn()
+    hold = net.ask("GET", f"/v1/jobs/{job['id']}").json()["hold"]
+    for figures in (hold["expect"], hold["instead"]["figures"]):
+        fen = math.ceil(figures["price_yuan"] * 100)
+        assert figures["voucher"] == {"voucher": "cd-1", "yuan": fen * 7 // 10 / 100}
+    assert hold["expect"]["price_yuan"] < hold["instead"]["figures"]["price_yuan"]
+    assert "by voucher cd-1" in page(net, f"/jobs/{job['id']}").text
 
 
 def test_where_a_voucher_does_not_suffice_both_are_told(net: World) -> None:
