@@ -42,6 +42,9 @@ def table(*columns: str, right: Iterable[str] = (), title: str | None = None) ->
     return made
 
 
+ANSWERING = ("reachable", "suspect")
+
+
 def state(value: str) -> Text:
     return Text(state_word(value), style=STATE_STYLES.get(value, ""))
 
@@ -200,13 +203,13 @@ def sites(rows: Iterable[models.SiteView]) -> Table:
         made.add_row(
             site.id,
             site_name(site),
-            state(site.state),
+            _site_state(site),
             word("yes" if site.open else "no"),
             offer.provider,
             offer.region,
-            f"{offer.nodes * offer.cores_per_node - site.held.cores}/{offer.nodes * offer.cores_per_node}",
+            _free(site, offer.nodes * offer.cores_per_node, site.held.cores),
             ", ".join(
-                f"{pool.count - site.held.devices.get(pool.model, 0)}/{pool.count} {pool.model}"
+                f"{_free(site, pool.count, site.held.devices.get(pool.model, 0))} {pool.model}"
                 for pool in offer.devices
             ),
             yuan(_core_hour_yuan(offer.price)),
@@ -215,6 +218,17 @@ def sites(rows: Iterable[models.SiteView]) -> Table:
             instant(site.seen_at),
         )
     return made
+
+
+def _free(site: models.SiteView, whole: int, held: int) -> str:
+    """Nothing is free where nobody answers."""
+    return f"{whole - held if site.state in ANSWERING else '–'}/{whole}"
+
+
+def _site_state(site: models.SiteView) -> Text:
+    if site.state != "lost":
+        return state(site.state)
+    return Text(word("lost_since").format(at=instant(site.state_since)), style=STATE_STYLES.get(site.state, ""))
 
 
 def _core_hour_yuan(price: models.PriceView) -> Decimal:
@@ -250,7 +264,7 @@ def site(view: models.SiteView) -> Table:
         (
             ("site", view.id),
             ("name", f"{offer.name_zh} / {offer.name_en}"),
-            ("state", state(view.state)),
+            ("state", _site_state(view)),
             ("open", word("yes" if view.open else "no")),
             ("provider", offer.provider),
             ("owners", ", ".join(f"{name} {share}" for name, share in offer.owners.items())),

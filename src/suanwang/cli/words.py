@@ -371,6 +371,7 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "reachable": ("reachable", "在线"),
         "suspect": ("suspect", "疑似失联"),
         "lost": ("lost", "失联"),
+        "lost_since": ("lost since {at}", "自 {at} 起失联"),
     }
 )
 

@@ -42,6 +42,7 @@ class SiteLoad:
     cores: int
     pools: tuple[PoolLoad, ...]
     load: float | None
+    """None where nobody answers: nothing is free there."""
     power_kw: float
     """Rated draw of the computing alone, at full load."""
 
@@ -91,7 +92,7 @@ def load_of(view: SiteView, now: datetime) -> SiteLoad:
         cores_used=used,
         cores=cores,
         pools=tuple(pools),
-        load=None if site.state is SiteState.INVITED else max(shares),
+        load=None if site.state in (SiteState.INVITED, SiteState.LOST) else max(shares),
         power_kw=(offer.cores * offer.core_power_w + sum(p.count * p.power_w for p in offer.devices)) / 1000,
     )
 

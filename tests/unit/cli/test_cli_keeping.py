@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from tests.unit.api.api_world import World, world
 from tests.unit.cli.cli_shell import URL, Shell
 
 from suanwang.cli import login
+from suanwang.domain.ids import SiteId
+from suanwang.domain.lifecycle import SiteState
 
 SITE = """\
 id: wuhu
@@ -176,3 +180,18 @@ def test_a_draft_of_this_host_is_a_site_file(shell: Shell, tmp_path: Path) -> No
 def test_schema_and_version_need_no_network(shell: Shell) -> None:
     assert shell("schema", by=None).json["title"] == "Suanwang task"
     assert shell("version", "--json", by=None).json["version"]
+
+
+def test_nothing_is_free_at_a_site_that_is_lost(shell: Shell, net: World) -> None:
+    at = datetime(2026, 3, 2, 8, tzinfo=UTC)
+    site = net.store.site(SiteId("guian"))
+    assert site is not None
+    cores = site.offering.cores
+    assert f"–/{cores}" in shell("site", "list").out, "its agent has not joined"
+    for state, said in ((SiteState.REACHABLE, f"{cores}/{cores}"), (SiteState.LOST, f"–/{cores}")):
+        site = net.store.site(SiteId("guian"))
+        assert site is not None
+        net.store.put_site(replace(site, state=state, state_since=at, revision=site.revision + 1), ())
+        listed = shell("site", "list")
+        assert said in listed.out
+        assert ("lost since 20" in shell("site", "show", "guian").out) is (state is SiteState.LOST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.browser.world import OPERATOR, PROJECT, USER, World, busy, offering
 from suanwang.api.app import create_app
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import JobId, SiteId
+from suanwang.domain.lifecycle import SiteState
 from suanwang.ports import BillQuery
 from suanwang.web import error_page, mount_web
 from suanwang.web.visiting import SESSION, local_path
@@ -402,3 +404,18 @@ def test_static_files_may_be_kept_for_good(client: Client) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert client.get("/static/../visiting.py").status_code == 404
     assert client.get("/favicon.ico").status_code == 308
+
+
+def test_nothing_is_in_use_or_free_at_a_site_that_is_lost(client: Client, world: World) -> None:
+    store = world.store
+    before = store.site(SiteId("guian"))
+    assert before is not None
+    lost = replace(before, state=SiteState.LOST, state_since=before.state_since, revision=before.revision + 1)
+    store.put_site(lost, ())
+    try:
+        for page in ("/sites", "/sites/guian"):
+            text = client.get(page).text
+            assert re.search(r'site-lost">lost</span> <small class="faint nowrap">since <time', text), page
+        assert re.search(r"<dd>–<small> / \d+</small>", text)
+    finally:
+        store.put_site(replace(before, revision=lost.revision + 1), ())
