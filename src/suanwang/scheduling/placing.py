@@ -172,7 +172,9 @@ class _Placer:
     """Carries what is free from one job to the next."""
 
     def __init__(self, snapshot: Snapshot, *, in_full: bool = False) -> None:
-        """`in_full`: with the reason or rank of every site, however many there are."""
+        """`in_full`: with the reason or rank of every site, however many there are, and at once: who asks waits for the
+        answer, and would wait for the compiler."""
+        self._in_full = in_full
         self._now: datetime = snapshot.now
         self._table: SiteTable = table(snapshot)
         self._limits = Limits(self._table, snapshot.places)
@@ -408,7 +410,9 @@ class _Placer:
 
     @cached_property
     def _seating(self) -> Seating:
-        return Seating(self._table, self._snapshot.jobs, self._shapes, self._now, self._snapshot.endings)
+        return Seating(
+            self._table, self._snapshot.jobs, self._shapes, self._now, self._snapshot.endings, plainly=self._in_full
+        )
 
     def _weighed(self, ranking: _Ranking) -> Weighed:
         found = ranking.weighed

@@ -115,8 +115,10 @@ class Seating:
         now: datetime,
         endings: Callable[[], Mapping[SiteId, Sequence[Ending]]] = dict,
         ran: Sequence[Ran] | None = None,
+        plainly: bool = False,
     ) -> None:
-        """`endings` is asked once, where a job finds no room. `ran` says how far the jobs are where they run, and none waits."""
+        """`endings` is asked once, where a job finds no room. `ran` says how far the jobs are where they run, and none waits.
+        `plainly`: nothing is compiled, however many they are."""
         self._table, self._shapes, self._endings, self._now_ms = table, shapes, endings, milliseconds(now)
         self._first_pooled = len(table.plain.pools)
         done_ms = np.array([of.done_ms for of in shapes] if ran is None else [of.done_ms for of in ran], np.int64)
@@ -126,7 +128,7 @@ class Seating:
         self._steps = _steps_ahead(table, shapes, columns)
         self._longest_wait_ms = int(columns.wait_ms.max(initial=0))
         ways = _ways(table)
-        self._few = len(jobs) <= most_plain(table.sites)
+        self._few = plainly or len(jobs) <= most_plain(table.sites)
         board = board_for(columns, ways, np.ones((1, len(ways.site)), np.bool_), self._outlook())
         board.jobs["done_ms"] = done_ms
         board.interrupted[:] = [job.interruptions > 0 for job in jobs]

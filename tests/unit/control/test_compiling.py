@@ -8,7 +8,8 @@ from unittest.mock import patch
 from tests.factories import NOW, job, seconds, site, snapshot
 
 from suanwang.scheduling import seating
-from suanwang.scheduling.placing import decide
+from suanwang.scheduling.placing import decide, explain
+from suanwang.scheduling.plan import Place
 from suanwang.wiring.compiling import Compiling
 
 
@@ -29,3 +30,14 @@ def test_afterwards_all_are_and_few_are_always() -> None:
         assert compiling.decide(seen).stays == 5
         compiling.close()
         assert compiling.decide(seen) == decide(seen)
+
+
+def test_who_asks_why_never_waits_for_the_compiler() -> None:
+    """However many sites and jobs there are, and with the answer that compiled kernels give."""
+    seen = snapshot([site("guian"), site("wuhu")], [job(f"j-{n}", ready_at=NOW + seconds(n)) for n in range(5)])
+    with patch.object(seating, "PLAIN", 0):
+        planned = {place.job.id: place.site for place in decide(seen).places}
+        with patch.object(seating, "compiled", side_effect=AssertionError("compiled")):
+            found = [explain(seen, one) for one in seen.jobs]
+    assert [one.site for one in found if isinstance(one, Place)] == list(planned.values())
+    assert len(found) == len(planned) == 5
