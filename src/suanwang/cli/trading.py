@@ -226,7 +226,7 @@ def trace(
     one = found.origin.usage if found.origin is not None else of
     records = [record for record in found.records if record.line.usage_id == one] or found.records
     if len(records) < len(found.records):
-        say(f"record {one}, of {len(found.records)}; the whole job: suanwang trace {found.job}")
+        say(said(f"record {one}, of {len(found.records)}; the whole job: suanwang trace {found.job}"))
     for record in records:
         line = record.line
         rows.append((line.usage_id, f"{line.rated_yuan:f}", tables.fen(line.amount_fen), "", "", ""))
@@ -312,9 +312,9 @@ def verify(
         say(said(f"the {finding.kind} {finding.name} holds: {yuan}, {finding.lines} transfers"))
     if finding.sources:
         sources = ", ".join(finding.sources)
-        say(said(f"unit prices of {finding.priced} lines follow from what was logged before: {sources}"))
+        say(said(f"unit prices of {finding.priced} lines follow from what the log had before their runs: {sources}"))
     for message in finding.unproved:
-        note(f"not proved: {message}")
+        note(f"not proved: {said(message)}")
     if finding.voucher_fen:
         say(said(f"vouchers paid ¥{Decimal(finding.voucher_fen) / 100:.2f} of it"))
     say(said(f"ledger of {made.size} leaves, signed {made.at:%Y-%m-%d %H:%M:%S} UTC by {made.key}"))
