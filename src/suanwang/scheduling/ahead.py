@@ -28,28 +28,15 @@ _STEP_H = STEP_MS / HOUR_MS
 class Integrals:
     """Integrals of several step functions from the present half hour on, in value × hours."""
 
-    __slots__ = ("_begun_h", "_columns", "_daily", "_day", "_most", "_total_columns", "_totals")
+    __slots__ = ("_columns", "_daily", "_day", "_most", "_total_columns", "_totals")
 
-    def __init__(self, values: Floats, begun_h: float) -> None:
-        """`values[p, k]`: in the `k`-th half hour; `begun_h` of the first are over."""
-        self._begun_h = begun_h
+    def __init__(self, values: Floats) -> None:
+        """`values[p, k]`: in the `k`-th half hour."""
         self._totals = np.concatenate((np.zeros((len(values), 1)), np.cumsum(values, axis=1) * _STEP_H), axis=1)
         self._day = self._totals[:, -1] - self._totals[:, -1 - STEPS]
         self._columns, self._total_columns = np.ascontiguousarray(values.T), np.ascontiguousarray(self._totals.T)
         self._daily = bool((values[:, STEPS:] == values[:, :-STEPS]).all())
         self._most: dict[float, Floats] = {}
-
-    def over(self, profile: Ints, hours: float) -> Floats:
-        """`[r]`: from now on for so many hours, by the function of each row."""
-        return (self._until(self._begun_h + hours) - self._until(self._begun_h)).take(profile)
-
-    def _until(self, hours: float) -> Floats:
-        """`[p]`; behind the horizon the last day repeats."""
-        step = int(hours // _STEP_H)
-        rounds = max(0, (step - len(self._columns)) // STEPS + 1)
-        inside = step - rounds * STEPS
-        total: Floats = self._columns[inside] * (hours - step * _STEP_H) + self._total_columns[inside]
-        return total + rounds * self._day
 
     def totals(self, steps: int) -> Floats:
         """`[p, k]`: from the beginning of the present half hour until `k` half hours later, within the horizon."""
@@ -79,12 +66,11 @@ class Integrals:
 class Ahead:
     """For each site the price that its users pay beside the posted one, and its carbon over its annual average."""
 
-    __slots__ = ("_begun_h", "_begun_ms", "_bound", "carbon", "charged", "day", "now_ms", "shaped", "tariff", "yuan")
+    __slots__ = ("_begun_ms", "_bound", "carbon", "charged", "day", "now_ms", "shaped", "tariff", "yuan")
 
     def __init__(self, offers: Sequence[Offering], now: datetime) -> None:
         self.now_ms = milliseconds(now)
         self._begun_ms = begun_ms = self.now_ms // STEP_MS * STEP_MS
-        self._begun_h = begun_h = (self.now_ms - begun_ms) / HOUR_MS
         self._bound: dict[Tariff, Integrals] = {}
         tariffs, self.tariff = _numbered([passed_on(offer.price) for offer in offers])
         days, self.day = _numbered([offer.carbon_daily for offer in offers])
@@ -92,17 +78,16 @@ class Ahead:
         """Whether users pay electricity anywhere."""
         self.shaped = any(days)
         """Whether carbon follows the hour anywhere."""
-        self.yuan = Integrals(_stacked([_prices(tariff, begun_ms) for tariff in tariffs]), begun_h)
+        self.yuan = Integrals(_stacked([_prices(tariff, begun_ms) for tariff in tariffs]))
         """By `tariff[s]`."""
-        self.carbon = Integrals(_stacked([_factors(day, begun_ms) for day in days]), begun_h)
+        self.carbon = Integrals(_stacked([_factors(day, begun_ms) for day in days]))
         """By `day[s]`."""
 
     def bound(self, tariff: Tariff) -> Integrals:
         """One function: of a tariff that a quote promised, whatever the site has now."""
         found = self._bound.get(tariff)
         if found is None:
-            values = _stacked([_prices(tariff, self._begun_ms)])
-            found = self._bound[tariff] = Integrals(values, self._begun_h)
+            found = self._bound[tariff] = Integrals(_stacked([_prices(tariff, self._begun_ms)]))
         return found
 
 

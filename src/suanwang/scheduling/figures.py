@@ -12,10 +12,15 @@ from functools import lru_cache
 import numpy as np
 
 from suanwang.electricity.supply import EPOCH
-from suanwang.scheduling.ahead import Integrals
+from suanwang.electricity.tariff import STEP_MS
+from suanwang.scheduling.ahead import HORIZON_STEPS, Integrals
 from suanwang.scheduling.feasibility import Shape
 from suanwang.scheduling.paying import Course, Listed, Units, course_of, uncovered
-from suanwang.scheduling.snapshot import Floats, Ints, Rows, Unit
+from suanwang.scheduling.policies.compiled import plain
+from suanwang.scheduling.policies.reckoning import until
+from suanwang.scheduling.snapshot import Floats, Ints, Rows
+
+_until = plain(until)
 
 
 def run_s(of: Shape, rows: Rows) -> Floats | float:
@@ -26,14 +31,6 @@ def run_s(of: Shape, rows: Rows) -> Floats | float:
     if rows.even or of.bound_yuan is not None:
         return float(min(need.expected_s, need.time_limit_s))
     return np.minimum(need.expected_s * rows.slowness, float(need.time_limit_s))
-
-
-def run_s_of(of: Shape, unit: Unit) -> float:
-    need = of.resources
-    if need.expected_s is None:
-        return float(need.time_limit_s)
-    slowness = unit.slowness if of.bound_yuan is None else 1.0
-    return min(need.expected_s * slowness, float(need.time_limit_s))
 
 
 def hourly_yuan(of: Shape, rows: Rows) -> Floats:
@@ -103,15 +100,19 @@ def electricity(of: Shape, rows: Rows) -> tuple[Integrals, Ints] | None:
     return (rows.ahead.bound(of.bound_tariff), np.zeros_like(rows.tariff)) if of.bound_tariff is not None else None
 
 
-def drawn_yuan_of(of: Shape, rows: Rows, row: int, hours: float) -> float:
+def drawn_yuan_of(of: Shape, rows: Rows, row: int, ran_ms: float) -> float:
     """What users pay for the electricity of a run that starts now, beside other prices."""
     due = electricity(of, rows)
-    return power_kw(of, rows.units[row]) * due[0].over(due[1][row : row + 1], hours).item() if due is not None else 0.0
+    if due is None:
+        return 0.0
+    total, begun_ms = due[0].totals(HORIZON_STEPS)[due[1].item(row)], rows.ahead.now_ms % STEP_MS
+    kwh_yuan = _until(total, begun_ms + ran_ms, STEP_MS) - _until(total, begun_ms, STEP_MS)
+    return power_kw(of, rows, row) * float(kwh_yuan)
 
 
 def power(of: Shape, rows: Rows) -> Floats:
     return rows.core_kw * of.cores + rows.device_kw * of.devices
 
 
-def power_kw(of: Shape, unit: Unit) -> float:
-    return unit.core_kw * of.cores + unit.device_kw * of.devices
+def power_kw(of: Shape, rows: Rows, row: int) -> float:
+    return float(rows.core_kw.item(row) * of.cores + rows.device_kw.item(row) * of.devices)

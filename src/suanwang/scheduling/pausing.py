@@ -48,7 +48,7 @@ class _Run:
             figures=Figures(
                 price_yuan=later.yuan,
                 carbon_g=later.carbon_g,
-                energy_kwh=figures.power_kw(self.shape, self.rows.units[self.row]) * left_h,
+                energy_kwh=figures.power_kw(self.shape, self.rows, self.row) * left_h,
                 finish_s=later.finish_s,
             ),
         )

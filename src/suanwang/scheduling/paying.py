@@ -23,7 +23,7 @@ from suanwang.domain.pricing import Customer, DatedPrice
 from suanwang.domain.site import DevicePool, Price, Site
 from suanwang.domain.tariff import Tariff
 from suanwang.electricity.pricing import bound, counts, month_of, reached, volumes
-from suanwang.electricity.series import HOUR_MS, Floats, Ints, Series
+from suanwang.electricity.series import Floats, Ints, Series
 from suanwang.electricity.supply import EPOCH, milliseconds
 from suanwang.electricity.tariff import STEP_MS, STEPS, price_series
 from suanwang.scheduling.ahead import HORIZON_DAYS, Integrals
@@ -177,8 +177,7 @@ def course_of(prices: Sequence[Listed | None], posted: Floats, now: datetime) ->
     values = np.stack(
         [nothing if each is None else _rates(each, begun_ms, HORIZON_DAYS * STEPS) for each in numbers], axis=1
     )
-    begun_h = (now_ms - begun_ms) / HOUR_MS
-    core, gb, device = (Integrals(np.ascontiguousarray(each), begun_h) for each in values)
+    core, gb, device = (Integrals(np.ascontiguousarray(each)) for each in values)
     rises = [np.zeros(3) if each is None else _rises(each, begun_ms, HORIZON_DAYS * STEPS) for each in numbers]
     return Course((core, gb, device), np.array(rises), function, posted)
 

@@ -371,7 +371,7 @@ class _Placer:
             job=job,
             site=self._table.sites[site].id,
             device_model=pool.model if pool else None,
-            power_kw=figures.power_kw(of, rows.units[row]),
+            power_kw=figures.power_kw(of, rows, row),
             why=why,
             hold_fen=hold_fen,
             aid=aid,
@@ -545,11 +545,12 @@ class _Placer:
         return [row for row in range(first, end) if ranking.fitting[row]]
 
     def _reason(self, ranking: _Ranking, index: int) -> Exclusion:
-        of, fitting, units, limit = ranking.shape, self._fitting(ranking, index), ranking.rows.units, ranking.limit_yuan
+        of, fitting, limit = ranking.shape, self._fitting(ranking, index), ranking.limit_yuan
+        took_s = np.broadcast_to(figures.run_s(of, ranking.rows), len(ranking.possible))
         left_s = np.inf if of.deadline_at is None else (of.deadline_at - self._now).total_seconds()
         least = Least(
-            min((figures.run_s_of(of, units[row]) for row in fitting), default=None),
-            min((limit.item(row) for row in fitting if figures.run_s_of(of, units[row]) <= left_s), default=None)
+            min((took_s.item(row) for row in fitting), default=None),
+            min((limit.item(row) for row in fitting if took_s.item(row) <= left_s), default=None)
             if limit is not None
             else None,
         )
@@ -594,21 +595,21 @@ class _Placer:
             score=score,
             figures=Figures(
                 price_yuan=yuan,
-                energy_kwh=figures.power_kw(of, rows.units[row]) * finish_ms / HOUR_MS,
+                energy_kwh=figures.power_kw(of, rows, row) * finish_ms / HOUR_MS,
                 carbon_g=carbon_g,
                 finish_s=finish_ms / 1000,
                 delay_ms=self._limits.delays_ms(circle.place).item(site) if circle else None,
-                electricity=self._in_force(ranking, row, finish_ms / HOUR_MS),
+                electricity=self._in_force(ranking, row, finish_ms),
             ),
             device_model=pool.model if pool else None,
         )
         return found
 
-    def _in_force(self, ranking: _Ranking, row: int, hours: float) -> InForce | None:
+    def _in_force(self, ranking: _Ranking, row: int, ran_ms: float) -> InForce | None:
         of, rows, site = ranking.shape, ranking.rows, ranking.rows.site_of.item(row)
         tariff = of.bound_tariff if of.bound_yuan is not None else self._table.sites[site].offering.price.electricity
         if tariff is None:
             return None
         slot = slot_at(tariff, self._table.plain.ahead.now_ms)
-        drawn_yuan = figures.drawn_yuan_of(of, rows, row, hours)
+        drawn_yuan = figures.drawn_yuan_of(of, rows, row, ran_ms)
         return InForce(tier=slot.tier, yuan_per_kwh=slot.yuan_per_kwh, drawn_yuan=drawn_yuan)

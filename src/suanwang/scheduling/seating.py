@@ -222,8 +222,7 @@ class Seating:
         if follows is not None:
             every = np.arange(len(power_kw))
             yuan = yuan + follows.totals(figures.units(shape), every, steps) / power_kw[:, None]
-        average_g = np.array([unit.carbon_g_per_kwh for unit in kind.units], np.float64)
-        carbon_g = kind.ahead.carbon.totals(steps)[kind.day] * average_g[:, None]
+        carbon_g = kind.ahead.carbon.totals(steps)[kind.day] * kind.carbon_g_per_kwh[:, None]
         ahead = np.zeros((2, 1, of.first + len(kind.pools), steps + 1))
         ahead[:, 0, of.first :] = yuan, carbon_g
         priced = altered(
@@ -319,8 +318,7 @@ class Seating:
         """What is known of price and carbon from the present step on."""
         rows, steps = self._table.plain, self._steps
         yuan = rows.ahead.yuan.totals(steps)[rows.tariff]
-        average_g = np.array([unit.carbon_g_per_kwh for unit in rows.units], np.float64)
-        carbon_g = rows.ahead.carbon.totals(steps)[rows.day] * average_g[:, None]
+        carbon_g = rows.ahead.carbon.totals(steps)[rows.day] * rows.carbon_g_per_kwh[:, None]
         begun_ms = self._now_ms // STEP_MS * STEP_MS
         return Outlook(start_ms=begun_ms, issue_ms=STEP_MS, step_ms=STEP_MS, yuan=yuan[None], carbon_g=carbon_g[None])
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -71,22 +70,6 @@ class Snapshot:
     """Where starts hold money."""
 
 
-class Unit(NamedTuple):
-    """What one row costs and draws, as plain numbers: for the few rows that are put into figures one by one."""
-
-    core_yuan: float
-    """Per hour, as the next two."""
-    gb_yuan: float
-    device_yuan: float
-    core_kw: float
-    """Drawn from the grid by one busy core, PUE included."""
-    device_kw: float
-    carbon_g_per_kwh: float
-    """The annual average."""
-    slowness: float
-    """Factor on hours."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """Ways to run, as arrays `[r]`. What is free changes while a plan is made; all else stays."""
@@ -104,17 +87,19 @@ class Rows:
     """Devices; 0 without a pool, as in the next two."""
     count: Ints
     device_memory_gb: Floats
-    units: tuple[Unit, ...]
     core_yuan: Floats
-    """As in `Unit`, as the next two and `slowness`."""
+    """Per hour, as the next two."""
     gb_yuan: Floats
     device_yuan: Floats
     slowness: Floats
+    """Factor on hours."""
     even: bool
     """Whether that is 1 everywhere."""
     core_kw: Floats
-    """As in `Unit`, as the next."""
+    """Drawn from the grid by one busy core, PUE included."""
     device_kw: Floats
+    carbon_g_per_kwh: Floats
+    """The annual average."""
     ahead: Ahead
     paying: Paying | None
     """Where some site has published a price list: then prices depend on who pays."""
@@ -189,8 +174,8 @@ def _rows(
     free_cores = working_cores - foreign_cores - np.array([h.cores for h in held], np.int64)
     free_memory = working_memory - foreign_memory - np.array([h.memory_gb for h in held], np.float64)
     working, free = _devices(at, pools, [held[index] for index in site_of])
-    units = tuple(_unit(site, pool, snapshot.slowness) for site, pool in zip(at, pools, strict=True))
-    figures = np.ascontiguousarray(np.array(units, np.float64).reshape(len(units), len(Unit._fields)).T)
+    units = [_unit(site, pool, snapshot.slowness) for site, pool in zip(at, pools, strict=True)]
+    figures = np.ascontiguousarray(np.array(units, np.float64).reshape(len(units), 7).T)
     return Rows(
         site_of=site_of,
         span=tuple(pairwise(ends)),
@@ -201,7 +186,6 @@ def _rows(
         per_node=np.array([p.per_node if p else 0 for p in pools], np.int64),
         count=np.array([p.count if p else 0 for p in pools], np.int64),
         device_memory_gb=np.array([p.memory_gb if p else 0.0 for p in pools], np.float64),
-        units=units,
         core_yuan=figures[0],
         gb_yuan=figures[1],
         device_yuan=figures[2],
@@ -209,6 +193,7 @@ def _rows(
         even=bool((figures[6] == 1).all()),
         core_kw=figures[3],
         device_kw=figures[4],
+        carbon_g_per_kwh=figures[5],
         ahead=ahead,
         paying=Paying(at, pools, figures[:3], snapshot.now, snapshot.payers)
         if any(offer.price.lists for offer in offers)
@@ -223,16 +208,19 @@ def _rows(
     )
 
 
-def _unit(site: Site, pool: DevicePool | None, slowness: Mapping[tuple[SiteId, str | None], float]) -> Unit:
+def _unit(
+    site: Site, pool: DevicePool | None, slowness: Mapping[tuple[SiteId, str | None], float]
+) -> tuple[float, float, float, float, float, float, float]:
+    """What one row costs (core, GB, device), draws (core, device), emits and takes."""
     offer, price = site.offering, site.offering.price
-    return Unit(
-        core_yuan=float(price.core_hour_yuan),
-        gb_yuan=float(price.memory_gb_hour_yuan),
-        device_yuan=float(price.device_hour_yuan.get(pool.model, 0)) if pool else 0.0,
-        core_kw=offer.core_power_w / 1000 * offer.pue,
-        device_kw=pool.power_w / 1000 * offer.pue if pool else 0.0,
-        carbon_g_per_kwh=offer.carbon_g_per_kwh,
-        slowness=slowness.get((site.id, pool.model if pool else None), 1.0),
+    return (
+        float(price.core_hour_yuan),
+        float(price.memory_gb_hour_yuan),
+        float(price.device_hour_yuan.get(pool.model, 0)) if pool else 0.0,
+        offer.core_power_w / 1000 * offer.pue,
+        pool.power_w / 1000 * offer.pue if pool else 0.0,
+        offer.carbon_g_per_kwh,
+        slowness.get((site.id, pool.model if pool else None), 1.0),
     )
 
 

@@ -25,7 +25,7 @@ def next_step_ms(board: Board, now_ms: int) -> int:
 
 
 @kernel
-def until(total: Floats, ahead_ms: int, step_ms: int) -> float:
+def until(total: Floats, ahead_ms: float, step_ms: int) -> float:
     """`total[k]` at `ahead_ms`, straight between steps; behind the last step its last day goes on as its mean."""
     count = total.shape[0] - 1
     part = ahead_ms / step_ms
