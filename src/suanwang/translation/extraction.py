@@ -25,6 +25,8 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "ConstructorError": ("2",),
     "note": ("0",),
     "said": ("0",),
+    "NameIndex": ("0",),
+    "unread": ("0",),
     "BadParameter": ("0",),
     "_refusal": ("0", "1"),
     "Rule": ("1",),
@@ -124,7 +126,7 @@ OF_ANY = ("reason",)
 """An argument of this name is a text in whatever call."""
 ANSWERS = ("_sentence",)
 """Functions that answer with a text."""
-STATES = ("State", "Role", "Verdict", "Move", "Scope")
+STATES = ("State", "Role", "Verdict", "Move", "Scope", "PaperKind")
 """Enumerations whose names end so are words of sentences."""
 LISTS = ("warnings", "notes", "assumptions", "reasons", "unsure")
 """What is appended to a list of such a name is a text."""

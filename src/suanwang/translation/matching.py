@@ -16,7 +16,9 @@ from suanwang.translation.template import Hole, Template
 LONGEST = 20_000
 """Characters of a text that is looked at; our own are shorter."""
 _DEEPEST = 4
-_WORDS = frozenset({"state", "role", "verdict", "outcome", "move", "ending", "needs", "scope", "side"})
+_WORDS = frozenset(
+    {"state", "role", "verdict", "outcome", "move", "ending", "needs", "scope", "side", "what", "near", "kind"}
+)
 """Holes that are filled with words of a language, not with names."""
 _LOOSE = 12
 """Letters below which a template also fits what it did not say: only names and figures may fill its holes then."""
@@ -160,7 +162,7 @@ def _is_chinese(character: str) -> bool:
 
 
 def _is_quoted(value: str) -> bool:
-    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and value[0] not in value[1:-1]
 
 
 def _is_name(value: str) -> bool:
