@@ -152,7 +152,9 @@ app.command()(version)
 def run() -> None:
     """Run the command in `sys.argv`; whatever ends it becomes one message and an exit code, never a traceback."""
     try:
-        app(prog_name="suanwang")
+        # What Typer says of wrong options is said here too, in the terminal's language.
+        ended = app(prog_name="suanwang", standalone_mode=False)
+        sys.exit(ended if isinstance(ended, int) else 0)
     except BrokenPipeError:
         # Whoever read the output has seen enough.
         sys.stderr.close()

@@ -10,7 +10,9 @@ import sys
 import traceback
 from enum import IntEnum
 
-from suanwang.cli.terminal import chinese
+from typer.exceptions import TyperException
+
+from suanwang.cli.terminal import chinese, said
 from suanwang.cli.words import word
 from suanwang.domain.errors import (
     Conflict,
@@ -112,6 +114,8 @@ def describe(error: SuanwangError) -> str:
 def report(error: BaseException) -> Exit:
     """Say on standard error what went wrong; returns the status to exit with."""
     error = _ours(error)
+    if isinstance(error, TyperException):
+        return _usage(error)
     code = exit_code(error)
     if debugging():
         traceback.print_exception(error, file=sys.stderr)
@@ -124,6 +128,23 @@ def report(error: BaseException) -> Exit:
             f"{word('error')}{type(error).__name__}: {error}\n  {word('error_next')}{word('error_defect')}\n"
         )
     return code
+
+
+def _usage(error: TyperException) -> Exit:
+    """What is wrong with the options or arguments themselves, or that a question was not answered."""
+    show, context = getattr(error, "show", None), getattr(error, "ctx", None)
+    if show is None:
+        sys.stderr.write(f"{word('stopped')}\n")
+        return Exit.UNEXPECTED
+    message = said(getattr(error, "format_message", error.__str__)())
+    if not chinese() or context is None or message == context.get_help():
+        show()
+    else:
+        usage = context.get_usage().removeprefix("Usage: ")
+        sys.stderr.write(
+            f"用法：{usage}\n请用 `{context.command_path} --help` 查看帮助。\n\n{word('error')}{message}\n"
+        )
+    return Exit.USAGE
 
 
 def _ours(error: BaseException) -> BaseException:

@@ -156,6 +156,12 @@ class SiteSection(Section):
 def refusal(error: ValidationError, filename: str) -> InvalidRequest:
     """A validator's complaints as one error that names the first field."""
     problems = error.errors(include_url=False, include_input=False)
-    lines = [f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in problems]
-    first = ".".join(str(part) for part in problems[0]["loc"])
+    lines = [f"{_place(problem['loc'])}: {problem['msg']}" for problem in problems]
+    first = _place(problems[0]["loc"])
     return InvalidRequest(f"{filename}: " + "; ".join(lines), field=first, allowed=problems[0]["msg"])
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Where in the file: the names of our classes and checks, which a union's members are told apart by, are no part of it."""
+    parts = [str(part) for part in location]
+    return ".".join(part for part in parts if not part.endswith(("Section", "]"))) or "file"

@@ -121,10 +121,32 @@ OF_SYSTEM = (
     "[Errno {number}] {what}: {where}",
 )
 """What the operating system and the network say, as errors of ours quote it."""
+OF_COMMANDS = (
+    "No such option: {name}",
+    "No such option: {name} (Possible options: {possible})",
+    "No such option: {name} Did you mean {possible}?",
+    "No such command {name}.",
+    "No such command {name}. Did you mean {possible}?",
+    "Missing command.",
+    "Missing argument {name}.",
+    "Missing option {name}.",
+    "Missing parameter: {name}",
+    "Invalid value for {name}: {error}",
+    "Invalid value: {error}",
+    "Got unexpected extra argument ({given})",
+    "Got unexpected extra arguments ({given})",
+    "Option {name} requires an argument.",
+    "Option {name} requires {number} arguments.",
+    "Option {name} does not take a value.",
+    "{given} is not one of {choices}.",
+    "{given} does not match the formats {formats}.",
+    "{kind} {given} does not exist.",
+)
+"""What Typer says of options and arguments."""
 OF_ERRORS = ("0", "message", "allowed", "filename")
 OF_ANY = ("reason",)
 """An argument of this name is a text in whatever call."""
-ANSWERS = ("_sentence",)
+ANSWERS = ("_sentence", "purse")
 """Functions that answer with a text."""
 STATES = ("State", "Role", "Verdict", "Move", "Scope", "PaperKind")
 """Enumerations whose names end so are words of sentences."""
@@ -234,7 +256,7 @@ class Sources:
 
     def _enumerate(self) -> None:
         """Words and sentences that no call carries."""
-        for written in (*OF_PYDANTIC, *OF_SYSTEM):
+        for written in (*OF_PYDANTIC, *OF_SYSTEM, *OF_COMMANDS):
             template = Template.parsed(written)
             self._found.setdefault(template.shape, Found(template=template, place="others:0"))
         for module in self._modules.values():

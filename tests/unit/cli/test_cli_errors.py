@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from suanwang.cli.app import app
+from suanwang.cli.app import app, run
 from suanwang.cli.exits import Exit, JobFailed, UsageError, describe, exit_code, report
 from suanwang.domain.errors import (
     Conflict,
@@ -79,6 +79,22 @@ def test_a_message_is_in_the_terminals_language(monkeypatch: pytest.MonkeyPatch)
     assert describe(InvalidTask(problems, filename="t.yaml")) == (
         "错误：t.yaml：第 2 行，run：脚本为空（允许：shell 脚本）"
     )
+
+
+def test_what_is_wrong_with_options_is_said_in_the_terminals_language(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, said in (
+        (["job", "list", "--limit", "x"], "'--limit' 的值无效：须为整数，字符串无法解析为整数"),
+        (["fly"], "没有命令 'fly'。"),
+        (["job", "list", "--fly"], "没有选项：--fly"),
+    ):
+        _terminal(monkeypatch, "zh_CN.UTF-8")
+        monkeypatch.setattr(sys, "argv", ["suanwang", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        assert ended.value.code == Exit.USAGE
+        assert f"错误：{said}" in capsys.readouterr().err
 
 
 def _terminal(monkeypatch: pytest.MonkeyPatch, language: str) -> None:

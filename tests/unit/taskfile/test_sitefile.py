@@ -144,3 +144,11 @@ def test_an_unknown_device_gets_suggestions() -> None:
 def test_what_is_no_site_file(text: str) -> None:
     with pytest.raises(InvalidRequest):
         read_site(text)
+
+
+def test_a_field_is_named_as_the_file_has_it() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_site(PLAIN.replace("name: {zh: 贵安, en: Guian}", "name: {zh: 贵安}"))
+    assert caught.value.field == "name.en"
+    assert "NameSection" not in caught.value.message
+    assert "function-after" not in caught.value.message
