@@ -24,8 +24,9 @@ from suanwang.control.wording import positions
 from suanwang.domain.errors import SuanwangError
 from suanwang.domain.identity import Principal, Role
 from suanwang.ports import Store
+from suanwang.scheduling.policies.compiled import KEPT
 from suanwang.settings import Settings
-from suanwang.wiring.compiling import Compiling
+from suanwang.wiring.compiling import Compiling, sweep
 from suanwang.wiring.secrets import write_secret
 
 log = structlog.get_logger("suanwang")
@@ -118,6 +119,7 @@ class Loop:
 
     def _run(self) -> None:
         network = self._opened.network
+        sweep(Path.home() / KEPT, time.time())
         while True:
             begun = time.monotonic()
             try:

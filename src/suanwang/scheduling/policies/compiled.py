@@ -2,14 +2,18 @@
 
 Compiled code is kept in a folder named by the digest of every source that has kernels, and of all of `scheduling`: a kernel
 holds the code of those it calls and the constants it names, so a change in one of them makes all of them anew. The compiler
-is loaded with the first call that needs it: small networks live without.
+is loaded with the first call that needs it: small networks live without. Who uses a folder says so by a lock that goes with
+its process; folders that nobody uses are swept by others (`wiring.compiling`).
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, cached_property, update_wrapper
 from pathlib import Path
 from types import FunctionType
@@ -18,6 +22,10 @@ from typing import Any, TypeVar, cast
 import suanwang
 
 F = TypeVar("F", bound=Callable[..., Any])
+KEPT = Path(".cache", "suanwang", "kernels")
+"""Under a user's home."""
+USED = ".used"
+"""In each folder: changed when a process begins to use it, and locked while one does."""
 _ROOMS = ("domain", "scheduling", "twin", "trading")
 
 
@@ -32,10 +40,24 @@ def _folder(base: Path, version: str) -> Path:
                 digest.update(text)
     folder = base / digest.hexdigest()[:16]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        while not _is_used(folder):
+            pass
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="suanwang-kernels-"))
     return folder
+
+
+def _is_used(folder: Path) -> bool:
+    """Say that this process uses the folder, until it ends; False where it was swept meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / USED, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with suppress(OSError):  # A file system without locks: then the time alone tells.
+        fcntl.flock(handle, fcntl.LOCK_SH)
+    if os.fstat(handle).st_nlink == 0:
+        os.close(handle)
+        return False
+    os.utime(handle)
+    return True
 
 
 @cache
@@ -44,7 +66,7 @@ def _njit() -> Any:
     import numba
 
     said = getattr(numba.config, "CACHE_DIR", "")
-    base = Path(said) if said else Path.home() / ".cache" / "suanwang" / "kernels"
+    base = Path(said) if said else Path.home() / KEPT
     setattr(numba.config, "CACHE_DIR", str(_folder(base, numba.__version__)))  # noqa: B010 - the module declares no names
     return numba.njit
 
