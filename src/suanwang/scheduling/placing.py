@@ -7,8 +7,8 @@ the site whose identifier comes first.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import takewhile
@@ -18,7 +18,6 @@ import numpy as np
 from suanwang.domain.allowance import Allowance, Amounts, Exceeded, Standing
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import Exclusion, Figures, Hold, InForce, Job, Rank, Why
-from suanwang.domain.site import DevicePool
 from suanwang.domain.vouching import Vouched
 from suanwang.electricity.supply import instant, milliseconds
 from suanwang.electricity.tariff import slot_at
@@ -35,8 +34,9 @@ from suanwang.scheduling.feasibility import (
 from suanwang.scheduling.plan import Hopeless, Keep, Place, Plan, Preempt, Stay
 from suanwang.scheduling.policies.board import FAR
 from suanwang.scheduling.purses import Aid, Purses
+from suanwang.scheduling.ranking import Barred, Ranking
 from suanwang.scheduling.seating import BLOCKED, LATER, Seating, Weighed
-from suanwang.scheduling.snapshot import Bools, Floats, Rows, SiteTable, Snapshot, table
+from suanwang.scheduling.snapshot import Bools, Floats, SiteTable, Snapshot, table
 from suanwang.scheduling.taking import Blocked, preempts
 
 SHAPES_KEPT = 64
@@ -54,47 +54,8 @@ LONGEST_S = 3e9
 """No voucher is asked whether it lasts longer."""
 HELD = "held for a better site that is full now"
 KEPT = "held for a better hour"
-OVER = "its project's quota does not allow it now"
 UNPAID = "there is not enough money for it now"
 NEVER = "more than its project's quota allows at once"
-
-
-@dataclass(slots=True)
-class _Ranking:
-    """What one shape of job comes to on every row of its kind."""
-
-    shape: Shape
-    rows: Rows
-    fitting: Bools
-    """`[r]`: large enough and allowed, whatever it costs and however long it takes."""
-    possible: Bools
-    """`[r]`: no hard limit speaks against them."""
-    some: bool
-    """Whether any is."""
-    limit_yuan: Floats | None
-    """`[r]`: what a run up to the time limit would cost at most; None where no budget is set."""
-    hold_fen: Floats | None = None
-    """`[r]`: what a start holds, once somebody asked."""
-    weighed: Weighed | None = None
-    """What a start now comes to, once somebody asked."""
-    least_score: float | None = None
-    """On the best row, were all empty, once somebody asked."""
-    busy: dict[int, tuple[int, Exclusion]] = field(default_factory=dict)
-    """Site → what it had taken when it was last found full, and the reason then."""
-    ranks: dict[int, Rank] = field(default_factory=dict)
-    """Row → its figures, once somebody asked."""
-    lasting: dict[int, Exclusion] = field(default_factory=dict)
-    """Site → why it can never take jobs of this shape, once somebody asked."""
-    models: dict[str, Bools] = field(default_factory=dict)
-    """Device model → `[r]`: the rows of its pools, once somebody asked."""
-
-    def of_model(self, model: str) -> Bools:
-        """`[r]`: rows of pools of `model`."""
-        found = self.models.get(model)
-        if found is None:
-            same = [pool is not None and pool.model == model for pool in self.rows.pools]
-            found = self.models[model] = np.array(same, np.bool_)
-        return found
 
 
 def decide(snapshot: Snapshot) -> Plan:
@@ -147,27 +108,6 @@ class Judge:
         return self._placer.beyond(job, allowance)
 
 
-@dataclass(frozen=True, slots=True)
-class _Barred:
-    """What a project's quota, or its money, keeps a job from."""
-
-    rows: Bools
-    """`[r]`"""
-    over: Exceeded | None
-    """Where it keeps the job from all of them, or is the same for all."""
-    models: Mapping[str, Exceeded] = field(default_factory=dict)
-    note: str = OVER
-    asked: Floats | None = None
-    """`[r]`, of money: fen that a start holds beside what a voucher pays."""
-
-    def words(self, pool: DevicePool | None) -> Exceeded:
-        """The quota that keeps it from a row of this pool."""
-        if self.over is not None:
-            return self.over
-        assert pool is not None, "only quotas of devices differ between rows"
-        return self.models[pool.model]
-
-
 class _Placer:
     """Carries what is free from one job to the next."""
 
@@ -181,7 +121,7 @@ class _Placer:
         total = len(self._table.sites)
         self._reasoned = in_full or total <= REASONS_KEPT
         self._others_kept = total if in_full else OTHERS_KEPT if self._reasoned else 1
-        self._rankings: dict[Shape, _Ranking] = {}
+        self._rankings: dict[Shape, Ranking] = {}
         self._snapshot = snapshot
         self._numbers = {job.id: number for number, job in enumerate(snapshot.jobs)}
         self._above = 0.0
@@ -191,11 +131,11 @@ class _Placer:
         fairness = snapshot.fairness
         self._shares = Shares(fairness.standings if fairness else None, self._whole() if fairness else Amounts())
         self._purses = Purses(snapshot.money)
-        self._barred: tuple[_Barred, ...] = ()
+        self._barred: tuple[Barred, ...] = ()
         """Of the job that is looked at."""
         self._job: Job | None = None
         """That job, where a voucher may pay for it."""
-        self._blocked: list[tuple[Job, _Ranking]] = []
+        self._blocked: list[tuple[Job, Ranking]] = []
         """Jobs that found no room, in their turns: as many as may have room kept for them."""
 
     # assignment
@@ -229,21 +169,21 @@ class _Placer:
         why = self._why(ranking, np.full(len(ranking.possible), FAR), None, NEVER)
         return why, barred.words(ranking.rows.pools[ranking.possible.argmax()])
 
-    def _bars(self, ranking: _Ranking, project: ProjectId, shares: Shares) -> _Barred | None:
+    def _bars(self, ranking: Ranking, project: ProjectId, shares: Shares) -> Barred | None:
         allowance, of = shares.allowance(project), ranking.shape
         if allowance is None:
             return None
         over = shares.exceeded(project, of.cores, of.memory_gb)
         if over is not None:
-            return _Barred(np.ones(len(ranking.possible), np.bool_), over)
+            return Barred(np.ones(len(ranking.possible), np.bool_), over)
         found = {model: shares.exceeded_devices(project, model, of.devices) for model in allowance.devices}
         models = {model: words for model, words in found.items() if words is not None}
         if not of.devices or not models:
             return None
         rows = np.logical_or.reduce([ranking.of_model(model) for model in models])
-        return _Barred(rows, None, models) if (rows & ranking.possible).any() else None
+        return Barred(rows, None, models) if (rows & ranking.possible).any() else None
 
-    def _unpaid(self, ranking: _Ranking, job: Job) -> _Barred | None:
+    def _unpaid(self, ranking: Ranking, job: Job) -> Barred | None:
         """The rows where a start would hold more than is left of the job's money."""
         purse = self._purses.least(job)
         if purse is None:
@@ -262,21 +202,19 @@ class _Placer:
             return None
         asked = f"¥{holds[ranking.possible].min().item() / 100:.2f}"
         words = Exceeded(used=f"¥{max(left, 0) / 100:.2f}", asked=asked, allowed=name)
-        return _Barred(rows, words, note=UNPAID, asked=holds)
+        return Barred(rows, words, note=UNPAID, asked=holds)
 
-    def _aid(self, ranking: _Ranking, job: Job, row: int, hold_fen: int) -> tuple[Aid, int] | None:
+    def _aid(self, ranking: Ranking, job: Job, row: int, hold_fen: int) -> tuple[Aid, int] | None:
         """The voucher that pays a part of what a start on the row would hold, with that."""
         span_s = min(self._purses.span_s, ranking.shape.resources.time_limit_s)
         return self._vouched(ranking, job, row, hold_fen, span_s)
 
-    def _vouched(
-        self, ranking: _Ranking, job: Job, row: int, amount_fen: int, seconds: float
-    ) -> tuple[Aid, int] | None:
+    def _vouched(self, ranking: Ranking, job: Job, row: int, amount_fen: int, seconds: float) -> tuple[Aid, int] | None:
         site, pool = self._table.sites[ranking.rows.site_of.item(row)], ranking.rows.pools[row]
         until = self._now + timedelta(seconds=min(seconds, LONGEST_S))
         return self._purses.aid(job, site.id, pool.model if pool else None, amount_fen, until)
 
-    def _holds(self, ranking: _Ranking) -> Floats:
+    def _holds(self, ranking: Ranking) -> Floats:
         if ranking.hold_fen is None:
             ranking.hold_fen = figures.hold_fen(ranking.shape, ranking.rows, self._purses.span_s)
         return ranking.hold_fen
@@ -339,7 +277,7 @@ class _Placer:
                 blocked.append(Blocked(job, self._numbers[job.id], ranking.rows, free.nonzero()[0]))
         yield from preempts(self._snapshot.taking, blocked, self._table, lambda: self._seating, self._now)
 
-    def _row_of(self, ranking: _Ranking, expect: Rank) -> int | None:
+    def _row_of(self, ranking: Ranking, expect: Rank) -> int | None:
         """The row that a job waits for room on."""
         site = self._site_numbers.get(expect.site)
         for row in range(*ranking.rows.span[site]) if site is not None else ():
@@ -348,7 +286,7 @@ class _Placer:
                 return row
         return None
 
-    def _placed(self, job: Job, ranking: _Ranking, scores: Floats, row: int) -> Place:
+    def _placed(self, job: Job, ranking: Ranking, scores: Floats, row: int) -> Place:
         number, rows, of = self._numbers[job.id], ranking.rows, ranking.shape
         weighed = self._weighed(ranking)
         site, pool = rows.site_of.item(row), rows.pools[row]
@@ -378,7 +316,7 @@ class _Placer:
             aid_fen=aid_fen,
         )
 
-    def _kept(self, job: Job, ranking: _Ranking, scores: Floats) -> Keep:
+    def _kept(self, job: Job, ranking: Ranking, scores: Floats) -> Keep:
         """`job` kept for a later hour or a full row."""
         number, row = self._numbers[job.id], int(scores.argmin())
         later = self._seating.later(number, self._weighed(ranking))
@@ -414,13 +352,13 @@ class _Placer:
             self._table, self._snapshot.jobs, self._shapes, self._now, self._snapshot.endings, plainly=self._in_full
         )
 
-    def _weighed(self, ranking: _Ranking) -> Weighed:
+    def _weighed(self, ranking: Ranking) -> Weighed:
         found = ranking.weighed
         if found is None:
             found = ranking.weighed = self._seating.weighed(ranking.rows, ranking.possible)
         return found
 
-    def _least_score(self, number: int, ranking: _Ranking) -> float:
+    def _least_score(self, number: int, ranking: Ranking) -> float:
         found = ranking.least_score
         if found is None:
             found = ranking.least_score = self._seating.least_score(number, self._weighed(ranking))
@@ -428,7 +366,7 @@ class _Placer:
 
     # figures
 
-    def _ranking(self, of: Shape) -> _Ranking:
+    def _ranking(self, of: Shape) -> Ranking:
         found = self._rankings.get(of)
         if found is None:
             if len(self._rankings) >= SHAPES_KEPT:
@@ -436,7 +374,7 @@ class _Placer:
             found = self._rankings[of] = self._ranked(of)
         return found
 
-    def _ranked(self, of: Shape) -> _Ranking:
+    def _ranked(self, of: Shape) -> Ranking:
         rows = self._table.plain if of.resources.devices is None else self._table.pooled
         fitting = self._limits.fitting(of, rows)
         possible = fitting
@@ -446,7 +384,7 @@ class _Placer:
         if of.budget_yuan is not None:
             limit_yuan = figures.limit_yuan(of, rows)
             possible = possible & (limit_yuan <= float(of.budget_yuan))
-        return _Ranking(of, rows, fitting, possible, bool(possible.any()), limit_yuan)
+        return Ranking(of, rows, fitting, possible, bool(possible.any()), limit_yuan)
 
     # reasons
 
@@ -457,7 +395,7 @@ class _Placer:
         _, scores = self._seating.choose(number, self._weighed(ranking), self._barred_rows())
         return self._why(ranking, scores, None, note)
 
-    def _why(self, ranking: _Ranking, scores: Floats, row: int | None, note: str) -> Why:
+    def _why(self, ranking: Ranking, scores: Floats, row: int | None, note: str) -> Why:
         """Figures and reasons, as things are before the job takes its room. Spoils `scores`, those with room."""
         chosen = None
         excluded: list[Exclusion] = []
@@ -483,11 +421,11 @@ class _Placer:
             note=note,
         )
 
-    def _without_site_of(self, ranking: _Ranking, row: int, scores: Floats) -> None:
+    def _without_site_of(self, ranking: Ranking, row: int, scores: Floats) -> None:
         first, end = ranking.rows.span[ranking.rows.site_of.item(row)]
         scores[first:end] = FAR
 
-    def _excluded(self, ranking: _Ranking, scores: Floats) -> list[Exclusion]:
+    def _excluded(self, ranking: Ranking, scores: Floats) -> list[Exclusion]:
         """A reason for every site without a row that has room."""
         possible, has_room = self._sites_of(ranking, ranking.possible), self._sites_of(ranking, scores < FAR)
         return [
@@ -495,13 +433,13 @@ class _Placer:
             for site in np.flatnonzero(~has_room).tolist()
         ]
 
-    def _sites_of(self, ranking: _Ranking, rows: Bools) -> Bools:
+    def _sites_of(self, ranking: Ranking, rows: Bools) -> Bools:
         """`[s]`: sites with one of the rows that are true."""
         found = np.zeros(len(self._table.sites), np.bool_)
         found[ranking.rows.site_of[rows]] = True
         return found
 
-    def _busy(self, ranking: _Ranking, index: int) -> Exclusion:
+    def _busy(self, ranking: Ranking, index: int) -> Exclusion:
         """Why a site takes no job of this shape now. It stays true until the site is given another job."""
         over = self._over(ranking, index)
         if over is not None:
@@ -516,7 +454,7 @@ class _Placer:
         ranking.busy[index] = (taken, found)
         return found
 
-    def _over(self, ranking: _Ranking, index: int) -> Exclusion | None:
+    def _over(self, ranking: Ranking, index: int) -> Exclusion | None:
         """Where the project's quota, or its money, keeps the job from every row of a site that it might take."""
         barred, site = self._barred_rows(), self._table.sites[index].id
         some = [row for row in range(*ranking.rows.span[index]) if ranking.possible[row]]
@@ -533,18 +471,18 @@ class _Placer:
             return Exclusion(site=site, code="money", need=need, have=f"{words.used} ({words.allowed})")
         return Exclusion(site=site, code="quota", need=words.asked, have=f"{words.used} / {words.allowed}")
 
-    def _lasting(self, ranking: _Ranking, index: int) -> Exclusion:
+    def _lasting(self, ranking: Ranking, index: int) -> Exclusion:
         """Why a site can never take jobs of this shape."""
         found = ranking.lasting.get(index)
         if found is None:
             found = ranking.lasting[index] = self._reason(ranking, index)
         return found
 
-    def _fitting(self, ranking: _Ranking, index: int) -> list[int]:
+    def _fitting(self, ranking: Ranking, index: int) -> list[int]:
         first, end = ranking.rows.span[index]
         return [row for row in range(first, end) if ranking.fitting[row]]
 
-    def _reason(self, ranking: _Ranking, index: int) -> Exclusion:
+    def _reason(self, ranking: Ranking, index: int) -> Exclusion:
         of, fitting, limit = ranking.shape, self._fitting(ranking, index), ranking.limit_yuan
         took_s = np.broadcast_to(figures.run_s(of, ranking.rows), len(ranking.possible))
         left_s = np.inf if of.deadline_at is None else (of.deadline_at - self._now).total_seconds()
@@ -558,7 +496,7 @@ class _Placer:
         assert found is not None, "a site without a possible row has a reason: both go by the same comparisons"
         return found
 
-    def _why_hopeless(self, ranking: _Ranking) -> Why:
+    def _why_hopeless(self, ranking: Ranking) -> Why:
         total = len(self._table.sites)
         kept = total if self._reasoned else FEW_REASONS
         return Why(
@@ -569,12 +507,12 @@ class _Placer:
             note="no site can run it",
         )
 
-    def _rank(self, ranking: _Ranking, row: int, score: float) -> Rank:
+    def _rank(self, ranking: Ranking, row: int, score: float) -> Rank:
         """By the figures that were weighed, with what a voucher would pay of the price."""
         found = self._weighed_rank(ranking, row, score)
         return found if self._job is None else replace(found, figures=self._with_voucher(ranking, row, found.figures))
 
-    def _with_voucher(self, ranking: _Ranking, row: int, known: Figures) -> Figures:
+    def _with_voucher(self, ranking: Ranking, row: int, known: Figures) -> Figures:
         """With what a voucher would pay of their price, for the job that is looked at."""
         if self._job is None or not 0 < known.price_yuan < MOST_YUAN:
             return known
@@ -582,7 +520,7 @@ class _Placer:
         vouched = None if aided is None else Vouched(voucher=aided[0].voucher, yuan=aided[1] / 100)
         return replace(known, voucher=vouched)
 
-    def _weighed_rank(self, ranking: _Ranking, row: int, score: float) -> Rank:
+    def _weighed_rank(self, ranking: Ranking, row: int, score: float) -> Rank:
         found = ranking.ranks.get(row)
         if found is not None and found.score == score:
             return found
@@ -605,7 +543,7 @@ class _Placer:
         )
         return found
 
-    def _in_force(self, ranking: _Ranking, row: int, ran_ms: float) -> InForce | None:
+    def _in_force(self, ranking: Ranking, row: int, ran_ms: float) -> InForce | None:
         of, rows, site = ranking.shape, ranking.rows, ranking.rows.site_of.item(row)
         tariff = of.bound_tariff if of.bound_yuan is not None else self._table.sites[site].offering.price.electricity
         if tariff is None:
