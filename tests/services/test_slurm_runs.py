@@ -96,6 +96,16 @@ def test_one_failed_node_ends_the_run_on_all(gz: RealSite) -> None:
     assert seen.state is RunState.FAILED
 
 
+def test_on_several_nodes_each_is_told_of_the_end(gz: RealSite) -> None:
+    run = "trap 'echo saved $SUANWANG_NODE_RANK; exit 9' TERM; echo ready; sleep 300"
+    order = running_script(gz.order(Work()), run, nodes=2)
+    gz.connector.submit(order)
+    text_of(gz, order.stdout_path, "ready\nready\n")
+    gz.tell(order)
+    assert ended(gz, order.tag).state is RunState.FAILED
+    assert sorted(Path(order.stdout_path).read_text().splitlines())[2:] == ["saved 0", "saved 1"]
+
+
 def test_a_users_own_option_lines_change_nothing(gz: RealSite) -> None:
     order = gz.order(Work())
     script = (
