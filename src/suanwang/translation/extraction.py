@@ -12,9 +12,23 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from suanwang.translation.modules import (
+    Function,
+    Module,
+    around,
+    bound,
+    defaults,
+    entries,
+    fields,
+    index,
+    last,
+    name_of,
+    parameters,
+)
+from suanwang.translation.others import OF_COMMANDS, OF_PYDANTIC, OF_SYSTEM
 from suanwang.translation.template import Hole, Piece, Template
 
 ROOTS = ("Exception", "ValueError", "TypeError")
@@ -35,119 +49,14 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "Known": ("2",),
     "Why": ("note",),
     "Part": ("note",),
-    "_Barred": ("note",),
+    "Barred": ("note",),
 }
 """Calls that carry texts besides errors, and which of their arguments do."""
-OF_PYDANTIC = (
-    "Arguments must be a tuple, list or a dictionary",
-    "Decimal input should be an integer, float, string or Decimal object",
-    "Decimal input should have no more than {number} decimal place{s}",
-    "Decimal input should have no more than {number} digit{s} before the decimal point",
-    "Decimal input should have no more than {number} digit{s} in total",
-    "Dictionary should have at least {number} item{s} after validation, not {have}",
-    "Dictionary should have at most {number} item{s} after validation, not {have}",
-    "Extra inputs are not permitted",
-    "Field required",
-    "Input should be None",
-    "Input should be a dictionary or an instance of {name}",
-    "Input should be a finite number",
-    "Input should be a multiple of {number}",
-    "Input should be a valid array",
-    "Input should be a valid boolean",
-    "Input should be a valid boolean, unable to interpret input",
-    "Input should be a valid date in the format YYYY-MM-DD, {error}",
-    "Input should be a valid date or datetime, {error}",
-    "Input should be a valid date",
-    "Input should be a valid datetime or date, {error}",
-    "Input should be a valid datetime",
-    "Input should be a valid datetime, {error}",
-    "Input should be a valid decimal",
-    "Input should be a valid dictionary",
-    "Input should be a valid dictionary or instance of {name}",
-    "Input should be a valid dictionary or object to extract fields from",
-    "Input should be a valid integer",
-    "Input should be a valid integer, got a number with a fractional part",
-    "Input should be a valid integer, unable to parse string as an integer",
-    "Input should be a valid list",
-    "Input should be a valid number",
-    "Input should be a valid number, unable to parse string as a number",
-    "Input should be a valid string",
-    "Input should be a valid string, unable to parse raw data as a unicode string",
-    "Input should be a valid tuple",
-    "Input should be an object",
-    "Input should be greater than or equal to {number}",
-    "Input should be greater than {number}",
-    "Input should be less than or equal to {number}",
-    "Input should be less than {number}",
-    "Input should be {expected}",
-    "Input should have timezone info",
-    "Input tag {tag} found using {field} does not match any of the expected tags: {expected}",
-    "Invalid JSON: {error}",
-    "Keys should be strings",
-    "List should have at least {number} item{s} after validation, not {have}",
-    "List should have at most {number} item{s} after validation, not {have}",
-    "List should have at most {number} item{s} after validation, not more than {most}",
-    "Missing required argument",
-    "String should have at least {number} character{s}",
-    "String should have at most {number} character{s}",
-    "String should match pattern {pattern}",
-    "Tuple should have at least {number} item{s} after validation, not {have}",
-    "Tuple should have at most {number} item{s} after validation, not {have}",
-    "Unable to extract tag using discriminator {field}",
-    "Unable to parse input string as an integer, exceeded maximum size",
-    "Unexpected keyword argument",
-    "Value error, {error}",
-)
-"""What pydantic says of inputs such as ours."""
-OF_SYSTEM = (
-    "No such file or directory",
-    "Permission denied",
-    "File exists",
-    "Is a directory",
-    "Not a directory",
-    "No space left on device",
-    "Read-only file system",
-    "Too many open files",
-    "Address already in use",
-    "Cannot assign requested address",
-    "Connection refused",
-    "Connection reset by peer",
-    "Network is unreachable",
-    "No route to host",
-    "Name or service not known",
-    "All connection attempts failed",
-    "timed out",
-    "[Errno {number}] {what}",
-    "[Errno {number}] {what}: {where}",
-)
-"""What the operating system and the network say, as errors of ours quote it."""
-OF_COMMANDS = (
-    "No such option: {name}",
-    "No such option: {name} (Possible options: {possible})",
-    "No such option: {name} Did you mean {possible}?",
-    "No such command {name}.",
-    "No such command {name}. Did you mean {possible}?",
-    "Missing command.",
-    "Missing argument {name}.",
-    "Missing option {name}.",
-    "Missing parameter: {name}",
-    "Invalid value for {name}: {error}",
-    "Invalid value: {error}",
-    "Got unexpected extra argument ({given})",
-    "Got unexpected extra arguments ({given})",
-    "Option {name} requires an argument.",
-    "Option {name} requires {number} arguments.",
-    "Option {name} does not take a value.",
-    "{given} is not one of {choices}.",
-    "{given} does not match the formats {formats}.",
-    "{kind} {given} does not exist.",
-)
-"""What Typer says of options and arguments."""
 OF_ERRORS = ("0", "message", "allowed", "filename")
 OF_ANY = ("reason",)
 """An argument of this name is a text in whatever call."""
-ANSWERS = ("_sentence", "purse")
-"""Functions that answer with a text."""
+ANSWERS = ("_sentence", "purse", "never_fits")
+"""Functions that answer with a text, or with several values and texts among them."""
 STATES = ("State", "Role", "Verdict", "Move", "Scope", "PaperKind")
 """Enumerations whose names end so are words of sentences."""
 LISTS = ("warnings", "notes", "assumptions", "reasons", "unsure")
@@ -166,22 +75,6 @@ class Found:
 
     template: Template
     place: str
-
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-@dataclass(slots=True)
-class _Module:
-    path: Path
-    name: str
-    tree: ast.Module
-    functions: dict[str, list[Function]] = field(default_factory=lambda: defaultdict(list))
-    constants: dict[str, list[ast.expr]] = field(default_factory=lambda: defaultdict(list))
-    imported: dict[str, tuple[str, str]] = field(default_factory=dict)
-    inside: dict[ast.AST, Function] = field(default_factory=dict)
-    """Node → the function it stands in."""
-    locals: dict[Function, dict[str, list[ast.expr]]] = field(default_factory=dict)
 
 
 class Sources:
@@ -204,11 +97,11 @@ class Sources:
         """Each template once, in the order of the sources."""
         return list(self._found.values())
 
-    def _read(self, path: Path) -> _Module:
+    def _read(self, path: Path) -> Module:
         parts = path.relative_to(self._root.parent).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        module = _Module(path, name, ast.parse(path.read_text(encoding="utf-8")))
-        _index(module)
+        module = Module(path, name, ast.parse(path.read_text(encoding="utf-8")))
+        index(module)
         return module
 
     def _functions_by_name(self) -> dict[str, set[str]]:
@@ -229,30 +122,36 @@ class Sources:
             ],
         )
         for _ in classes:
-            more = {each.name for each in classes if any(_last(base) in kinds for base in each.bases)} - kinds
+            more = {each.name for each in classes if any(last(base) in kinds for base in each.bases)} - kinds
             if not more:
                 break
             kinds |= more
         return kinds
 
     def _pass(self) -> bool:
-        """One look at every call; whether it taught something new about whose parameters are texts."""
+        """One look at everything; whether it taught something new about whose parameters are texts."""
         known = sum(map(len, self._carried.values()))
         for module in self._modules.values():
             for node in ast.walk(module.tree):
-                if isinstance(node, ast.Call):
-                    for text, whole in self._texts(module, node):
-                        self._say(module, text, whole)
-                elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Constant | ast.JoinedStr):
-                    self._say(module, node.value, False)
-                elif isinstance(node, Function):
-                    carried = self._carried.get((module.name, node.name), {})
-                    for parameter, value in _defaults(node):
-                        if parameter in carried:
-                            self._say(module, value, carried[parameter])
-                elif isinstance(node, ast.Return) and node.value and module.inside[node].name in ANSWERS:
-                    self._say(module, node.value, True)
+                for text, whole in self._carries(module, node):
+                    self._say(module, text, whole)
         return sum(map(len, self._carried.values())) > known
+
+    def _carries(self, module: Module, node: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
+        """What of a node is a text, and whether it is the whole of one."""
+        match node:
+            case ast.Call():
+                yield from self._texts(module, node)
+            case ast.ClassDef(name=name) if name in TEXTS:
+                yield from ((value, True) for field, value in fields(node) if field in TEXTS[name])
+            case ast.Yield(value=ast.Constant() | ast.JoinedStr() as value):
+                yield value, False
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                carried = self._carried.get((module.name, name), {})
+                yield from ((value, carried[each]) for each, value in defaults(node) if each in carried)
+            case ast.Return(value=ast.expr() as value) if module.inside[node].name in ANSWERS:
+                parts = value.elts if isinstance(value, ast.Tuple) else [value]
+                yield from ((part, len(parts) == 1) for part in parts)
 
     def _enumerate(self) -> None:
         """Words and sentences that no call carries."""
@@ -261,25 +160,21 @@ class Sources:
             self._found.setdefault(template.shape, Found(template=template, place="others:0"))
         for module in self._modules.values():
             for node in ast.walk(module.tree):
-                if (
-                    isinstance(node, ast.ClassDef)
-                    and node.name.endswith(STATES)
-                    and "StrEnum" in map(_last, node.bases)
-                ):
+                if isinstance(node, ast.ClassDef) and node.name.endswith(STATES) and "StrEnum" in map(last, node.bases):
                     values = [each.value for each in node.body if isinstance(each, ast.Assign)]
                     for value in values:
                         if isinstance(value, ast.Constant) and isinstance(value.value, str):
                             self._keep(module, Template.of(value.value), node.lineno)
 
-    def _keep(self, module: _Module, template: Template, line: int) -> None:
+    def _keep(self, module: Module, template: Template, line: int) -> None:
         place = f"{module.path.relative_to(self._root).as_posix()}:{line}"
         self._found.setdefault(template.shape, Found(template=template, place=place))
 
-    def _texts(self, module: _Module, call: ast.Call) -> Iterator[tuple[ast.expr, bool]]:
+    def _texts(self, module: Module, call: ast.Call) -> Iterator[tuple[ast.expr, bool]]:
         """The arguments of a call that are texts, and whether each is the whole of one."""
-        name = _last(call.func)
+        name = last(call.func)
         wanted = OF_ERRORS if name in self._kinds else TEXTS.get(name, ())
-        if isinstance(call.func, ast.Attribute) and name == "append" and _last(call.func.value) in LISTS:
+        if isinstance(call.func, ast.Attribute) and name == "append" and last(call.func.value) in LISTS:
             wanted = ("0",)
         if name == "refuse" and len(call.args) < 4:
             wanted = ("1", "2", "allowed")
@@ -288,13 +183,13 @@ class Sources:
         yield from ((given[key], True) for key in dict.fromkeys((*wanted, *OF_ANY)) if key in given)
         for owner, function in self._called(module, call.func):
             carried = self._carried.get((owner.name, function.name), {})
-            for parameter, value in _bound(function, call):
+            for parameter, value in bound(function, call):
                 if parameter in carried:
                     yield value, carried[parameter]
 
-    def _called(self, module: _Module, function: ast.expr) -> Iterator[tuple[_Module, Function]]:
+    def _called(self, module: Module, function: ast.expr) -> Iterator[tuple[Module, Function]]:
         """The product's own functions that this may call."""
-        name, owner = _last(function), None
+        name, owner = last(function), None
         if isinstance(function, ast.Name):
             owner, name = module.imported.get(name, (module.name, name))
         elif isinstance(function, ast.Attribute):
@@ -318,7 +213,7 @@ class Sources:
         if owner in self._modules:
             yield from ((self._modules[owner], each) for each in self._modules[owner].functions.get(name, ()))
 
-    def _say(self, module: _Module, text: ast.expr, whole: bool) -> None:
+    def _say(self, module: Module, text: ast.expr, whole: bool) -> None:
         """Keep the templates of `text`; a part of a text is kept where it is more than one word."""
         for template in self._templates(module, text, 0):
             text_of_one = whole and template.says_something and not _CODE.fullmatch(template.literals)
@@ -330,7 +225,7 @@ class Sources:
                     alone = whole and len(template.pieces) == 1
                     carried[piece.name] = carried.get(piece.name, False) or alone
 
-    def _templates(self, module: _Module, text: ast.expr, depth: int) -> list[Template]:
+    def _templates(self, module: Module, text: ast.expr, depth: int) -> list[Template]:
         """What an expression can say. What is not known is a hole."""
         if depth > 6:
             return [_hole(text)]
@@ -355,14 +250,14 @@ class Sources:
                 values = owner.constants.get(constant, []) if owner is not None else []
                 return [each for value in values for each in self._templates(module, value, go)] or [_hole(text)]
             case ast.Dict():
-                return [each for value in _entries(text) for each in self._templates(module, value, go)]
+                return [each for value in entries(text) for each in self._templates(module, value, go)]
             case ast.Call():
                 return self._returned(module, text, go)
             case ast.NamedExpr(value=value):
                 return self._templates(module, value, go)
         return [_hole(text)]
 
-    def _joined(self, module: _Module, values: Sequence[ast.expr], depth: int) -> list[Template]:
+    def _joined(self, module: Module, values: Sequence[ast.expr], depth: int) -> list[Template]:
         parts: list[list[Template]] = []
         for value in values:
             if not isinstance(value, ast.FormattedValue):
@@ -373,7 +268,7 @@ class Sources:
                 parts.append(self._inside(module, value.value, depth))
         return _together(parts) or [Template((Hole("text"),))]
 
-    def _inside(self, module: _Module, inner: ast.expr, depth: int) -> list[Template]:
+    def _inside(self, module: Module, inner: ast.expr, depth: int) -> list[Template]:
         """What stands within a text: its words where they are written there or may be missing, else a hole."""
         table = inner.value if isinstance(inner, ast.Subscript) else inner
         parameter = self._parameter(module, table)
@@ -388,21 +283,21 @@ class Sources:
         self._say(module, inner, False)
         return [_hole(inner)]
 
-    def _parameter(self, module: _Module, text: ast.expr) -> tuple[str, str] | None:
+    def _parameter(self, module: Module, text: ast.expr) -> tuple[str, str] | None:
         if isinstance(text, ast.Name):
-            for function in _around(module, text):
-                if text.id in _parameters(function):
+            for function in around(module, text):
+                if text.id in parameters(function):
                     return (module.name, function.name)
         return None
 
-    def _named(self, module: _Module, text: ast.expr, depth: int) -> list[Template]:
+    def _named(self, module: Module, text: ast.expr, depth: int) -> list[Template]:
         if isinstance(text, ast.Subscript):
             if not isinstance(text.value, ast.Name):
                 return [_hole(text)]
             parameter = self._parameter(module, text.value)
             if parameter is not None:
                 return [Template((Hole(text.value.id, parameter),))]
-            values = [each for table in self._values(module, text.value) for each in _entries(table)]
+            values = [each for table in self._values(module, text.value) for each in entries(table)]
             return [each for value in values for each in self._templates(module, value, depth)] or [_hole(text)]
         assert isinstance(text, ast.Name)
         parameter = self._parameter(module, text)
@@ -412,9 +307,9 @@ class Sources:
                 found += self._templates(module, value, depth)
         return found or [_hole(text)]
 
-    def _values(self, module: _Module, name: ast.Name) -> list[ast.expr]:
+    def _values(self, module: Module, name: ast.Name) -> list[ast.expr]:
         """What a name may stand for: in its function, else in its module, else where it comes from."""
-        for function in _around(module, name):
+        for function in around(module, name):
             if name.id in module.locals[function]:
                 return module.locals[function][name.id]
         if name.id in module.constants:
@@ -422,122 +317,24 @@ class Sources:
         owner, other = module.imported.get(name.id, ("", ""))
         return self._modules[owner].constants.get(other, []) if owner in self._modules else []
 
-    def _returned(self, module: _Module, call: ast.Call, depth: int) -> list[Template]:
+    def _returned(self, module: Module, call: ast.Call, depth: int) -> list[Template]:
         match call.func:
             case ast.Attribute(value=ast.Name() as table, attr="get"):
-                entries = [each for value in self._values(module, table) for each in _entries(value)]
-                return [each for value in entries for each in self._templates(module, value, depth)] or [_hole(call)]
+                listed = [each for value in self._values(module, table) for each in entries(value)]
+                return [each for value in listed for each in self._templates(module, value, depth)] or [_hole(call)]
             case ast.Attribute(value=written, attr="format"):
                 texts = [each.literals for each in self._templates(module, written, depth) if each.is_literal]
                 return [Template.parsed(each) for each in texts] or [_hole(call)]
-        if _last(call.func) in ("str", "quoted", "join"):
+        if last(call.func) in ("str", "quoted", "join"):
             return [_hole(call)]
-        if _last(call.func) in ("MappingProxyType", "dict"):
-            return [each for value in _entries(call) for each in self._templates(module, value, depth)] or [_hole(call)]
+        if last(call.func) in ("MappingProxyType", "dict"):
+            return [each for value in entries(call) for each in self._templates(module, value, depth)] or [_hole(call)]
         found: list[Template] = []
         for owner, function in self._called(module, call.func):
             for node in ast.walk(function):
                 if isinstance(node, ast.Return) and node.value is not None and owner.inside.get(node) is function:
                     found += [each.closed for each in self._templates(owner, node.value, depth)]
         return [each for each in found if each.says_something] or [_hole(call)]
-
-
-def _around(module: _Module, node: ast.AST) -> Iterator[Function]:
-    """The functions a node stands in, the nearest first."""
-    function = module.inside.get(node)
-    while function is not None:
-        yield function
-        function = module.inside.get(function)
-
-
-def _index(module: _Module) -> None:
-    """Fill a module's tables."""
-    waiting: list[tuple[ast.AST, Function | None]] = [(module.tree, None)]
-    while waiting:
-        node, function = waiting.pop()
-        if function is not None:
-            module.inside[node] = function
-        if isinstance(node, Function):
-            module.functions[node.name].append(node)
-            function = node
-            module.locals[node] = defaultdict(list)
-        names = module.constants if function is None else module.locals[function]
-        for target, value in _assigned(node):
-            names[target].append(value)
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            for alias in node.names:
-                module.imported[alias.asname or alias.name] = (node.module, alias.name)
-        waiting += [(child, function) for child in reversed(list(ast.iter_child_nodes(node)))]
-
-
-def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    match node:
-        case ast.Assign(targets=[target], value=value):
-            yield from _unpacked(target, value)
-        case (
-            ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
-            | ast.NamedExpr(target=ast.Name(id=name), value=value)
-            | ast.AugAssign(target=ast.Name(id=name), value=value)
-        ):
-            yield name, value
-        case (
-            ast.For(target=target, iter=ast.Tuple(elts=each) | ast.List(elts=each))
-            | ast.comprehension(target=target, iter=ast.Tuple(elts=each) | ast.List(elts=each))
-        ):
-            for value in each:
-                yield from _unpacked(target, value)
-
-
-def _unpacked(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
-    if isinstance(target, ast.Name):
-        yield target.id, value
-    elif isinstance(target, ast.Tuple) and isinstance(value, ast.IfExp):
-        yield from _unpacked(target, value.body)
-        yield from _unpacked(target, value.orelse)
-    elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
-        for inner, part in zip(target.elts, value.elts, strict=True):
-            yield from _unpacked(inner, part)
-
-
-def _entries(table: ast.expr) -> list[ast.expr]:
-    """The values of a dictionary as it is written, also within a call such as `MappingProxyType({…})`."""
-    match table:
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="dict"), attr="fromkeys"), args=[_, value]):
-            return [value]
-        case ast.Call(args=[inner, *_]):
-            return _entries(inner)
-        case ast.Dict(keys=keys, values=values):
-            pairs = zip(keys, values, strict=True)
-            return [each for key, value in pairs for each in ([value] if key is not None else _entries(value))]
-    return []
-
-
-def _parameters(function: Function) -> list[str]:
-    arguments = function.args
-    return [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-
-
-def _defaults(function: Function) -> Iterator[tuple[str, ast.expr]]:
-    """Parameter → its default."""
-    arguments = function.args
-    placed = [*arguments.posonlyargs, *arguments.args]
-    yield from ((each.arg, value) for each, value in zip(reversed(placed), reversed(arguments.defaults), strict=False))
-    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    yield from ((each.arg, value) for each, value in pairs if value is not None)
-
-
-def _bound(function: Function, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
-    """Parameter → argument of a call; nothing where the call does not fit the function."""
-    placed = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
-    if placed[:1] in (["self"], ["cls"]):
-        placed = placed[1:]
-    names = {*placed, *(each.arg for each in function.args.kwonlyargs)}
-    given = {each.arg: each.value for each in call.keywords if each.arg}
-    too_many = len(call.args) > len(placed) and not function.args.vararg
-    if too_many or (not function.args.kwarg and not given.keys() <= names):
-        return
-    yield from zip(placed, call.args, strict=False)
-    yield from ((name, value) for name, value in given.items() if name in names)
 
 
 def _together(parts: list[list[Template]]) -> list[Template]:
@@ -548,33 +345,7 @@ def _together(parts: list[list[Template]]) -> list[Template]:
     return [Template.joined(each) for each in itertools.product(*parts)] if 0 < number <= _MOST else []
 
 
-def _last(function: ast.expr) -> str:
-    match function:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-    return ""
-
-
 def _hole(text: ast.expr) -> Template:
     """A hole, named after what fills it."""
-    pieces: tuple[Piece, ...] = (Hole(_name_of(text)),)
+    pieces: tuple[Piece, ...] = (Hole(name_of(text)),)
     return Template(pieces)
-
-
-def _name_of(text: ast.expr) -> str:
-    match text:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return re.sub(r"[^a-z0-9_]", "", name.lower()).strip("_") or "value"
-        case ast.Call(func=ast.Name(id="len"), args=[value]):
-            return f"{_name_of(value)}_count"
-        case ast.Call(func=ast.Attribute(attr="join"), args=[value]):
-            return _name_of(value)
-        case ast.Call(args=[value, *_]):
-            return _name_of(value)
-        case ast.Call(func=ast.Attribute(value=value)) | ast.Subscript(value=value) | ast.BinOp(left=value):
-            return _name_of(value)
-        case ast.IfExp(body=value) | ast.GeneratorExp(elt=value) | ast.ListComp(elt=value) | ast.Starred(value=value):
-            return _name_of(value)
-        case ast.BoolOp(values=[value, *_]):
-            return _name_of(value)
-    return "value"

@@ -20,10 +20,14 @@ _WORDS = frozenset(
     {"state", "role", "verdict", "outcome", "move", "ending", "needs", "scope", "side", "what", "near", "kind"}
 )
 """Holes that are filled with words of a language, not with names."""
+_FOREIGN = frozenset({"error", "err", "strerror", "stderr"})
+"""Holes that quote what others said, in their words."""
 _LOOSE = 12
 """Letters below which a template also fits what it did not say: only names and figures may fill its holes then."""
-_PART = 5
+_PART = 4
 """Letters below which a template is not looked for in a part of a text."""
+
+_FIGURE = re.compile("[0-9A-Z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,8 @@ class Matcher:
         ours: set[str] = set()
         for name, value in holes.items():
             said = self._part(name, value, depth)
-            if said is None and entry.template.letters < _LOOSE and not _is_name(value):
+            loose = entry.template.letters < _LOOSE and name not in _FOREIGN
+            if said is None and loose and not _is_name(value):
                 return None
             filled[name] = value if said is None else said.words
             if said is not None:
@@ -109,7 +114,7 @@ class Matcher:
         return self._said(value, depth + 1) if " " in value.strip() and not _is_quoted(value) else None
 
     def _composed(self, text: str, depth: int) -> _Said | None:
-        """Texts put together by marks alone: `a; b`, `name: a`, `a.`, `a or b`."""
+        """Texts put together by marks alone: `a; b`, `name: a`, `a/file a`, `a.`, `a or b`."""
         several = text.split("; ")
         if len(several) > 1:
             return self._all(several, "；", depth)
@@ -117,6 +122,10 @@ class Matcher:
         if rest and " " not in name:
             said = self._said(rest, depth + 1)
             return said and replace(said, words=f"{name}：{said.words}", within=said.within + 1)
+        name, _, rest = text.partition(" ")
+        if rest and ("/" in name or "." in name):
+            said = self._said(rest, depth + 1)
+            return said and replace(said, words=f"{name} {said.words}", within=said.within + 1)
         if text.endswith("."):
             said = self._said(text[:-1], depth + 1)
             return said and replace(said, words=f"{said.words}。", within=said.within + 1)
@@ -166,8 +175,9 @@ def _is_quoted(value: str) -> bool:
 
 
 def _is_name(value: str) -> bool:
-    """Whether it looks like a name, a figure, or a list of such."""
-    return _is_quoted(value) or not any(" " in each for each in value.split(", "))
+    """Whether it looks like a name, a figure, an instant, or a list of such."""
+    words = [each.split(" ") for each in value.split(", ")]
+    return _is_quoted(value) or all(len(each) == 1 or all(map(_FIGURE.search, each)) for each in words)
 
 
 def _whole_words(template: Template) -> Iterator[str]:
