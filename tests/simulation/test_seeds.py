@@ -80,7 +80,8 @@ def test_a_hold_that_nobody_releases_is_caught(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_network_that_does_not_wait_for_its_leases_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world, "RULES", replace(world.RULES, fence_margin_s=-24.0))
-    with pytest.raises(Broken, match="live twice"):
+    # Seen while both run, or in what both were billed.
+    with pytest.raises(Broken, match=r"live twice|overlaps"):
         play(60)
 
 
