@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suanwang.domain.precision import Precision
-from suanwang.measuring.calibration import NOTHING_LEARNT, Observation, update
+from suanwang.measuring.calibration import NOTHING_LEARNT, Observation, learn
 from suanwang.measuring.estimating import estimate
 from suanwang.measuring.fitness import DoesNotFit
 from suanwang.measuring.memory import room_gb
@@ -82,7 +82,7 @@ def test_the_order_of_runs_does_not_matter(ratios: tuple[list[float], list[float
             seen = Observation(
                 run=str(number), device="d", work_class=WorkClass.DECODE, predicted_hours=ratio, measured_hours=1.0
             )
-            state = update(state, seen)
+            state = learn(state, seen).state
         belief = state.of("d", WorkClass.DECODE)
         return belief.mean, belief.sd
 

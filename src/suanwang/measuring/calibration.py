@@ -113,13 +113,8 @@ class Lesson:
 NOTHING_LEARNT = EfficiencyState()
 
 
-def update(state: EfficiencyState, observation: Observation) -> EfficiencyState:
-    """The state after `observation`."""
-    return learn(state, observation).state
-
-
 def learn(state: EfficiencyState, observation: Observation) -> Lesson:
-    """As `update`, and what was learnt, for the page that shows prediction against outcome."""
+    """The state after `observation`, and what was learnt, for the page that shows prediction against outcome."""
     key = (observation.device, observation.work_class)
     before = state.of(*key)
     residual = Residual(run=observation.run, log_ratio=observation.log_ratio)

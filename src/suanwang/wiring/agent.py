@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from suanwang.adapters.clock import SystemClock
@@ -31,6 +32,8 @@ from suanwang.sitefile import SiteDeclaration
 from suanwang.wiring.secrets import write_secret
 
 CACHE_BYTES = 50 * 10**9
+UNFINISHED = timedelta(days=7)
+"""A file of which nothing came for so long is given up."""
 PROBE_BUDGET_S = 60.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 """Short against a lease: a network that is back must hear from the site before its leases end."""
@@ -110,6 +113,8 @@ def run_agent(
         stack.callback(link.close)
         threads = Threads()
         stack.callback(threads.close)
+        clock, cache = SystemClock(), SiteCache(home / "cache", CACHE_BYTES)
+        cache.sweep(clock.now() - UNFINISHED)
         gauge = Gauge(threads, _probing(home, url, link) if declaration.probe else None)
         agent = Agent(
             link=link,
@@ -118,13 +123,13 @@ def run_agent(
             workshop=FolderWorkshop(
                 root=home,
                 link=link,
-                cache=SiteCache(home / "cache", CACHE_BYTES),
+                cache=cache,
                 site=declaration.id,
                 datasets={name: Path(path) for name, path in declaration.datasets.items()},
                 margin_s=lambda: link.fence_margin_s,
             ),
             background=threads,
-            clock=SystemClock(),
+            clock=clock,
             sense=gauge.sense,
             device_names={gres: model for model, gres in declaration.gres_types.items()},
         )

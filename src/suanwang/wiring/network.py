@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -31,13 +32,17 @@ from suanwang.wiring.secrets import write_secret
 
 log = structlog.get_logger("suanwang")
 
+UNFINISHED = timedelta(days=7)
+"""An upload to which nothing was added for so long is given up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A network with its store, and the operator's token."""
+    """A network with its store and files, and the operator's token."""
 
     network: Network
     store: Store
+    files: FsspecFiles
     operator_token: str
 
 
@@ -61,10 +66,11 @@ def open_network(settings: Settings) -> Iterator[Opened]:
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         store = stack.enter_context(connect(settings.database_url, home / "database"))
+        files = FsspecFiles(settings.files_url or f"file://{home / 'files'}")
         network = Network(
             store=store,
             clock=SystemClock(),
-            files=FsspecFiles(settings.files_url or f"file://{home / 'files'}"),
+            files=files,
             identities=RandomIdentities(),
             places=positions(),
             rules=rules_of(settings),
@@ -72,7 +78,7 @@ def open_network(settings: Settings) -> Iterator[Opened]:
         )
         token = _operator_token(settings, home)
         network.people.seed(Principal(name="operator", role=Role.OPERATOR), token, note="first operator")
-        yield Opened(network=network, store=store, operator_token=token)
+        yield Opened(network=network, store=store, files=files, operator_token=token)
 
 
 def _signer(home: Path) -> Ed25519Signer:
@@ -119,7 +125,7 @@ class Loop:
 
     def _run(self) -> None:
         network = self._opened.network
-        sweep(Path.home() / KEPT, time.time())
+        self._tidy()
         while True:
             begun = time.monotonic()
             try:
@@ -136,3 +142,12 @@ class Loop:
                 log.exception("turn.broke")
             if self._stop.wait(self._pause_s):
                 return
+
+    def _tidy(self) -> None:
+        """Remove what earlier processes left: kernels of other versions, uploads that nobody goes on with."""
+        now = self._opened.network.clock.now()
+        try:
+            sweep(Path.home() / KEPT, now.timestamp())
+            self._opened.files.sweep(now - UNFINISHED)
+        except SuanwangError as error:
+            log.warning("tidying.failed", kind=type(error).__name__, error=error.message)

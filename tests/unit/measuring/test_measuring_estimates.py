@@ -13,7 +13,7 @@ import pytest
 from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.precision import DeviceKind, Precision
 from suanwang.measuring.architectures import model_from_config
-from suanwang.measuring.calibration import NOTHING_LEARNT, Observation, update
+from suanwang.measuring.calibration import NOTHING_LEARNT, Observation, learn
 from suanwang.measuring.cores import ProcessorProfile
 from suanwang.measuring.estimating import estimate
 from suanwang.measuring.fitness import DoesNotFit, fit, serves
@@ -353,13 +353,13 @@ def test_finished_runs_correct_the_next_estimate() -> None:
     before = estimate(need, ASCEND if Precision.BF16 in ASCEND.rates else H100, 64)
     state = NOTHING_LEARNT
     for number in range(6):
-        state = update(
+        state = learn(
             state,
             Observation(
                 run=f"run-{number}", device="h100", work_class=WorkClass.DENSE_TRAINING,
                 predicted_hours=100.0, measured_hours=80.0,
             ),
-        )  # fmt: skip
+        ).state  # fmt: skip
     after = estimate(need, H100, 64, state)
     assert after.hours.mid < before.hours.mid
     assert after.hours.log_half_width < before.hours.log_half_width

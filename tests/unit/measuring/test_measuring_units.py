@@ -20,7 +20,6 @@ from suanwang.measuring.calibration import (
     EfficiencyState,
     Observation,
     learn,
-    update,
 )
 from suanwang.measuring.capability import Side, capability, total, with_samples
 from suanwang.measuring.estimating import estimate
@@ -84,7 +83,7 @@ def test_a_card_without_a_format_has_no_unit_of_that_class() -> None:
 def test_learning_moves_the_unit() -> None:
     state = NOTHING_LEARNT
     for _ in range(8):
-        state = update(state, _run("h100", 100, 70))
+        state = learn(state, _run("h100", 100, 70)).state
     before, after = unit_of(H100, WorkClass.DENSE_TRAINING), unit_of(H100, WorkClass.DENSE_TRAINING, state)
     assert before is not None
     assert after is not None
@@ -149,7 +148,7 @@ def test_runs_as_predicted_leave_the_belief_in_place_and_narrow_it() -> None:
 def test_a_wild_run_is_named_and_moves_little() -> None:
     state = NOTHING_LEARNT
     for number in range(10):
-        state = update(state, _run("d", 100, 100 + number % 3))
+        state = learn(state, _run("d", 100, 100 + number % 3)).state
     lesson = learn(state, _run("d", 100, 5000, name="stuck-on-a-disk"))
     assert lesson.outlier
     assert lesson.after.outliers == ("stuck-on-a-disk",)
@@ -162,14 +161,14 @@ def test_old_runs_are_forgotten() -> None:
     state = NOTHING_LEARNT
     for ratio in (50.0, 100.0):
         for _ in range(WINDOW):
-            state = update(state, _run("d", 100, ratio))
+            state = learn(state, _run("d", 100, ratio)).state
     belief = state.of("d", WorkClass.DENSE_TRAINING)
     assert belief.runs == WINDOW
     assert belief.mean == pytest.approx(0, abs=1e-9)
 
 
 def test_only_the_pair_that_ran_is_moved() -> None:
-    state = update(NOTHING_LEARNT, _run("d", 100, 50))
+    state = learn(NOTHING_LEARNT, _run("d", 100, 50)).state
     assert state.of("d", WorkClass.DENSE_TRAINING).mean > 0
     assert state.of("d", WorkClass.DECODE).mean == 0
     assert state.of("e", WorkClass.DENSE_TRAINING).mean == 0

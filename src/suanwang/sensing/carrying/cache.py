@@ -114,11 +114,6 @@ class SiteCache:
             (self._partial / sha256).unlink(missing_ok=True)
             self.release(sha256)
 
-    def used_bytes(self) -> int:
-        """Bytes of everything here, unfinished files too."""
-        with self._lock:
-            return sum(path.stat().st_size for path in (*self._blobs.glob("*/*"), *self._partial.iterdir()))
-
     @contextmanager
     def receiving(self, content: Content) -> Iterator[Path]:
         """A file to append to, with what an earlier try left in it, and room for all of it; one receiver at a time.
