@@ -20,12 +20,14 @@ from suanwang.electricity.outlook import Issues, accumulated, expected, forecast
 from suanwang.electricity.series import HOUR_MS, Floats, Series
 from suanwang.electricity.tariff import price_series
 from suanwang.routing.delay import distance_km, one_way_ms
-from suanwang.scheduling.columns import Outlook, RowColumns
+from suanwang.scheduling.columns import Ints, Outlook, RowColumns
 from suanwang.twin.routes import Lines, routes
 
 DAY_MS = 24 * HOUR_MS
 PLAIN, DEVICES = 0, 1
 """Kinds of jobs: on cores alone, or with devices."""
+EVERYWHERE = -1
+"""The place that jobs stay near which need not stay near one."""
 Bools = npt.NDArray[np.bool_]
 
 
@@ -289,15 +291,12 @@ def row_pools(network: Network, *, plain: bool, devices: bool) -> list[tuple[int
 def rows(
     network: Network, mean_pue: Floats, *, plain: bool = True, devices: bool = False, near_ms: float = np.inf
 ) -> tuple[RowColumns, Bools]:
-    """The network's rows, and `fits[kind, r]`.
-
-    Rows of `delay_ms` are the places, then the places again for jobs that must stay within `near_ms` one way of their
-    user. Of places with nothing that near, the nearest site counts as near.
+    """The network's rows, and `fits[kind, r]` for `kinds`: those that may run anywhere, then those that must stay within
+    `near_ms` one way of each place. Where nothing that could run them is that near, the nearest that could counts as near.
     """
     pools = row_pools(network, plain=plain, devices=devices)
     site = np.array([at for at, _ in pools], np.int64)
     delay = _delays(network)[:, site]
-    near = np.where(delay <= np.maximum(near_ms, delay.min(axis=1, keepdims=True)), delay, np.inf)
     ways = routes(network, site).ways
     pue = mean_pue[site]
     columns = RowColumns(
@@ -308,12 +307,19 @@ def rows(
         slowness=np.array([p.slowness for _, p in pools]),
         electricity_share=np.array([0.0 if p.electricity_included else 1.0 for _, p in pools]),
         # In the order of rows: kernels would be compiled once more for any other.
-        delay_ms=np.ascontiguousarray(np.concatenate([delay, near])),
+        delay_ms=np.ascontiguousarray(delay),
         transfer_ms_per_gb=ways.ms_per_gb[ways.first],
         transfer_yuan_per_gb=ways.yuan_per_gb[ways.first],
     )
     fits = np.array([[p.devices == 0 for _, p in pools], [p.devices > 0 for _, p in pools]])
-    return columns, fits
+    reached = np.where(fits, delay[:, None], np.inf)
+    near = fits & (reached <= np.maximum(near_ms, reached.min(axis=2, keepdims=True)))
+    return columns, np.concatenate([fits, near.reshape(-1, len(pools))])
+
+
+def kinds(with_devices: Bools, near: Ints) -> Ints:
+    """`[j]`: the row of `fits` for jobs with devices or without, that must stay near a place or may go `EVERYWHERE`."""
+    return 2 * (near + 1) + np.where(with_devices, DEVICES, PLAIN)
 
 
 def _delays(network: Network) -> Floats:

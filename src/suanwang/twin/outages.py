@@ -43,8 +43,7 @@ def cuts(
     chance: np.random.Generator,
 ) -> tuple[Faults, Routes]:  # fmt: skip
     """Cuts of the network's links: its own by their dates, and drawn ones that begin within the span; and the ways that data
-    take to rows `site[r]` meanwhile. Places are those of `network.rows`: all of them, then all once more. 0 for `every_days`
-    draws none.
+    take to rows `site[r]` meanwhile. 0 for `every_days` draws none.
     """
     lines = Lines(network)
     spans = [
@@ -63,13 +62,11 @@ def cuts(
 
 def rerouted(found: Routes, site: Ints) -> Faults:
     """Its changes for the engine's rows `site[r]`."""
-    half = len(found.ways.first) // 2
     told: list[tuple[int, int, int, int, int]] = []
     for change in found.changes:
         told += [(change.at_ms, link, MILLION, LINK, -1) for link in change.cut]
         for place, where, way in change.ways:
-            for each in (place, half + place):
-                told += [(change.at_ms, row, 0, each, way) for row in np.flatnonzero(site == where).tolist()]
+            told += [(change.at_ms, row, 0, place, way) for row in np.flatnonzero(site == where).tolist()]
     columns = np.array(told, np.int64).reshape(-1, 5)
     return Faults(*(columns[:, k].copy() for k in range(5)))
 

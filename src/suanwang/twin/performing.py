@@ -361,7 +361,7 @@ def _jobs(one: Play, staged: Stage, accounts: Accounts, each: PerJob, played: Pl
             "play": pa.array([one.id]).take(pa.array(np.zeros(count, np.int64))),
             "job": pa.array(staged.workload.source_job),
             "group": pa.array(jobs.group),
-            "place": pa.array([p.id for p in staged.network.places] * 2).take(pa.array(jobs.place)),
+            "place": pa.array([p.id for p in staged.network.places]).take(pa.array(jobs.place)),
             "site": pa.array(
                 [names[staged.rows.site[row]] if row >= 0 else None for row in last.tolist()], pa.string()
             ),

@@ -104,7 +104,7 @@ class Routes:
     """All ways of a network, and when they change."""
 
     ways: Ways
-    """Rows of `first` are the places, then the places again."""
+    """Rows of `first` are the places."""
     over: tuple[str, ...]
     """`[w]`: the sites between, `a > b`; empty where data come straight, or are there."""
     because: tuple[str, ...]
@@ -132,7 +132,7 @@ def routed(router: Router, names: Sequence[str], sites: int, site: Ints, spans: 
             allowed="links, or a gbps for all that are not named, by which data come to every site",
         )
     known.note_best()
-    first = np.concatenate([now, now])[:, site]
+    first = now[:, site]
     changes = []
     for at_ms, down, up in _switches(router, spans):
         changed = router.set_links(np.array(down, np.int64), np.array(up, np.int64))

@@ -15,7 +15,7 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.domain.task import Priority
 from suanwang.electricity.series import HOUR_MS, Ints
 from suanwang.scheduling.columns import NEVER_MS, JobColumns
-from suanwang.twin.network import DEVICES, PLAIN, Network
+from suanwang.twin.network import EVERYWHERE, Network, kinds
 from suanwang.twin.trace import Trace
 
 Bools = npt.NDArray[np.bool_]
@@ -111,8 +111,8 @@ def workload(trace: Trace, rules: Rules, network: Network, *, start_ms: int, see
         need=np.stack([cores, memory, devices], axis=1),
         expect_ms=expected_ms(submit, run, limit, group, wait_ms=wait),
         limit_ms=limit,
-        kind=np.where(devices > 0, DEVICES, PLAIN).astype(np.int64),
-        place=np.where(near, place + len(network.places), place),
+        kind=kinds(devices > 0, np.where(near, place, EVERYWHERE)),
+        place=place,
         weight=np.tile([rules.price_weight, rules.carbon_weight, rules.finish_weight], (count, 1)).astype(np.float64),
         wait_ms=wait.astype(np.int64),
         due_ms=np.where(due, ready + wait + limit, NEVER_MS),

@@ -10,11 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from pyarrow import parquet
 
 from suanwang.cli.app import run as command_line
 from suanwang.domain.errors import Conflict, InvalidRequest
+from suanwang.routing.delay import distance_km, one_way_ms
 from suanwang.twin import running
 from suanwang.twin.experiment import BOUND, Experiment, Play, plays
 from suanwang.twin.experimentfile import parse_experiment
@@ -384,6 +386,34 @@ def test_projects_that_are_not_there_are_said(projects: str, said: str) -> None:
         perform(experiment, None, plays(experiment)[0])
     assert told.value.field is not None
     assert told.value.field.startswith("sharing.projects")
+
+
+def test_no_policy_takes_a_job_away_from_where_it_must_stay_near() -> None:
+    text = FILE.replace("conditions: {", "conditions: {near_share: 1, near_ms: 4, flexible_share: 0.2, ").replace(
+        "[joint, nearest]", "[joint, cheapest, greenest, nearest, least_loaded, wait_awhile, fifo]"
+    )
+    experiment = replace(read(text), varied={}, seeds=(1,), with_bound=False)
+    sites = experiment.network.sites
+    north, east = np.array([site.latitude for site in sites]), np.array([site.longitude for site in sites])
+    delay = {
+        place.id: dict(
+            zip(
+                (site.id for site in sites),
+                one_way_ms(distance_km(place.latitude, place.longitude, north, east)).tolist(),
+                strict=True,
+            )
+        )
+        for place in experiment.network.places
+    }
+    for one in plays(experiment):
+        jobs = perform(experiment, None, one).jobs
+        assert jobs is not None
+        ran = [(delay[job["place"]], job["site"], job["wait_allowed_ms"] == 0) for job in jobs.to_pylist()]
+        firm = [(near, site) for near, site, may_not_wait in ran if may_not_wait]
+        assert len(firm) > len(ran) / 2
+        assert all(near[site] <= max(4.0, *sorted(near.values())[:1]) for near, site in firm), one.policy
+        far = [site for near, site, may_not_wait in ran if not may_not_wait and near[site] > 4.0]
+        assert far or one.policy == "nearest"
 
 
 def test_the_bound_is_no_policy() -> None:

@@ -13,7 +13,7 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS
 from suanwang.scheduling.columns import NEVER_MS
 from suanwang.twin.federation import JOBS_PER_HOUR, RUN_S, federation
-from suanwang.twin.network import Network
+from suanwang.twin.network import DEVICES, Network
 from suanwang.twin.networkfile import read_network
 from suanwang.twin.outages import outages
 from suanwang.twin.trace import Trace
@@ -69,7 +69,8 @@ def test_shares_waits_and_deadlines_are_as_the_rules_say(week: Trace, national: 
     dated = jobs.due_ms < NEVER_MS
     assert dated[flexible].mean() == pytest.approx(0.4, abs=0.04)
     assert (jobs.due_ms[dated] == (jobs.ready_ms + jobs.wait_ms + jobs.limit_ms)[dated]).all()
-    near = jobs.place >= len(national.places)
+    near = jobs.kind > DEVICES
+    assert (jobs.kind[near] // 2 - 1 == jobs.place[near]).all()
     assert near[~flexible].mean() == pytest.approx(0.3, abs=0.04)
     assert not near[flexible].any()
     assert np.median(jobs.data_gb) == pytest.approx(10, rel=0.1)

@@ -12,7 +12,19 @@ from suanwang.domain.errors import InvalidRequest
 from suanwang.electricity.series import HOUR_MS
 from suanwang.twin.engine import LINK
 from suanwang.twin.findings import find
-from suanwang.twin.network import Cooling, Foresight, Network, feeds, outlook, resized, rows
+from suanwang.twin.network import (
+    DEVICES,
+    EVERYWHERE,
+    PLAIN,
+    Cooling,
+    Foresight,
+    Network,
+    feeds,
+    kinds,
+    outlook,
+    resized,
+    rows,
+)
 from suanwang.twin.networkfile import parse_network, read_network, shipped
 from suanwang.twin.outages import cuts
 from suanwang.twin.routes import Lines, Routes, Span, routes
@@ -222,7 +234,7 @@ def test_rows_hold_pools_power_with_pue_and_prices() -> None:
     assert made.power_w.tolist() == [[12, 0.75, 0], [12, 0, 600], [pytest.approx(7.2), 0, 0]]
     assert made.electricity_share.tolist() == [1, 0, 1]
     assert made.slowness.tolist() == [1, 1, 2]
-    assert fits.tolist() == [[True, False, True], [False, True, False]]
+    assert fits[[PLAIN, DEVICES]].tolist() == [[True, False, True], [False, True, False]]
     plain, _ = rows(network, np.array([1.5, 1.2]))
     assert plain.site.tolist() == [0, 1]
 
@@ -233,12 +245,14 @@ def test_data_need_no_moving_where_they_are_and_links_say_what_moving_takes() ->
     assert made.transfer_yuan_per_gb[:2].tolist() == [[0, 0.5], [0.1, 0.5]]
 
 
-def test_near_jobs_find_infinite_delay_far_away_but_always_one_site() -> None:
-    made, _ = rows(small(), np.ones(2), near_ms=1.0)
-    assert np.isfinite(made.delay_ms[:2]).all()
-    assert np.isfinite(made.delay_ms[2:]).tolist() == [[True, False], [False, True]]
-    nowhere_near, _ = rows(small(), np.ones(2), near_ms=0.0)
-    assert np.isfinite(nowhere_near.delay_ms[2:]).sum(axis=1).tolist() == [1, 1]
+def test_jobs_that_must_stay_near_have_a_kind_for_each_place_and_always_one_site() -> None:
+    plain, near = np.zeros(2, bool), np.array([0, 1])
+    for near_ms in (1.0, 0.0):
+        _, fits = rows(small(), np.ones(2), near_ms=near_ms)
+        assert fits[kinds(plain, near)].tolist() == [[True, False], [False, True]]
+        assert fits[kinds(plain, np.full(2, EVERYWHERE))].all()
+    _, fits = rows(small(), np.ones(2), near_ms=1000.0)
+    assert fits[kinds(plain, near)].all()
 
 
 def test_work_of_a_kind_that_no_pool_takes_is_refused() -> None:
