@@ -481,9 +481,9 @@ def played(
         ),
         slowness=np.ones(width),
         electricity_share=np.ones(width),
-        delay_ms=np.zeros((2, width)),
-        transfer_ms_per_gb=np.ones((2, width)),
-        transfer_yuan_per_gb=np.zeros((2, width)),
+        delay_ms=np.zeros((1, width)),
+        transfer_ms_per_gb=np.ones((1, width)),
+        transfer_yuan_per_gb=np.zeros((1, width)),
     )
     begun_ms = START_MS // STEP_MS * STEP_MS
     issues = Issues(start_ms=begun_ms, issue_ms=STEP_MS, count=14 * 48, step_ms=STEP_MS, steps=48)
