@@ -16,8 +16,9 @@ from suanwang.adapters.store.memory import MemoryStore
 from suanwang.control.network import Network
 from suanwang.control.rules import Rules
 from suanwang.control.wording import positions
+from suanwang.domain.connector import RunState
 from suanwang.domain.errors import NotFound
-from suanwang.domain.exchange import SyncReply, SyncRequest
+from suanwang.domain.exchange import Phase, RunReport, SyncReply, SyncRequest
 from suanwang.domain.identity import Principal, Project, Role
 from suanwang.domain.ids import JobId, ProjectId, SiteId
 from suanwang.domain.job import Job
@@ -235,6 +236,23 @@ class SmallNetwork:
         """One call of the agent; `session` and `sent_at` are right unless the test says otherwise."""
         values: dict[str, Any] = {"session": self.session(agent), "sent_at": self.clock.now()} | changes
         return self.network.sites.sync(agent, SyncRequest(**values))
+
+    def end(self, agent: Principal, job_id: JobId, begun: datetime) -> SyncReply:
+        """The agent says that the job's run, which began then, has succeeded now."""
+        lease = self.job(job_id).allocation_id
+        assert lease is not None
+        now = self.clock.now()
+        report = RunReport(
+            allocation_id=lease,
+            epoch=1,
+            phase=Phase.ENDED,
+            outcome=RunState.SUCCEEDED,
+            started_at=begun,
+            seen_at=now,
+            ended_at=now,
+            exit_code=0,
+        )
+        return self.sync(agent, runs=(report,))
 
     def submit(self, *tasks: Task, caller: Principal = USER, **changes: Any) -> tuple[Job, ...]:
         return self.network.jobs.submit(caller, tasks or (task(),), **changes).jobs

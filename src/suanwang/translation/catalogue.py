@@ -32,14 +32,13 @@ def stored() -> dict[str, str]:
         return {str(each.id): str(each.string) for each in read_po(file, locale="zh") if each.id}
 
 
-def refresh(found: list[Found]) -> list[str]:
-    """Bring the stored catalogue up to date with what the sources say; returns the messages that need a translation."""
-    known = {Template.parsed(message).shape: (message, words) for message, words in stored().items()}
-    catalogue = Catalog(
+def fresh(comment: str) -> Catalog:
+    """An empty Chinese catalogue with `comment` at its head; the same words give the same bytes."""
+    return Catalog(
         locale="zh",
         project="suanwang",
         version="1",
-        header_comment="# Errors, reasons and notes in Chinese. `python -m suanwang.translation` keeps them up to date.",
+        header_comment=comment,
         msgid_bugs_address="suanwang",
         last_translator="suanwang",
         language_team="zh",
@@ -47,6 +46,12 @@ def refresh(found: list[Found]) -> list[str]:
         revision_date=_UNDATED,
         fuzzy=False,
     )
+
+
+def refresh(found: list[Found]) -> list[str]:
+    """Bring the stored catalogue up to date with what the sources say; returns the messages that need a translation."""
+    known = {Template.parsed(message).shape: (message, words) for message, words in stored().items()}
+    catalogue = fresh("# Errors, reasons and notes in Chinese. `python -m suanwang.translation` keeps them up to date.")
     for each in found:
         message, words = known.get(each.template.shape, (each.template.written, ""))
         # Holes are in braces: a percent sign is one.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gettext
 import io
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -17,12 +16,12 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from suanwang.translation.catalogue import fresh
+
 LANGUAGES = ("zh", "en")
 HERE = Path(__file__).parent
 PO = HERE / "locale" / "zh" / "LC_MESSAGES" / "suanwang.po"
 MO = PO.with_suffix(".mo")
-_UNDATED = datetime(2026, 1, 1, tzinfo=UTC)
-"""The history of the words is the repository's."""
 _METHODS = [("templates/**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]
 _OPTIONS = {"templates/**.html": {"trimmed": "true", "silent": "false"}}
 _KEYWORDS: dict[str, tuple[int, ...] | None] = {
@@ -44,18 +43,7 @@ def translations(language: str) -> gettext.NullTranslations:
 
 def used() -> Catalog:
     """Every message that the pages use now, untranslated."""
-    catalogue = Catalog(
-        locale="zh",
-        project="suanwang",
-        version="1",
-        header_comment="# The words of the pages in Chinese. `python -m suanwang.web` keeps them up to date.",
-        msgid_bugs_address="suanwang",
-        last_translator="suanwang",
-        language_team="zh",
-        creation_date=_UNDATED,
-        revision_date=_UNDATED,
-        fuzzy=False,
-    )
+    catalogue = fresh("# The words of the pages in Chinese. `python -m suanwang.web` keeps them up to date.")
     found = extract_from_dir(HERE, _METHODS, _OPTIONS, keywords=_KEYWORDS, comment_tags=())
     for _filename, _line, message, _comments, _context in found:
         catalogue.add(message)

@@ -17,9 +17,7 @@ from tests.factories import (
     task,
 )
 
-from suanwang.domain.connector import RunState
 from suanwang.domain.errors import Forbidden
-from suanwang.domain.exchange import Phase, RunReport
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import SiteId
 from suanwang.ports import BillQuery
@@ -41,19 +39,7 @@ def billed() -> SmallNetwork:
         begun = small.clock.now()
         small.clock.advance(3600)
         lease_id = small.job(job.id).allocation_id
-        assert lease_id is not None
-        report = RunReport(
-            allocation_id=lease_id,
-            epoch=1,
-            phase=Phase.ENDED,
-            outcome=RunState.SUCCEEDED,
-            started_at=begun,
-            seen_at=small.clock.now(),
-            ended_at=small.clock.now(),
-            exit_code=0,
-        )
-        reply = small.sync(agent, runs=(report,))
-        assert reply.ended == (lease_id,)
+        assert small.end(agent, job.id, begun).ended == (lease_id,)
     return small
 
 

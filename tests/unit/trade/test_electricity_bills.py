@@ -23,9 +23,7 @@ from suanwang.cli.drafting import of_this_host
 from suanwang.control.billing.proofs import Proofs
 from suanwang.control.rules import Rules
 from suanwang.control.sites import check_offering
-from suanwang.domain.connector import RunState
 from suanwang.domain.errors import InvalidRequest
-from suanwang.domain.exchange import Phase, RunReport
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import SiteId
 from suanwang.domain.job import BillLine, Job
@@ -183,19 +181,7 @@ def ran(small: SmallNetwork, hours: float) -> Job:
     small.network.turn()
     begun = small.clock.now()
     small.clock.advance(hours * 3600)
-    lease = small.job(job.id).allocation_id
-    assert lease is not None
-    report = RunReport(
-        allocation_id=lease,
-        epoch=1,
-        phase=Phase.ENDED,
-        outcome=RunState.SUCCEEDED,
-        started_at=begun,
-        seen_at=small.clock.now(),
-        ended_at=small.clock.now(),
-        exit_code=0,
-    )
-    small.sync(AGENT, runs=(report,))
+    small.end(AGENT, job.id, begun)
     return small.job(job.id)
 
 

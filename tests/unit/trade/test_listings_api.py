@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import httpx
 import pytest
 from tests.unit.api.api_world import World, world
 from tests.unit.cli.cli_shell import Shell
 from tests.unit.trade.test_listings import BOB, DATA, SHA, patients, wanted
+from tests.unit.trade.test_market_web import page as market_page
+from tests.unit.trade.test_market_web import send
 
 from suanwang.client import Client
 from suanwang.domain.file import Content
@@ -20,7 +21,6 @@ from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.site import Dataset
 from suanwang.trading.listings import Charge, Kind
 from suanwang.web import mount_web
-from suanwang.web.visiting import SESSION
 
 
 @pytest.fixture
@@ -40,19 +40,22 @@ def shell(net: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return Shell(net, monkeypatch, capsys, tmp_path)
 
 
+BODY: dict[str, Any] = {
+    "id": "by-the-api",
+    "version": "1.0",
+    "title_en": "A",
+    "title_zh": "甲",
+    "kind": "model",
+    "licence": "MIT",
+    "project": "other",
+    "sha256": SHA,
+    "charge": "copy",
+    "price_fen": 0,
+}
+
+
 def page(net: World, path: str = "/listings", by: str = "alice", **params: str) -> httpx.Response:
-    headers = {"Accept": "text/html", "Cookie": f"{SESSION}=secret-of-{by}"}
-    return net.ask("GET", path, by=None, headers=headers, params=params)
-
-
-def send(net: World, path: str, by: str = "alice", **fields: str) -> httpx.Response:
-    headers = {
-        "Accept": "text/html",
-        "Cookie": f"{SESSION}=secret-of-{by}",
-        "Sec-Fetch-Site": "same-origin",
-        "Content-Type": "application/x-www-form-urlencoded",
-    }
-    return net.ask("POST", path, by=None, headers=headers, content=urlencode(fields))
+    return market_page(net, path, by, **params)
 
 
 def a_form(**changes: str) -> dict[str, str]:
@@ -73,19 +76,7 @@ def a_form(**changes: str) -> dict[str, str]:
 
 
 def test_from_a_listing_to_a_copy_over_http(net: World) -> None:
-    body = {
-        "id": "by-the-api",
-        "version": "1.0",
-        "title_en": "A",
-        "title_zh": "甲",
-        "kind": "model",
-        "licence": "MIT",
-        "project": "other",
-        "sha256": SHA,
-        "charge": "copy",
-        "price_fen": 0,
-        "invited": ["demo"],
-    }
+    body = {**BODY, "invited": ["demo"]}
     made = net.ask("POST", "/v1/listings", by="bob", json=body)
     assert made.status_code == 201, made.text
     assert (made.json()["source"], made.json()["invited"]) == ("listing:by-the-api@1.0", ["demo"])
@@ -118,19 +109,7 @@ def test_from_a_listing_to_a_copy_over_http(net: World) -> None:
     ],
 )
 def test_bad_listings_are_refused_by_field(net: World, changes: dict[str, Any], field: str) -> None:
-    body = {
-        "id": "by-the-api",
-        "version": "1.0",
-        "title_en": "A",
-        "title_zh": "甲",
-        "kind": "model",
-        "licence": "MIT",
-        "project": "other",
-        "sha256": SHA,
-        "charge": "copy",
-        "price_fen": 0,
-    }
-    refused = net.ask("POST", "/v1/listings", by="bob", json={**body, **changes})
+    refused = net.ask("POST", "/v1/listings", by="bob", json={**BODY, **changes})
     assert (refused.status_code, refused.json()["field"]) == (422, field)
 
 

@@ -28,9 +28,7 @@ from suanwang import catalog
 from suanwang.adapters.signing import Ed25519Signer
 from suanwang.control.billing.proofs import Proofs
 from suanwang.control.rules import Rules
-from suanwang.domain.connector import RunState
 from suanwang.domain.errors import Forbidden, InvalidRequest, NotFound
-from suanwang.domain.exchange import Phase, RunReport
 from suanwang.domain.identity import Principal, Role
 from suanwang.domain.ids import ProjectId, SiteId
 from suanwang.domain.job import BillLine, Job
@@ -80,19 +78,7 @@ def ran(small: SmallNetwork, hours: float, *, devices: int = 1, **changes: Any) 
 
 
 def finish(small: SmallNetwork, job: Job, begun: datetime) -> None:
-    assert job.allocation_id is not None
-    now = small.clock.now()
-    report = RunReport(
-        allocation_id=job.allocation_id,
-        epoch=1,
-        phase=Phase.ENDED,
-        outcome=RunState.SUCCEEDED,
-        started_at=begun,
-        seen_at=now,
-        ended_at=now,
-        exit_code=0,
-    )
-    small.sync(AGENT, runs=(report,))
+    small.end(AGENT, job.id, begun)
 
 
 def lines_of(small: SmallNetwork, job: Job) -> list[BillLine]:
